@@ -1,0 +1,114 @@
+"""The time-series store port: what Resik asks of InfluxDB or of the embedded file.
+
+Adapters live in :mod:`ingest.stores`. All times are integer milliseconds since 1970 UTC.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+FieldValue = float | int | str
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One row of a time series: the unit of writing.
+
+    Attributes
+    ----------
+    measurement : str
+        ``bin`` or ``air``.
+    tags : dict[str, str]
+        ``site``, ``asset``, ``device``, ``zone``: from the device registry, never from a payload.
+    ts_ms : int
+        Point time [ms since 1970 UTC]. With measurement and tags it identifies the point: a second
+        write of the same identity replaces the first.
+    fields : dict[str, float | int | str]
+        Measured values as float in the units of :mod:`square.quantities`; ``boot``, ``seq``,
+        ``quality``, ``flags`` as int; ``state`` as str. A field never changes its type.
+    """
+
+    measurement: str
+    tags: dict[str, str]
+    ts_ms: int
+    fields: dict[str, FieldValue]
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """One point that the store will never take.
+
+    Attributes
+    ----------
+    index : int
+        Position in the sequence that was written.
+    code : str
+        Short stable code, for example ``store-rejected``.
+    reason : str
+        The store's own words, at most 300 characters.
+    """
+
+    index: int
+    code: str
+    reason: str
+
+
+class WriteResult(msgspec.Struct, frozen=True):
+    """What became of a batch: every point is either stored or in ``rejected``."""
+
+    stored: int
+    rejected: tuple[Rejected, ...] = ()
+
+
+class Series(msgspec.Struct, frozen=True):
+    """Columns over time. A missing value is ``None``, a missing time is not there at all."""
+
+    ts_ms: list[int]
+    columns: dict[str, list[float | None]]
+
+
+class TimeSeriesStore(Protocol):
+    """Write and read side of a time-series store.
+
+    Every method raises :class:`ingest.errors.StoreUnavailable` when trying again later may help and
+    :class:`ingest.errors.StoreRefused` when a person must change a setting.
+    """
+
+    def prepare(self) -> None:
+        """Create the database or tables where missing and check address and credentials."""
+
+    def write(self, points: Sequence[Point]) -> WriteResult:
+        """Write a batch and return only when the store has accepted it.
+
+        Writing the same point twice changes nothing. Points that the store refuses for good are
+        listed in the result; the rest of the batch is stored.
+        """
+
+    def series(
+        self,
+        measurement: str,
+        *,
+        site: str,
+        asset: str,
+        fields: Sequence[str],
+        start_ms: int,
+        end_ms: int,
+        every_s: int | None = None,
+        limit: int = 20_000,
+    ) -> Series:
+        """Values of one asset in ``[start_ms, end_ms)``, oldest first.
+
+        With ``every_s`` each row is the mean of a window that starts at a multiple of ``every_s``;
+        an empty window is left out.
+        """
+
+    def latest(self, measurement: str, *, site: str) -> list[Point]:
+        """Newest point of each asset of a site."""
+
+    def identities(self, measurement: str, *, site: str, start_ms: int, end_ms: int) -> Iterator[tuple[str, int, int]]:
+        """``(device, boot, seq)`` of every stored point in ``[start_ms, end_ms)``: for reconciliation."""
+
+    def readings(self, *, site: str, start_ms: int, end_ms: int) -> Iterator[Point]:
+        """Every point of every measurement in ``[start_ms, end_ms)``, in time order: for catching up."""
+
+    def close(self) -> None:
+        """Release connections. The store cannot be used afterwards."""
