@@ -1,0 +1,331 @@
+"""The wire format of Resik: topics, messages and their limits.
+
+The one module that nodes and servers share. It runs on MicroPython and on CPython, so it uses no
+typing, no dataclasses and no floats. `docs/protocol.md` is the specification; the examples under
+`tests/contract/vectors/` bind both.
+
+Every error is a `WireError` whose `code` is one of
+bad-json bad-version bad-envelope bad-reading bad-value bad-topic too-large too-many.
+"""
+
+import json
+
+VERSION = 1
+MAX_PAYLOAD_BYTES = 8192
+MAX_READINGS = 64
+MAX_EXTRA_KEYS = 32
+U32_MAX = 4294967295
+
+STATES = ("ok", "obstructed", "lid-open", "tilted", "water", "no-echo", "sensor-fault")
+UP_KINDS = ("bin", "air", "status", "will")
+DOWN_KINDS = ("ack", "config", "ota", "cmd")
+GATEWAY_KINDS = ("batch", "ack")
+
+# field -> (lowest, highest) accepted integer; the unit is the last part of the name.
+COMMON_FIELDS = {
+    "battery_mv": (0, 20000),
+    "rssi_dbm": (-130, 0),
+    "quality": (0, 4),  # OMA LwM2M object 3435: 0 unchecked .. 4 accepted
+}
+MEASURED_FIELDS = {
+    "bin": {
+        "distance_mm": (0, 10000),
+        "fill_pct": (0, 100),
+        "temp_cdeg": (-4000, 12500),
+        "tilt_deg": (0, 180),
+        "weight_g": (0, 500000),
+    },
+    "air": {
+        "pm1_ngm3": (0, 1000000000),
+        "pm25_ngm3": (0, 1000000000),
+        "pm10_ngm3": (0, 1000000000),
+        "temp_cdeg": (-4000, 12500),
+        "rh_cpct": (0, 10000),
+        # electrochemical cells have a baseline offset: negative values are real output
+        "no2_ppt": (-1000000000, 1000000000),
+        "o3_ppt": (-1000000000, 1000000000),
+        "voc_raw": (0, 65535),
+        "nh3_mv": (0, 5000),
+        "h2s_mv": (0, 5000),
+        "pressure_pa": (30000, 120000),
+    },
+}
+FIELDS = {}
+for _kind, _fields in MEASURED_FIELDS.items():
+    FIELDS[_kind] = dict(COMMON_FIELDS)
+    FIELDS[_kind].update(_fields)
+
+_ID_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
+
+
+class WireError(ValueError):
+    """A topic or payload breaks the protocol; `code` says how, the text says where."""
+
+    def __init__(self, code, message):
+        super().__init__(code + ": " + message)
+        self.code = code
+
+
+# -- topics ----------------------------------------------------------------------------------
+
+
+def is_id(text):
+    """Whether `text` is a valid site, device or gateway id: 3 to 32 of a-z 0-9 and hyphen."""
+    if not 3 <= len(text) <= 32:
+        return False
+    for character in text:
+        if character not in _ID_CHARACTERS:
+            return False
+    return True
+
+
+def _check_id(text, what):
+    if not is_id(text):
+        raise WireError("bad-topic", "%s id %r is not 3..32 of a-z 0-9 -" % (what, text[:40]))
+
+
+def _device_topic(site, device, direction, kind, kinds):
+    _check_id(site, "site")
+    _check_id(device, "device")
+    if kind not in kinds:
+        raise WireError("bad-topic", "unknown kind %r under %s/" % (kind, direction))
+    return "resik/" + site + "/" + device + "/" + direction + "/" + kind
+
+
+def topic_up(site, device, kind):
+    """Topic on which a device publishes `kind` (one of `UP_KINDS`)."""
+    return _device_topic(site, device, "up", kind, UP_KINDS)
+
+
+def topic_down(site, device, kind):
+    """Topic on which a device receives `kind` (one of `DOWN_KINDS`)."""
+    return _device_topic(site, device, "down", kind, DOWN_KINDS)
+
+
+def topic_batch(site, gateway):
+    """Topic of the batches that a gateway sends upstream."""
+    _check_id(site, "site")
+    _check_id(gateway, "gateway")
+    return "resik/" + site + "/gw/" + gateway + "/batch"
+
+
+def topic_gw_ack(site, gateway):
+    """Topic on which a gateway receives the application acks of ingest."""
+    _check_id(site, "site")
+    _check_id(gateway, "gateway")
+    return "resik/" + site + "/gw/" + gateway + "/ack"
+
+
+def parse_topic(topic):
+    """Split a topic into `(site, device or gateway, direction, kind)`; direction is up, down or gw."""
+    parts = topic.split("/")
+    if len(parts) != 5 or parts[0] != "resik":
+        raise WireError("bad-topic", "%r is not resik/<site>/<device>/<up|down>/<kind>" % topic[:80])
+    _check_id(parts[1], "site")
+    if parts[2] == "gw":
+        _check_id(parts[3], "gateway")
+        if parts[4] not in GATEWAY_KINDS:
+            raise WireError("bad-topic", "unknown gateway kind %r" % parts[4][:40])
+        return parts[1], parts[3], "gw", parts[4]
+    _check_id(parts[2], "device")
+    kinds = UP_KINDS if parts[3] == "up" else DOWN_KINDS if parts[3] == "down" else ()
+    if parts[4] not in kinds:
+        raise WireError("bad-topic", "unknown kind %s/%s" % (parts[3][:10], parts[4][:40]))
+    return parts[1], parts[2], parts[3], parts[4]
+
+
+# -- messages --------------------------------------------------------------------------------
+
+
+def _refuse_constant(text):
+    raise ValueError("%s is not JSON" % text)
+
+
+try:
+    json.loads("1", parse_constant=_refuse_constant)
+
+    def _loads(text):
+        return json.loads(text, parse_constant=_refuse_constant)
+
+    def _is_plain(payload):
+        text = bytes(payload).decode("latin-1")
+        return text.isascii() and text.isprintable() and "\\" not in text
+
+except TypeError:  # MicroPython: its parser knows neither the argument nor NaN, its str no isascii
+
+    def _loads(text):
+        return json.loads(text)
+
+    def _is_plain(payload):
+        for byte in payload:
+            if byte < 32 or byte > 126 or byte == 92:
+                return False
+        return True
+
+
+def _dumps(message):
+    return json.dumps(message, separators=(",", ":"))
+
+
+def is_int(value):
+    """Whether `value` is an integer and not a bool (which Python counts as one)."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _int_in(message, key, lowest, highest, code, required=False):
+    value = message.get(key)
+    if value is None:
+        if required:
+            raise WireError(code, "%s is missing" % key)
+        return None
+    if not is_int(value):
+        raise WireError(code, "%s must be an integer" % key)
+    if not lowest <= value <= highest:
+        raise WireError(code, "%s is outside %d..%d" % (key, lowest, highest))
+    return value
+
+
+def load_object(payload):
+    """Parse `payload` (bytes) into a dict: one JSON object, ASCII, no backslash, version 1.
+
+    Devices send no free text, so escapes are refused: they only serve to smuggle odd characters.
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise WireError("too-large", "%d bytes, at most %d" % (len(payload), MAX_PAYLOAD_BYTES))
+    if not _is_plain(payload):
+        raise WireError("bad-json", "only printable ASCII without backslash")
+    try:
+        message = _loads(payload.decode())
+    except (ValueError, RuntimeError, MemoryError) as error:  # the latter two: nested too deep
+        raise WireError("bad-json", str(error)[:120])  # noqa: B904 - MicroPython warns at "from"
+    if not isinstance(message, dict):
+        raise WireError("bad-json", "the payload is not an object")
+    version = message.get("v")
+    if not is_int(version):
+        raise WireError("bad-version", "v is missing or not an integer")
+    if version != VERSION:
+        raise WireError("bad-version", "version %d, this side speaks %d" % (version, VERSION))
+    return message
+
+
+def _is_finite(value):
+    return value - value == 0  # infinity and NaN are the two floats for which this fails
+
+
+def _check_envelope_of_reading(reading, has_up_s):
+    if not isinstance(reading, dict):
+        raise WireError("bad-reading", "a reading is not an object")
+    if len(reading) > MAX_EXTRA_KEYS:
+        raise WireError("bad-reading", "more than %d keys in a reading" % MAX_EXTRA_KEYS)
+    for key in reading:
+        value = reading[key]
+        if isinstance(value, (dict, list)):
+            raise WireError("bad-reading", "%s is nested; a reading is flat" % key[:40])
+        if isinstance(value, float) and not _is_finite(value):
+            raise WireError("bad-reading", "%s is not finite" % key[:40])
+        if is_int(value) and not -9223372036854775808 <= value <= 9223372036854775807:
+            raise WireError("bad-reading", "%s does not fit 64 bits" % key[:40])
+    _int_in(reading, "seq", 1, U32_MAX, "bad-reading", required=True)
+    if _int_in(reading, "ts", 0, U32_MAX, "bad-reading") is None:
+        if _int_in(reading, "up_s", 0, U32_MAX, "bad-reading") is None or not has_up_s:
+            raise WireError("bad-reading", "neither ts, nor up_s in the reading and in the message")
+
+
+def decode_envelope(payload):
+    """Read who sent what: identity and time of each reading, nothing of its meaning.
+
+    Returns a dict with v, boot, oldest_seq (or None), up_s (or None) and readings, a list of the
+    reading objects as they came.
+    """
+    message = load_object(payload)
+    boot = _int_in(message, "boot", 0, U32_MAX, "bad-envelope", required=True)
+    oldest_seq = _int_in(message, "oldest_seq", 1, U32_MAX, "bad-envelope")
+    up_s = _int_in(message, "up_s", 0, U32_MAX, "bad-envelope")
+    readings = message.get("r")
+    if not isinstance(readings, list) or not readings:
+        raise WireError("bad-envelope", "r must be a list of at least one reading")
+    if len(readings) > MAX_READINGS:
+        raise WireError("too-many", "%d readings, at most %d" % (len(readings), MAX_READINGS))
+    for reading in readings:
+        _check_envelope_of_reading(reading, up_s is not None)
+    return {"v": VERSION, "boot": boot, "oldest_seq": oldest_seq, "up_s": up_s, "readings": readings}
+
+
+def decode_reading(kind, reading):
+    """Check one reading of `kind` (bin or air) in full and return its known fields.
+
+    The result holds seq, ts or up_s, state (`ok` unless sent) and every known field that was sent;
+    what is missing or null is absent. Unknown fields are ignored.
+    """
+    fields = FIELDS.get(kind)
+    if fields is None:
+        raise WireError("bad-reading", "no readings of kind %r" % kind)
+    result = {"seq": _int_in(reading, "seq", 1, U32_MAX, "bad-reading", required=True)}
+    for key in ("ts", "up_s"):
+        value = _int_in(reading, key, 0, U32_MAX, "bad-reading")
+        if value is not None:
+            result[key] = value
+    state = reading.get("state")
+    if state is None:
+        state = "ok"
+    if state not in STATES:
+        raise WireError("bad-value", "unknown state %r" % str(state)[:40])
+    result["state"] = state
+    measured = 0
+    for key in fields:
+        value = _int_in(reading, key, fields[key][0], fields[key][1], "bad-value")
+        if value is not None:
+            result[key] = value
+            if key not in COMMON_FIELDS:
+                measured += 1
+    if not measured and state == "ok":
+        raise WireError("bad-reading", "nothing was measured and the state is ok")
+    return result
+
+
+def encode_up(boot, readings, oldest_seq=None, up_s=None):
+    """Make the payload of an up message from reading dicts; absent values are left out."""
+    if not 1 <= len(readings) <= MAX_READINGS:
+        raise WireError("too-many", "%d readings, 1..%d fit a message" % (len(readings), MAX_READINGS))
+    message = {"v": VERSION, "boot": boot}
+    if oldest_seq is not None:
+        message["oldest_seq"] = oldest_seq
+    if up_s is not None:
+        message["up_s"] = up_s
+    message["r"] = [{key: r[key] for key in r if r[key] is not None} for r in readings]
+    payload = _dumps(message)
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise WireError("too-large", "%d bytes, at most %d" % (len(payload), MAX_PAYLOAD_BYTES))
+    return payload
+
+
+def encode_ack(boot, upto, also=()):
+    """Make the gateway's application ack: everything up to `upto` and the ranges `also` are safe."""
+    message = {"v": VERSION, "boot": boot, "upto": upto}
+    if also:
+        message["also"] = [[low, high] for low, high in also]
+    return _dumps(message)
+
+
+def decode_ack(payload):
+    """Read an application ack into `(boot, upto, [(low, high), ...])`."""
+    message = load_object(payload)
+    boot = _int_in(message, "boot", 0, U32_MAX, "bad-envelope", required=True)
+    upto = _int_in(message, "upto", 0, U32_MAX, "bad-envelope", required=True)
+    ranges = message.get("also")
+    also = []
+    if ranges is not None:
+        if not isinstance(ranges, list):
+            raise WireError("bad-envelope", "also is not a list")
+        for pair in ranges:
+            if not isinstance(pair, list) or len(pair) != 2 or not is_int(pair[0]) or not is_int(pair[1]):
+                raise WireError("bad-envelope", "also holds something other than [low,high]")
+            if not 1 <= pair[0] <= pair[1] <= U32_MAX:
+                raise WireError("bad-envelope", "also holds a range that is empty or out of bounds")
+            also.append((pair[0], pair[1]))
+    return boot, upto, also
+
+
+def point_ms(ts_s, boot, seq):
+    """Point time [ms since 1970] of a reading: distinct within a second, the same on every replay."""
+    return ts_s * 1000 + (boot + seq) % 1000
