@@ -116,6 +116,13 @@ def topic_gw_ack(site, gateway):
     return "resik/" + site + "/gw/" + gateway + "/ack"
 
 
+def topic_probe(site, service):
+    """Topic on which a service of a site talks to itself to see that it is not deaf."""
+    _check_id(site, "site")
+    _check_id(service, "service")
+    return "resik/" + site + "/sv/" + service + "/probe"
+
+
 def parse_topic(topic):
     """Split a topic into `(site, device or gateway, direction, kind)`; direction is up, down or gw."""
     parts = topic.split("/")

@@ -1,0 +1,1 @@
+"""Shared vocabulary of every server process: site, devices, quantities, calendar, clock and the MQTT connection."""

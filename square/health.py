@@ -1,0 +1,123 @@
+"""A small health page for every process, and the log format they share.
+
+``GET /healthz`` answers 200 or 503 with what the process knows of itself, so that a supervisor, a monitoring
+system and the office page ask every process the same question.
+"""
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+
+from square.errors import SettingsError
+
+_log = logging.getLogger(__name__)
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What a process says of itself.
+
+    Attributes
+    ----------
+    service : str
+        Its name.
+    ok : bool
+        Whether it does its work at the moment.
+    reason : str
+        One sentence: what is wrong, or an empty string.
+    counts : dict[str, int | float]
+        Counters since start and gauges, by name.
+    """
+
+    service: str
+    ok: bool
+    reason: str
+    counts: dict[str, int | float]
+
+
+class HealthServer:
+    """Serves ``/healthz`` on loopback from a thread of its own.
+
+    Parameters
+    ----------
+    port : int | None
+        Loopback port; None makes every method do nothing.
+    snapshot : Callable[[], Health]
+        Called for each request, from the server's thread: it MUST be quick and MUST NOT block on I/O.
+
+    Raises
+    ------
+    SettingsError
+        If the port is taken.
+    """
+
+    def __init__(self, port: int | None, snapshot: Callable[[], Health]) -> None:
+        self._server: ThreadingHTTPServer | None = None
+        if port is None:
+            return
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path != "/healthz":
+                    self.send_error(404)
+                    return
+                health = snapshot()
+                body = msgspec.json.encode(health)
+                self.send_response(200 if health.ok else 503)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as above
+                _log.debug("health: " + format, *args)
+
+        try:
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        except OSError as error:
+            raise SettingsError(
+                f"the health port {port} cannot be opened ({error.strerror}): choose another health_port"
+            ) from error
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line: what log collectors read."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def configure_logging(service: str, level: str) -> None:
+    """Log to standard error: lines for people on a terminal, JSON lines elsewhere."""
+    handler = logging.StreamHandler(sys.stderr)
+    if sys.stderr.isatty():
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    else:
+        handler.setFormatter(_JsonFormatter(service))
+    logging.basicConfig(level=level, handlers=[handler], force=True)

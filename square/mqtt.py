@@ -1,0 +1,372 @@
+"""The one MQTT connection of Resik's servers: session kept by the broker, acknowledged by hand.
+
+A message is acknowledged only when its consumer says so, after its own commit. What that needs, and why:
+
+* **Epochs.** After a reconnect packet ids start again, so an ack that belongs to the old connection would
+  acknowledge somebody else's message. Each connect and disconnect starts a new epoch; acks of another are dropped.
+* **Bounded memory.** Broker limits are no back-pressure once acks are delayed. A full inbound queue cuts the
+  connection on purpose and resumes when the consumer has caught up; the broker sends the rest again.
+* **A probe instead of a flag.** A network thread can die while ``is_connected()`` stays true. Health is a message
+  to ourselves that came back.
+
+The client library is paho-mqtt; nothing outside this module knows that.
+"""
+
+import logging
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import msgspec
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from square.errors import BrokerRefused, BrokerUnavailable, SettingsError
+from square.settings import ServiceSettings, read_secret
+
+_log = logging.getLogger(__name__)
+
+PROBE_EVERY_S = 10.0
+KEEPALIVE_S = 30
+RECONNECT_MIN_S = 1
+RECONNECT_MAX_S = 30
+
+
+class MqttEndpoint(msgspec.Struct, frozen=True):
+    """Where the broker is and who we are there."""
+
+    host: str
+    port: int
+    tls: bool = False
+    username: str | None = None
+    password: str | None = None
+    ca_file: Path | None = None
+
+    @classmethod
+    def from_url(
+        cls, url: str, *, username: str | None = None, password: str | None = None, ca_file: Path | None = None
+    ) -> "MqttEndpoint":
+        """Read ``mqtt://host[:port]`` or ``mqtts://host[:port]``.
+
+        Raises
+        ------
+        SettingsError
+            If the scheme is another one, the host is missing, the port is no port, or the URL holds a password.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise SettingsError(f"broker_url {url!r} is not a URL ({error}): write mqtt://host:port") from error
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+            raise SettingsError(f"broker_url {url!r}: write mqtt://host:port, or mqtts://host:port for TLS")
+        if parts.password is not None or parts.username is not None:
+            raise SettingsError("broker_url holds credentials: put them in broker_username and broker_password_file")
+        tls = parts.scheme == "mqtts"
+        return cls(parts.hostname, port or (8883 if tls else 1883), tls, username, password, ca_file)
+
+    @classmethod
+    def from_settings(cls, settings: ServiceSettings, default_username: str) -> "MqttEndpoint":
+        """Read the broker fields of a service's settings."""
+        password = read_secret(settings.broker_password_file)
+        return cls.from_url(
+            settings.broker_url,
+            username=settings.broker_username or (default_username if password is not None else None),
+            password=password,
+            ca_file=settings.broker_ca_file,
+        )
+
+    def __str__(self) -> str:
+        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One message from the broker, to be acknowledged with :meth:`MqttConnection.ack`."""
+
+    epoch: int
+    mid: int
+    qos: int
+    topic: str
+    payload: bytes
+    retain: bool
+    dup: bool
+
+
+class MqttConnection:
+    """A supervised connection whose messages wait in a bounded queue.
+
+    Parameters
+    ----------
+    endpoint : MqttEndpoint
+        Broker and credentials.
+    client_id : str
+        Fixed for the life of the service: the broker keeps the session under it.
+    clean : bool
+        True makes the broker forget the session at each disconnect.
+    inbound_limit : int
+        Messages that may wait for the consumer before the connection is cut on purpose.
+    will : tuple[str, bytes] | None
+        Topic and payload that the broker publishes when we vanish.
+    probe_topic : str | None
+        Where to talk to ourselves for :meth:`is_healthy`; see :func:`firmware.wire.topic_probe`.
+    """
+
+    def __init__(
+        self,
+        endpoint: MqttEndpoint,
+        client_id: str,
+        *,
+        clean: bool = False,
+        inbound_limit: int = 2000,
+        will: tuple[str, bytes] | None = None,
+        probe_topic: str | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.client_id = client_id
+        self.session_lost = 0
+        """How often the broker had forgotten a session that it should have kept."""
+        self.stale_acks = 0
+        """Acks dropped because their connection was gone."""
+        self.overflows = 0
+        """How often the connection was cut because the consumer fell behind."""
+        self._clean = clean
+        self._inbound: queue.Queue[Delivery] = queue.Queue()
+        self._limit = inbound_limit
+        self._filters: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._epoch = 0
+        self._overflowing = False
+        self._ever_connected = False
+        self._stopping = threading.Event()
+        self._up = threading.Event()
+        self._refused: str | None = None
+        self._probe_topic = probe_topic
+        self._probe_back_at = 0.0
+        self._probe_thread: threading.Thread | None = None
+        self._client = self._build(will)
+
+    def _build(self, will: tuple[str, bytes] | None) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=self.client_id, clean_session=self._clean, manual_ack=True
+        )
+        if self.endpoint.username is not None:
+            client.username_pw_set(self.endpoint.username, self.endpoint.password)
+        if self.endpoint.tls:
+            try:
+                context = ssl.create_default_context(
+                    cafile=str(self.endpoint.ca_file) if self.endpoint.ca_file is not None else None
+                )
+            except (OSError, ssl.SSLError) as error:
+                raise SettingsError(
+                    f"broker_ca_file {self.endpoint.ca_file} is not a PEM certificate ({error})"
+                ) from error
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            client.tls_set_context(context)
+        if will is not None:
+            client.will_set(will[0], will[1], qos=1)
+        client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
+        client.max_inflight_messages_set(1000)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_pre_connect = self._on_pre_connect
+        return client
+
+    # -- life cycle ---------------------------------------------------------------------------
+
+    def subscribe(self, topic_filter: str, qos: int = 1) -> None:
+        """Subscribe now and again on each reconnect; call it before :meth:`start` to miss nothing."""
+        self._filters[topic_filter] = qos
+        if self._up.is_set():
+            self._client.subscribe(topic_filter, qos)
+
+    def start(self) -> None:
+        """Connect in the background and keep trying until :meth:`stop`."""
+        self._client.connect_async(self.endpoint.host, self.endpoint.port, KEEPALIVE_S)
+        self._client.loop_start()
+        if self._probe_topic is not None:
+            self._probe_thread = threading.Thread(target=self._probe, name="mqtt-probe", daemon=True)
+            self._probe_thread.start()
+
+    def wait_connected(self, timeout_s: float = 15.0) -> None:
+        """Return once connected.
+
+        Raises
+        ------
+        BrokerRefused
+            If the broker answered and refused us.
+        BrokerUnavailable
+            If nobody answered within ``timeout_s``.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._up.wait(0.05):
+            if self._refused is not None:
+                raise BrokerRefused(
+                    f"the broker at {self.endpoint} refused user {self.endpoint.username!r} ({self._refused}): "
+                    "check broker_username and broker_password_file"
+                )
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(self._why_unreachable())
+
+    def _why_unreachable(self) -> str:
+        try:
+            socket.create_connection((self.endpoint.host, self.endpoint.port), timeout=2).close()
+        except OSError as error:
+            return f"no MQTT broker answers at {self.endpoint} ({error}): start it, or set broker_url"
+        return (
+            f"the broker at {self.endpoint} accepts connections but no MQTT session: check broker_url (TLS or plain), "
+            f"broker_username {self.endpoint.username!r} and broker_password_file"
+        )
+
+    def stop(self) -> None:
+        """Disconnect cleanly; the broker keeps the session unless ``clean``."""
+        self._stopping.set()
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._up.clear()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection stood when last heard of. Not evidence of health: see :meth:`is_healthy`."""
+        return self._up.is_set()
+
+    @property
+    def waiting(self) -> int:
+        """Messages received and not yet taken by the consumer."""
+        return self._inbound.qsize()
+
+    def is_healthy(self, max_age_s: float = 3 * PROBE_EVERY_S) -> bool:
+        """Whether a message to ourselves came back within ``max_age_s`` (or, without a probe topic, connected)."""
+        if self._probe_topic is None:
+            return self.connected
+        return self.connected and time.monotonic() - self._probe_back_at < max_age_s
+
+    # -- messages -----------------------------------------------------------------------------
+
+    def get(self, timeout_s: float | None = None) -> Delivery | None:
+        """Take the next message, or None after ``timeout_s``."""
+        try:
+            return self._inbound.get(timeout=timeout_s) if timeout_s else self._inbound.get_nowait()
+        except queue.Empty:
+            return None
+
+    def deliveries(self, timeout_s: float, limit: int = 1000) -> Iterator[Delivery]:
+        """Wait up to ``timeout_s`` for a message, then yield whatever is there, at most ``limit``."""
+        delivery = self.get(timeout_s)
+        count = 0
+        while delivery is not None:
+            yield delivery
+            count += 1
+            delivery = self.get() if count < limit else None
+
+    def ack(self, delivery: Delivery) -> bool:
+        """Tell the broker to forget ``delivery``. MUST be called in the order of arrival, after the commit.
+
+        Returns
+        -------
+        bool
+            False when its connection is gone: the broker will send the message again.
+        """
+        if delivery.qos == 0:
+            return True
+        with self._lock:
+            if delivery.epoch != self._epoch:
+                self.stale_acks += 1
+                return False
+            self._client.ack(delivery.mid, delivery.qos)
+            return True
+
+    def publish(self, topic: str, payload: bytes | str, qos: int = 1, *, retain: bool = False) -> paho.MQTTMessageInfo:
+        """Hand a message to the network thread. A broker's own acknowledgement proves nothing: expect an answer.
+
+        Raises
+        ------
+        BrokerUnavailable
+            If there is no connection; nothing was queued.
+        """
+        if not self._up.is_set():
+            raise BrokerUnavailable(f"no connection to {self.endpoint}")
+        info = self._client.publish(topic, payload, qos, retain)
+        if info.rc not in {paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_QUEUE_SIZE}:
+            raise BrokerUnavailable(f"publishing to {self.endpoint} failed: {paho.error_string(info.rc)}")
+        return info
+
+    # -- callbacks of the network thread: short, and never raising ------------------------------
+
+    def _on_pre_connect(self, _client: paho.Client, _userdata: Any) -> None:
+        while self._overflowing and not self._stopping.is_set():
+            if self._inbound.qsize() <= self._limit // 2:
+                self._overflowing = False
+                return
+            time.sleep(0.05)
+
+    def _on_connect(
+        self, client: paho.Client, _userdata: Any, flags: paho.ConnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self._refused = str(reason)
+            _log.warning("broker %s refused the connection: %s", self.endpoint, reason)
+            return
+        with self._lock:
+            self._epoch += 1
+        self._refused = None
+        if self._ever_connected and not self._clean and not flags.session_present:
+            self.session_lost += 1
+            _log.warning("broker %s forgot the session of %s: messages may be missing", self.endpoint, self.client_id)
+        self._ever_connected = True
+        for topic_filter, qos in list(self._filters.items()):
+            client.subscribe(topic_filter, qos)
+        if self._probe_topic is not None:
+            client.subscribe(self._probe_topic, 0)
+            client.publish(self._probe_topic, b"probe", 0)
+            self._probe_back_at = time.monotonic()  # grace until the first probe is due
+        self._up.set()
+        _log.info("connected to %s as %s", self.endpoint, self.client_id)
+
+    def _on_disconnect(
+        self, _client: paho.Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        with self._lock:
+            self._epoch += 1
+        self._up.clear()
+        if not self._stopping.is_set():
+            _log.warning("connection to %s lost: %s", self.endpoint, reason)
+
+    def _on_message(self, client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # not a topic of ours; acknowledged so that it cannot block the queue
+            _log.warning("dropped a message whose topic is not UTF-8")
+            client.ack(message.mid, message.qos)
+            return
+        if topic == self._probe_topic:
+            self._probe_back_at = time.monotonic()
+            return
+        if self._overflowing:
+            return  # un-acked: the broker sends it again after the reconnect
+        if self._inbound.qsize() >= self._limit:
+            self._overflowing = True
+            self.overflows += 1
+            _log.warning(
+                "%s: %d messages wait; cutting the connection until they are done", self.client_id, self._limit
+            )
+            sock = client.socket()
+            if sock is not None:
+                cast(socket.socket, sock).shutdown(socket.SHUT_RDWR)
+            return
+        self._inbound.put(
+            Delivery(self._epoch, message.mid, message.qos, topic, bytes(message.payload), message.retain, message.dup)
+        )
+
+    def _probe(self) -> None:
+        assert self._probe_topic is not None
+        while not self._stopping.wait(PROBE_EVERY_S):
+            if self._up.is_set():
+                self._client.publish(self._probe_topic, b"probe", 0)

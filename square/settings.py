@@ -1,0 +1,159 @@
+"""Settings of the services: one frozen class per service, read once, checked whole.
+
+Values come from the environment (``RESIK_GATEWAY_SPOOL_FILE=...``), then from the service's section of a
+TOML file, then from the default. A key that nobody knows is an error wherever it stands: a misspelt
+setting must never be ignored.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from square.errors import SettingsError
+
+ENV_ROOT = "RESIK_"
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs to know.
+
+    Attributes
+    ----------
+    site : str
+        Site folder, or the name of a site that ships with Resik.
+    clock_file : Path | None
+        Shared square time; unset means wall time.
+    health_port : int | None
+        Loopback port of ``/healthz``; unset means none.
+    broker_url : str
+        ``mqtt://host:port`` or ``mqtts://host:port``.
+    broker_username : str | None
+        Defaults to the name of the service.
+    broker_password_file : Path | None
+        File that holds nothing but the password.
+    broker_ca_file : Path | None
+        Root certificate for ``mqtts``; the system's roots when unset.
+    log_level : str
+        DEBUG, INFO, WARNING or ERROR.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
+
+    site: str = "alun-alun-pasuruan"
+    clock_file: Path | None = None
+    health_port: int | None = None
+    broker_url: str = "mqtt://127.0.0.1:1883"
+    broker_username: str | None = None
+    broker_password_file: Path | None = None
+    broker_ca_file: Path | None = None
+    log_level: LogLevel = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, whose values arrive as init arguments."""
+        return env_settings, init_settings
+
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+
+def _section(config_file: Path, section: str, known_sections: frozenset[str]) -> dict[str, Any]:
+    try:
+        text = config_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{config_file} cannot be read ({error}): name an existing TOML file") from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{config_file} is not valid TOML: {error}") from error
+    unknown = sorted(set(document) - known_sections)
+    if unknown:
+        raise SettingsError(
+            f"{config_file}: unknown section [{unknown[0]}]: use one of {', '.join(sorted(known_sections))}"
+        )
+    values = document.get(section, {})
+    if not isinstance(values, dict):
+        raise SettingsError(f"{config_file}: {section} must be a section: write [{section}]")
+    return values
+
+
+SECTIONS = frozenset({"stack", "gateway", "ingest", "alerts", "dashboard", "simulator"})
+"""Sections that a configuration file may hold."""
+
+
+def load_settings(cls: type[SettingsT], section: str, config_file: Path | None = None, **overrides: Any) -> SettingsT:
+    """Read the settings of one service.
+
+    Parameters
+    ----------
+    cls : type[ServiceSettings]
+        The service's settings class; its ``env_prefix`` names its environment variables.
+    section : str
+        Its section of the configuration file.
+    config_file : Path | None
+        A TOML file; None means environment and defaults only.
+    **overrides
+        Values from the command line; they win over everything.
+
+    Raises
+    ------
+    SettingsError
+        If a key is unknown or a value is refused; the text says which, where it came from and what to do.
+    """
+    prefix = cls.model_config.get("env_prefix", "")
+    for name in os.environ:
+        if prefix and name.startswith(prefix) and name[len(prefix) :].lower() not in cls.model_fields:
+            raise SettingsError(
+                f"the environment variable {name} is not a setting of {section}: known are "
+                + ", ".join(prefix + field.upper() for field in cls.model_fields)
+            )
+    values = _section(config_file, section, SECTIONS) if config_file is not None else {}
+    origin = str(config_file) if config_file is not None else "environment"
+    for key in values:
+        if key not in cls.model_fields:
+            raise SettingsError(
+                f"{origin}: unknown key {key!r} in [{section}]: known keys are {', '.join(sorted(cls.model_fields))}"
+            )
+    try:
+        settings = cls(**values)
+        if overrides:
+            settings = cls.model_validate(settings.model_dump() | overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        variable = prefix + key.upper()
+        source = f"the environment variable {variable}" if variable in os.environ else f"{origin}: [{section}] {key}"
+        raise SettingsError(f"{source}: {first['msg']} (got {first.get('input')!r})") from error
+    return settings
+
+
+def read_secret(path: Path | None) -> str | None:
+    """Return the text of a secret file without the line end, or None when ``path`` is None.
+
+    Raises
+    ------
+    SettingsError
+        If the file is missing, empty or not readable.
+    """
+    if path is None:
+        return None
+    try:
+        secret = path.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the secret file {path} cannot be read ({error}): check path and permissions") from error
+    if not secret:
+        raise SettingsError(f"the secret file {path} is empty: put the secret in it")
+    return secret
