@@ -1,0 +1,1 @@
+"""The alert engine: what the readings mean, what needs a crew, and who goes."""

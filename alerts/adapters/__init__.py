@@ -1,0 +1,1 @@
+"""What the engine needs from outside: the relational store and its schema."""

@@ -1,0 +1,1 @@
+"""Forward-only schema migrations, run by :func:`alerts.adapters.database.migrate`."""
