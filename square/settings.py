@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from square.errors import SettingsError
 
@@ -53,18 +53,6 @@ class ServiceSettings(BaseSettings):
     broker_password_file: Path | None = None
     broker_ca_file: Path | None = None
     log_level: LogLevel = "INFO"
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, whose values arrive as init arguments."""
-        return env_settings, init_settings
 
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
@@ -127,17 +115,17 @@ def load_settings(cls: type[SettingsT], section: str, config_file: Path | None =
             raise SettingsError(
                 f"{origin}: unknown key {key!r} in [{section}]: known keys are {', '.join(sorted(cls.model_fields))}"
             )
+    # pydantic lets arguments win over the environment, so of the file only what the environment leaves is passed
+    arguments = {key: value for key, value in values.items() if prefix + key.upper() not in os.environ} | overrides
     try:
-        settings = cls(**values)
-        if overrides:
-            settings = cls.model_validate(settings.model_dump() | overrides)
+        return cls(**arguments)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         variable = prefix + key.upper()
-        source = f"the environment variable {variable}" if variable in os.environ else f"{origin}: [{section}] {key}"
+        from_environment = variable in os.environ and key not in arguments
+        source = f"the environment variable {variable}" if from_environment else f"{origin}: [{section}] {key}"
         raise SettingsError(f"{source}: {first['msg']} (got {first.get('input')!r})") from error
-    return settings
 
 
 def read_secret(path: Path | None) -> str | None:
