@@ -10,7 +10,7 @@ NOON_S = 1_795_500_000.0
 
 
 def test_distance_error_is_that_of_honest_hardware():
-    """The median of several pings stays near the truth: no bias beyond 5 mm, spread below 25 mm, at both ends of heat."""
+    """The median of several pings stays near the truth in cool and hot air: bias below 5 mm, spread below 25 mm."""
     for temp_c in (22.0, 40.0):
         rng = np.random.default_rng(5)
         seen = [sensing.echo_distance_mm(600.0, temp_c, rng)[0] for _ in range(400)]
@@ -85,7 +85,8 @@ def test_humid_nights_read_higher():
         return float(np.mean(values))
 
     two_at_night, two_in_the_afternoon = NOON_S + 14 * 3600, NOON_S + 2 * 3600
-    assert sensing.rh_pct(two_at_night) > 85 > 70 > sensing.rh_pct(two_in_the_afternoon)
+    assert sensing.rh_pct(two_at_night) > 85
+    assert sensing.rh_pct(two_in_the_afternoon) < 70
     assert ratio(two_at_night) > 1.3 * ratio(two_in_the_afternoon)
 
 

@@ -1,0 +1,277 @@
+"""Virtual nodes against a real broker: custody of every reading through restarts, lost acks and silence."""
+
+import asyncio
+import json
+from collections import Counter
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from firmware import wire
+from simulators.fleet import Fleet
+from simulators.mqtt_link import LinkError, open_link
+from simulators.node import Ledger, NodeIdentity, VirtualNode, read_ledger
+from square.clock import WallClock
+from square.mqtt import MqttEndpoint
+from tests import services
+
+pytestmark = pytest.mark.service
+SITE = "alun-alun"
+
+
+class CheckedNode(VirtualNode):
+    """A node that fails the test when it sends what was acknowledged already."""
+
+    sent_after_ack = 0
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.freed = set()
+
+    def on_ack(self, payload):
+        before = {(boot, r["seq"]) for boot, r in self.queue.save()}
+        freed = super().on_ack(payload)
+        self.freed |= before - {(boot, r["seq"]) for boot, r in self.queue.save()}
+        return freed
+
+    def next_message(self, at_s):
+        message = super().next_message(at_s)
+        if message is not None:
+            CheckedNode.sent_after_ack += len(self.freed.intersection(message[1]))
+        return message
+
+
+class StubGateway:
+    """Stores every reading once and acknowledges it; `lose` says which acks never leave."""
+
+    def __init__(self, port, password, lose=lambda _device, _count: False):
+        self.stored: dict[tuple[str, int, int], dict] = {}
+        self.acked: set[tuple[str, int, int]] = set()
+        self.windows: list[tuple[str, tuple[int, ...]]] = []
+        self.statuses = Counter()
+        self.wills = Counter()
+        self._port, self._password, self._lose = port, password, lose
+        self._inbox: asyncio.Queue = asyncio.Queue()
+        self._messages = Counter()
+        self.link = None
+
+    async def run(self):
+        while True:
+            with suppress(LinkError):
+                link = self.link = await open_link(
+                    "127.0.0.1",
+                    self._port,
+                    "gateway",
+                    username="gateway",
+                    password=self._password,
+                    will=None,
+                    on_message=lambda topic, payload: self._inbox.put_nowait((topic, payload)),
+                    on_lost=lambda: self._inbox.put_nowait(None),
+                )
+                await link.subscribe([f"resik/{SITE}/+/up/+"])
+                while link.lost is None:
+                    item = await self._inbox.get()
+                    if item is not None:
+                        await self._take(link, *item)
+            await asyncio.sleep(0.05)
+
+    async def _take(self, link, topic, payload):
+        _, device, _, kind = wire.parse_topic(topic)
+        if kind == "status":
+            self.statuses[device] += 1
+            return
+        if kind == "will":
+            self.wills[device] += 1
+            return
+        envelope = wire.decode_envelope(payload)
+        boot = envelope["boot"]
+        keys = {(device, boot, r["seq"]) for r in envelope["readings"]}
+        self.windows.append((device, tuple(r["seq"] for r in envelope["readings"])))
+        self.stored.update({(device, boot, r["seq"]): r for r in envelope["readings"]})
+        self._messages[device] += 1
+        if self._lose(device, self._messages[device]):
+            return
+        upto = max(seq for _, _, seq in keys)
+        await link.publish(wire.topic_down(SITE, device, "ack"), wire.encode_ack(boot, upto).encode())
+        self.acked |= keys
+
+
+@asynccontextmanager
+async def running(*coroutines):
+    tasks = [asyncio.create_task(c) for c in coroutines]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def make_nodes(count, interval_s=1):
+    names = [f"rsk-b{i:03d}" for i in range(count)]
+    now_s = WallClock().now_s()
+    return [
+        CheckedNode(
+            NodeIdentity(SITE, name, "bin", interval_s),
+            lambda at_s: {"distance_mm": int(at_s * 1000) % 9000},
+            boot=1000 + i,
+            started_s=now_s,
+        )
+        for i, name in enumerate(names)
+    ], {name: f"secret-{name}" for name in names}
+
+
+def broker_with_acl(folder: Path, passwords: dict[str, str]) -> services.Server:
+    acl = (
+        "user gateway\ntopic readwrite resik/#\n\n"
+        f"pattern write resik/{SITE}/%u/up/+\npattern read resik/{SITE}/%u/down/+\n"
+    )
+    return services.start_mosquitto(folder, users=passwords | {"gateway": "secret-gateway"}, acl=acl)
+
+
+def reconcile(ledger_file: Path, stored: dict) -> tuple[set, set]:
+    """Return what was published and not stored, and what was stored and never published."""
+    published = {(e["device"], e["boot"], e["seq"]) for e in read_ledger(ledger_file)}
+    return published - set(stored), set(stored) - published
+
+
+def test_nothing_is_lost_over_a_broker_kill(tmp_path):
+    """54 nodes, kill -9 of the broker in mid-flow, a third of the first acks lost: every reading is acked once."""
+    CheckedNode.sent_after_ack = 0
+    nodes, passwords = make_nodes(54)
+    broker = broker_with_acl(tmp_path / "broker", passwords)
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+
+    async def scenario():
+        gateway = StubGateway(broker.port, "secret-gateway", lose=lambda d, n: n == 1 and int(d[-3:]) % 3 == 0)
+        fleet = Fleet(nodes, passwords, MqttEndpoint("127.0.0.1", broker.port), WallClock(), ledger, resend_after_s=1.0)
+        async with running(gateway.run()):
+            fleet.start()
+            async with running(fleet.sample()):
+                await asyncio.sleep(2.5)
+                await asyncio.to_thread(broker.kill)
+                await asyncio.sleep(0.7)
+                await asyncio.to_thread(broker.start)
+                await asyncio.sleep(2.5)
+            assert await fleet.drained(30)
+            fleet.check()
+            counts = fleet.counts()
+            await fleet.stop()
+        return gateway, counts
+
+    try:
+        gateway, counts = asyncio.run(scenario())
+    finally:
+        broker.stop()
+        ledger.close()
+    assert counts.made == counts.published == counts.acked >= 54 * 5
+    assert counts.waiting == counts.dropped == counts.refused == 0
+    assert counts.connects >= 2 * 54  # the fault did fire
+    assert counts.repeated >= 18  # 54 / 3 first acks were lost
+    assert CheckedNode.sent_after_ack == 0
+    assert reconcile(tmp_path / "ledger.jsonl", gateway.stored) == (set(), set())
+    assert gateway.acked == set(gateway.stored)
+    values = {(e["device"], e["boot"], e["seq"]): e["reading"] for e in read_ledger(tmp_path / "ledger.jsonl")}
+    assert values == gateway.stored
+    assert len(gateway.statuses) == 54
+    # Test of the test: a planted loss and a planted stranger are both seen.
+    planted = dict(gateway.stored)
+    lost = planted.popitem()[0]
+    planted["rsk-b000", 1, 1] = {}
+    assert reconcile(tmp_path / "ledger.jsonl", planted) == ({lost}, {("rsk-b000", 1, 1)})
+
+
+def test_silent_gateway_gets_the_oldest_window_again(tmp_path):
+    """Without an application ack the same oldest window comes again after the timeout, newer readings wait."""
+    nodes, passwords = make_nodes(1)
+    broker = broker_with_acl(tmp_path / "broker", passwords)
+
+    async def scenario():
+        gateway = StubGateway(broker.port, "secret-gateway", lose=lambda _d, n: n < 4)
+        fleet = Fleet(
+            nodes, passwords, MqttEndpoint("127.0.0.1", broker.port), WallClock(), Ledger(None), resend_after_s=0.2
+        )
+        async with running(gateway.run()):
+            await asyncio.sleep(0.3)
+            nodes[0].measure(1.0)
+            fleet.start()
+            await asyncio.sleep(0.3)
+            nodes[0].measure(2.0)
+            assert await fleet.drained(10)
+            await fleet.stop()
+        return gateway.windows
+
+    try:
+        windows = asyncio.run(scenario())
+    finally:
+        broker.stop()
+    seqs = [w for _, w in windows]
+    assert seqs[0] == (1,)
+    assert all(w[0] == 1 for w in seqs[:4])
+    assert len(seqs) >= 4
+    assert max(max(w) for w in seqs) == 2
+
+
+def test_wrong_password_is_refused_and_others_live_on(tmp_path):
+    """A node with a wrong secret is counted as refused and delivers nothing; its neighbour is not disturbed."""
+    nodes, passwords = make_nodes(2)
+    broker = broker_with_acl(tmp_path / "broker", passwords)
+
+    async def scenario():
+        gateway = StubGateway(broker.port, "secret-gateway")
+        wrong = passwords | {"rsk-b000": "guess"}
+        fleet = Fleet(nodes, wrong, MqttEndpoint("127.0.0.1", broker.port), WallClock(), Ledger(None))
+        async with running(gateway.run()):
+            fleet.start()
+            for node in nodes:
+                node.measure(10.0)
+            await asyncio.sleep(2.0)
+            counts = fleet.counts()
+            await fleet.stop()
+        return gateway, counts
+
+    try:
+        gateway, counts = asyncio.run(scenario())
+    finally:
+        broker.stop()
+    assert {device for device, _, _ in gateway.stored} == {"rsk-b001"}
+    assert counts.refused >= 1
+    assert counts.connected == 1
+    assert counts.waiting == 1
+
+
+def test_a_killed_node_leaves_its_will_and_a_stopped_one_does_not(tmp_path):
+    """The broker publishes the will of a vanished connection; a polite stop leaves none."""
+    nodes, passwords = make_nodes(2)
+    broker = broker_with_acl(tmp_path / "broker", passwords)
+
+    async def scenario():
+        gateway = StubGateway(broker.port, "secret-gateway")
+        endpoint = MqttEndpoint("127.0.0.1", broker.port)
+        async with running(gateway.run()):
+            await asyncio.sleep(0.3)
+            vanished = await open_link(
+                endpoint.host,
+                endpoint.port,
+                "rsk-b000",
+                username="rsk-b000",
+                password=passwords["rsk-b000"],
+                will=nodes[0].will(),
+                on_message=lambda _t, _p: None,
+                on_lost=lambda: None,
+            )
+            fleet = Fleet(nodes[1:], passwords, endpoint, WallClock(), Ledger(None))
+            fleet.start()
+            await asyncio.sleep(0.5)
+            vanished.close(politely=False)
+            await fleet.stop()
+            await asyncio.sleep(0.5)
+        return gateway.wills
+
+    try:
+        wills = asyncio.run(scenario())
+    finally:
+        broker.stop()
+    assert wills == {"rsk-b000": 1}
+    assert json.loads(nodes[0].will()[1])["boot"] == 1000
