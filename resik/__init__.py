@@ -1,0 +1,1 @@
+"""The ``resik`` command and the local stack that ``make run`` starts."""

@@ -1,0 +1,5 @@
+"""``python -m resik``: the command without an installed script."""
+
+from resik.cli import main
+
+main()

@@ -1,0 +1,353 @@
+"""The ``resik`` command. Each subcommand reads its arguments, and hands over."""
+
+import json
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import wraps
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from resik.errors import MissingPart, StackError
+from square.errors import SquareError
+
+_CONFIG = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="TOML file of settings; see docs/settings.md.",
+)
+
+
+def _version() -> str:
+    try:
+        return version("resik-kota")
+    except PackageNotFoundError:
+        return "0 (not installed)"
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """Return the roots of every error that Resik raises on purpose; parts that are not installed raise none."""
+    roots: list[type[Exception]] = [SquareError, StackError]
+    for module, name in (
+        ("ingest.errors", "IngestError"),
+        ("gateway.errors", "GatewayError"),
+        ("alerts.errors", "AlertsError"),
+        ("dashboard_api.errors", "ApiError"),
+        ("simulators.errors", "SimulatorError"),
+    ):
+        try:
+            roots.append(getattr(__import__(module, fromlist=[name]), name))
+        except ImportError:
+            continue
+    return tuple(roots)
+
+
+def _fail(name: str, error: Exception) -> NoReturn:
+    """Print one sentence and leave: 1 when trying again may help, 2 when a person must act."""
+    click.echo(f"resik {name}: {error}", err=True)
+    retryable = bool(getattr(error, "retryable", False))
+    sys.exit(1 if retryable else getattr(error, "exit_code", 2))
+
+
+def _plainly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn expected errors into one sentence and a missing optional part into the words to install it."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        name = click.get_current_context().command_path.removeprefix("resik ").strip()
+        try:
+            return function(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            if error.name is not None and error.name.split(".")[0] in _OURS:
+                raise
+            _fail(name, MissingPart(f"{error.name} is not installed: pip install 'resik-kota[stack]'"))
+        except _expected_errors() as error:
+            _fail(name, error)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    return wrapped
+
+
+_OURS = {"firmware", "square", "gateway", "ingest", "alerts", "dashboard_api", "simulators", "resik"}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(_version(), prog_name="resik")
+def main() -> None:
+    """Resik keeps a town square clean.
+
+    `resik up` runs the whole square on this machine; the other commands are its parts.
+    """
+
+
+# -- the whole square ---------------------------------------------------------------------------
+
+
+def _stack_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(
+        [
+            click.option("--site", help="Site folder, or the name of a shipped site."),
+            click.option("--port", type=int, help="Port of the map on this machine [8080]."),
+            click.option(
+                "--broker",
+                help="embedded, mosquitto (started here), or mqtt(s)://host:port of one that runs already [embedded].",
+            ),
+            click.option("--broker-port", type=int, help="Port of the broker started here."),
+            click.option("--store", "store_url", help="Time-series store, e.g. influx1://127.0.0.1:8086/resik."),
+            click.option(
+                "--store-token-file", type=click.Path(path_type=Path), help="File with its token or password."
+            ),
+            click.option("--database", "database_url", help="Relational store, e.g. postgresql+psycopg://..."),
+            _CONFIG,
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def _stack_settings(config_file: Path | None, **chosen: Any) -> Any:
+    from resik.stack import StackSettings
+    from square.settings import load_settings
+
+    overrides = {key: value for key, value in chosen.items() if value is not None}
+    broker = overrides.get("broker")
+    if broker is not None and "://" in broker:
+        overrides |= {"broker": "external", "broker_url": broker}
+    return load_settings(StackSettings, "stack", config_file, **overrides)
+
+
+def _stop_on_sigterm() -> None:
+    """Let a supervisor's SIGTERM stop the stack as Ctrl-C does."""
+
+    def stop(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+@main.command()
+@_stack_options
+@click.option("--real", is_flag=True, help="No simulator: wait for real devices, in real time.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data folder [var/simulated or var/real].")
+@click.option("--speed", type=float, help="Square seconds per second of a simulated square [30].")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated square.")
+@click.option("--no-crews", is_flag=True, help="Simulate no crews: the work is yours, on the crew page.")
+@_plainly
+def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no_crews: bool, **chosen: Any) -> None:
+    """Run the whole square: broker, gateway, ingest, alerts, map and a simulated square."""
+    from rich.console import Console
+
+    from resik.folder import DataFolder
+    from resik.screen import watch
+    from resik.stack import Stack
+
+    settings = _stack_settings(config_file, **chosen)
+    kind = "real" if real else "simulated"
+    folder = DataFolder(data or Path("var") / kind, kind)
+    simulate = None if real else {"seed": str(seed), "crews": "false" if no_crews else "true"}
+    console = Console()
+    _stop_on_sigterm()
+    stack = Stack(settings, folder, config_file=config_file, simulate=simulate)
+    try:
+        with stack.running(lambda name: console.print(f"mulai / starting {name}…", style="dim")):
+            watch(stack, console)
+    except KeyboardInterrupt:
+        console.print(f"Berhenti dengan rapi. Data tersimpan di / stopped; data stays in {folder.root}", soft_wrap=True)
+
+
+@main.command()
+@_stack_options
+@click.option("--for", "seconds", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds to run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option("--data", type=click.Path(path_type=Path), help="Keep the data here; must be empty [a temporary folder].")
+@click.option("--speed", type=float, help="Square seconds per second [30].")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated square.")
+@_plainly
+def demo(
+    config_file: Path | None, *, seconds: float, as_json: bool, data: Path | None, seed: int, **chosen: Any
+) -> None:
+    """Run the whole square unattended and compare what was published with what is stored.
+
+    Exits 1 when anything was lost or stored twice.
+    """
+    import msgspec
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from resik.demo import BUSY_START, run_demo
+    from resik.folder import DataFolder
+    from resik.stack import free_port
+
+    if chosen.get("port") is None:
+        chosen["port"] = free_port()
+    settings = _stack_settings(config_file, start=BUSY_START, **chosen)
+    if data is not None and data.exists() and any(data.iterdir()):
+        raise StackError(f"{data} is not empty: a demo needs a folder of its own")
+    _stop_on_sigterm()
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="resik-demo-") as temporary:
+        folder = DataFolder(data or Path(temporary), "simulated")
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("demo", total=1.0)
+            report = run_demo(
+                settings,
+                folder,
+                seconds,
+                seed=seed,
+                config_file=config_file,
+                progress=lambda share, words: bar.update(task, completed=share, description=words),
+            )
+    figures = msgspec.to_builtins(report)
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            click.echo(f"{name:18} {value}")
+    sys.exit(0 if report.passed else 1)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--map", "map_file", required=True, help="Map file (TOML), or the name of a shipped one: see docs/replay.md."
+)
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times real speed [as fast as it goes].")
+@click.option("--hold", is_flag=True, help="Keep the map running afterwards, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data folder [var/replay-<map>]; cleared first.")
+@_stack_options
+@_plainly
+def replay(
+    files: tuple[Path, ...],
+    map_file: str,
+    *,
+    speed: float | None,
+    hold: bool,
+    as_json: bool,
+    data: Path | None,
+    config_file: Path | None,
+    **chosen: Any,
+) -> None:
+    """Feed FILES (CSV, may be .gz) through broker, gateway, ingest and store as if devices sent them."""
+    from resik.replay import replay_files
+
+    if chosen.pop("site", None) is not None:
+        raise StackError("a replay takes its site from the map: set [site] in the map file instead of --site")
+    settings = _stack_settings(config_file, **chosen)
+    _stop_on_sigterm()
+    sys.exit(
+        replay_files(
+            files,
+            map_file,
+            settings,
+            data=data,
+            speed=speed,
+            hold=hold,
+            as_json=as_json,
+            config_file=config_file,
+        )
+    )
+
+
+# -- parts ----------------------------------------------------------------------------------------
+
+
+def _run_service(
+    name: str, settings_module: str, settings_class: str, service_module: str, config: Path | None
+) -> None:
+    """Read the settings of a service, set up its log and run it until it is told to stop."""
+    from importlib import import_module
+
+    from square.health import configure_logging
+    from square.settings import load_settings
+
+    settings = load_settings(getattr(import_module(settings_module), settings_class), name, config)
+    configure_logging(name, settings.log_level)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    sys.exit(import_module(service_module).run(settings))
+
+
+@main.group()
+def gateway() -> None:
+    """Edge process: keeps every reading until ingest has stored it."""
+
+
+@gateway.command("run")
+@_CONFIG
+@_plainly
+def gateway_run(config_file: Path | None) -> None:
+    """Run the gateway."""
+    _run_service("gateway", "gateway.settings", "GatewaySettings", "gateway.service", config_file)
+
+
+@main.group()
+def ingest() -> None:
+    """Worker that checks readings and writes them to the time-series store."""
+
+
+@ingest.command("run")
+@_CONFIG
+@_plainly
+def ingest_run(config_file: Path | None) -> None:
+    """Run an ingest worker."""
+    _run_service("ingest", "ingest.settings", "IngestSettings", "ingest.worker", config_file)
+
+
+@main.group()
+def alerts() -> None:
+    """Alert engine: decides what needs a crew and gives out the work."""
+
+
+@alerts.command("run")
+@_CONFIG
+@_plainly
+def alerts_run(config_file: Path | None) -> None:
+    """Run the alert engine."""
+    _run_service("alerts", "alerts.settings", "AlertsSettings", "alerts.service", config_file)
+
+
+@main.group()
+def dashboard() -> None:
+    """Map for the office, page for the crews, and their interface for programs."""
+
+
+@dashboard.command("run")
+@_CONFIG
+@_plainly
+def dashboard_run(config_file: Path | None) -> None:
+    """Run the dashboard."""
+    _run_service("dashboard", "dashboard_api.settings", "DashboardSettings", "dashboard_api.service", config_file)
+
+
+@main.command()
+@_CONFIG
+@_plainly
+def simulate(config_file: Path | None) -> None:
+    """Run the simulated square: visitors, bins, air, nodes and crews."""
+    _run_service("simulator", "simulators.settings", "SimulatorSettings", "simulators.service", config_file)
+
+
+@main.group()
+def site() -> None:
+    """Site folders: the plan of a square."""
+
+
+@site.command("check")
+@click.argument("folder")
+@_plainly
+def site_check(folder: str) -> None:
+    """Check a site FOLDER (or the name of a shipped site): every fault with file, line and remedy."""
+    from square.plan_check import check_site, main_text
+    from square.site import resolve_site
+
+    path = resolve_site(folder)
+    findings = check_site(path)
+    click.echo(main_text(findings, path))
+    sys.exit(1 if any(finding.severity == "error" for finding in findings) else 0)

@@ -1,0 +1,161 @@
+"""``resik demo``: the whole stack, unattended, for a while; then one verdict.
+
+The same processes as ``make run``, in a fresh folder, with a square that is busy from the first minute. At the end
+the publisher's ledger is compared with the store, reading by reading.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ingest.deadletter import SqliteDeadLetters
+from ingest.stores import open_store
+from resik.errors import StackError
+from resik.folder import DataFolder
+from resik.process import Child
+from resik.reconcile import latency_ms, read_times, reconcile, stored_identities
+from resik.screen import poll
+from resik.stack import Stack, StackSettings
+from square.settings import read_secret
+
+DRAIN_WITHIN_S = 60.0
+END_OF_TIME_MS = 253_402_300_800_000
+"""Year 10000: later than every reading [ms]."""
+
+BUSY_START = "16:30"
+"""Vendors and the late afternoon's visitors are there and two shifts meet: something happens at once."""
+BUSY_FILL_PCT = ("60", "97")
+"""Bins start between these levels [%], so that some are full within the first readings."""
+
+
+class DemoReport(msgspec.Struct, frozen=True):
+    """The figures of one demo run; see ``docs/demo.md``. Times are wall milliseconds."""
+
+    published: int
+    spooled: int
+    stored: int
+    lost: int
+    duplicated: int
+    dead_lettered: int
+    incidents_opened: int
+    tasks_dispatched: int
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
+    unknown: int
+    bins_emptied: int
+    restarts: int
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was lost and nothing stored twice."""
+        return self.lost == 0 and self.duplicated == 0 and self.published > 0
+
+
+def _count(child: Child, name: str) -> int:
+    return int(child.health.counts.get(name, 0)) if child.health is not None else 0
+
+
+def _drain(stack: Stack) -> None:
+    """Wait until the simulator has stopped and nothing waits in the gateway."""
+    deadline = time.monotonic() + DRAIN_WITHIN_S
+    simulator, gateway = stack.child("simulator"), stack.child("gateway")
+    quiet = 0
+    while time.monotonic() < deadline:
+        stack.supervise()
+        poll(stack)
+        if simulator.exit_code is not None and _count(gateway, "waiting") == 0:
+            quiet += 1
+            if quiet > 3:  # noqa: PLR2004 - a few polls in a row, so that the last counts have settled
+                return
+        time.sleep(0.2)
+
+
+def run_demo(
+    settings: StackSettings,
+    folder: DataFolder,
+    seconds: float,
+    *,
+    seed: int,
+    config_file: Path | None = None,
+    progress: Callable[[float, str], None] = lambda _share, _words: None,
+) -> DemoReport:
+    """Run the square for ``seconds`` of wall time, let it drain, and compare.
+
+    Parameters
+    ----------
+    settings : StackSettings
+        Broker, stores, speed and port.
+    folder : DataFolder
+        A fresh one.
+    seconds : float
+        How long the simulated devices report [s].
+    seed : int
+        Seed of the simulated square.
+    config_file : Path | None
+        Handed on to the services.
+    progress : Callable[[float, str], None]
+        Told the share done [0..1] and what happens.
+
+    Raises
+    ------
+    StackError
+        If the stack cannot start or a part gives up.
+    """
+    low, high = BUSY_FILL_PCT
+    simulate = {
+        "seed": str(seed),
+        "duration_s": f"{seconds:g}",
+        "initial_fill_min_pct": low,
+        "initial_fill_max_pct": high,
+    }
+    stack = Stack(settings, folder, config_file=config_file, simulate=simulate, trace=True)
+    begun = time.monotonic()
+    with stack.running(lambda name: progress(0.0, f"mulai / starting {name}")):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            stack.supervise()
+            poll(stack)
+            progress(1 - (until - time.monotonic()) / seconds, "alun-alun berjalan / the square runs")
+            time.sleep(0.3)
+        progress(1.0, "menunggu sisa data / draining")
+        _drain(stack)
+        spooled = _count(stack.child("gateway"), "spooled")
+        incidents = _count(stack.child("alerts"), "incidents_opened")
+        dispatched = _count(stack.child("alerts"), "tasks_dispatched")
+        emptied = _count(stack.child("simulator"), "bins_emptied")
+        restarts = sum(child.restarts for child in stack.children)
+    published = read_times(stack.ledger_file)
+    if not published:
+        raise StackError(f"the simulator published nothing: see {stack.child('simulator').log}")
+    store = open_store(stack.store_url, secret=read_secret(settings.store_token_file), read_only=True)
+    try:
+        store.prepare()
+        identities = stored_identities(store, stack.site.id, 0, END_OF_TIME_MS)
+    finally:
+        store.close()
+    letters = SqliteDeadLetters(folder.dead_letters, read_only=True)
+    try:
+        dead_lettered = sum(letters.counts().values())
+    finally:
+        letters.close()
+    report = reconcile(published, identities, dead_lettered)
+    latency = latency_ms(published, read_times(stack.trace_file)) or {}
+    return DemoReport(
+        published=report.published,
+        spooled=spooled,
+        stored=report.stored,
+        lost=report.lost,
+        duplicated=report.duplicated,
+        dead_lettered=report.dead_lettered,
+        incidents_opened=incidents,
+        tasks_dispatched=dispatched,
+        latency_p50_ms=round(latency[50], 1) if latency else None,
+        latency_p99_ms=round(latency[99], 1) if latency else None,
+        unknown=report.unknown,
+        bins_emptied=emptied,
+        restarts=restarts,
+        seconds=round(time.monotonic() - begun, 1),
+    )

@@ -1,0 +1,154 @@
+"""One supervised child process of the local stack."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from square.health import Health
+
+CONFIGURATION_FAULT = 2
+"""Exit code of a process that only a person can mend: restarting it is pointless."""
+RESTART_MAX_S = 30.0
+STOP_WITHIN_S = 15.0
+
+
+def last_words(log: Path) -> str:
+    """Return the last line of a log that a person should read."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][:500] if lines else ""
+
+
+class Child:
+    """A process, its log, its health page and its restarts.
+
+    Parameters
+    ----------
+    name : str
+        Name of the service.
+    command : Sequence[str]
+        What to run.
+    environment : Mapping[str, str]
+        Variables on top of our own.
+    log : Path
+        Where its output goes, appended.
+    health_port : int | None
+        Its health page; None if it has none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        health_port: int | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.health_port = health_port
+        self.restarts = 0
+        self.health: Health | None = None
+        self._command = list(command)
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._restart_at: float | None = None
+        self._backoff_s = 1.0
+
+    def start(self) -> None:
+        """Start it in a session of its own, so that Ctrl-C reaches us alone and we stop it in order."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._started_at = time.monotonic()
+        self._restart_at = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code once it ended, None while it runs or was never started."""
+        return self._process.poll() if self._process is not None else None
+
+    def supervise(self) -> str | None:
+        """Restart it when it died; call this a few times a second.
+
+        Returns
+        -------
+        str | None
+            Its last words when it stopped for a reason that only a person can mend.
+        """
+        if self._process is None or self._process.poll() is None:
+            if self._process is not None and time.monotonic() - self._started_at > RESTART_MAX_S:
+                self._backoff_s = 1.0
+            return None
+        now = time.monotonic()
+        if self._restart_at is None:
+            if self._process.returncode == CONFIGURATION_FAULT:
+                return last_words(self.log) or f"{self.name} stopped without a word: see {self.log}"
+            self.health = None
+            self._restart_at = now + self._backoff_s
+            self._backoff_s = min(2 * self._backoff_s, RESTART_MAX_S)
+        elif now >= self._restart_at:
+            self.restarts += 1
+            self.start()
+        return None
+
+    def poll_health(self) -> Health | None:
+        """Ask its health page; None when there is none or it does not answer."""
+        if self.health_port is None:
+            return None
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/healthz", timeout=1.0) as reply:
+                body = reply.read()
+        except urllib.error.HTTPError as error:
+            body = error.read()
+        except OSError:
+            self.health = None
+            return None
+        try:
+            self.health = msgspec.json.decode(body, type=Health)
+        except msgspec.MsgspecError:
+            self.health = None
+        return self.health
+
+    def stop(self, *, kill: bool = False) -> int | None:
+        """End it: politely, then after a while not. Returns its exit code."""
+        process = self._process
+        if process is None:
+            return None
+        if process.poll() is None:
+            if kill:
+                process.kill()
+            else:
+                process.terminate()
+            try:
+                process.wait(STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_WITHIN_S)
+        return process.returncode
+
+
+def resik_command(*words: str) -> list[str]:
+    """Return the command line of one of our own subcommands, under the interpreter that runs us."""
+    return [sys.executable, "-m", "resik", *words]

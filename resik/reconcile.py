@@ -1,0 +1,114 @@
+"""Does what was published stand in the store, once each? The ledger of the publisher against the store itself.
+
+Counts alone prove nothing: a loss and a duplicate cancel out. The comparison is by identity, in both directions.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ingest.store import TimeSeriesStore
+
+Identity = tuple[str, int, int]
+"""Device, boot, seq."""
+
+
+class Reconciliation(msgspec.Struct, frozen=True):
+    """What became of everything that was published.
+
+    Attributes
+    ----------
+    published : int
+        Distinct readings in the publisher's ledger.
+    stored : int
+        Of these, how many stand in the store.
+    dead_lettered : int
+        Readings that were set aside with a reason.
+    lost : int
+        Published, neither stored nor set aside.
+    duplicated : int
+        Surplus points of published readings: 1 for a reading that is stored twice.
+    unknown : int
+        Points in the store that nobody published.
+    """
+
+    published: int
+    stored: int
+    dead_lettered: int
+    lost: int
+    duplicated: int
+    unknown: int
+
+
+def reconcile(published: Mapping[Identity, int], stored: Iterable[Identity], dead_lettered: int = 0) -> Reconciliation:
+    """Compare the ledger with the store by identity.
+
+    Parameters
+    ----------
+    published : Mapping[Identity, int]
+        What was published; the values (publish times [ns]) do not matter here.
+    stored : Iterable[Identity]
+        Every point of the store; a reading stored twice comes twice.
+    dead_lettered : int
+        How many readings were set aside; a dead letter keeps the reading, not its identity.
+
+    Examples
+    --------
+    >>> ledger = {("n-1", 7, 1): 0, ("n-1", 7, 2): 0, ("n-1", 7, 3): 0}
+    >>> report = reconcile(ledger, [("n-1", 7, 1), ("n-1", 7, 1)], dead_lettered=1)
+    >>> report.stored, report.dead_lettered, report.lost, report.duplicated
+    (1, 1, 1, 1)
+    """
+    counts = Counter(stored)
+    known = [identity for identity in published if identity in counts]
+    return Reconciliation(
+        published=len(published),
+        stored=len(known),
+        dead_lettered=dead_lettered,
+        lost=max(0, len(published) - len(known) - dead_lettered),
+        duplicated=sum(counts[identity] - 1 for identity in known),
+        unknown=sum(count for identity, count in counts.items() if identity not in published),
+    )
+
+
+def read_times(path: Path) -> dict[Identity, int]:
+    """Read a file of ``device,boot,seq,...,wall_ns`` lines; the first time of each identity counts.
+
+    A last line that was cut off while being written is ignored.
+    """
+    times: dict[Identity, int] = {}
+    if not path.exists():
+        return times
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.reader(file):
+            try:
+                identity = (row[0], int(row[1]), int(row[2]))
+                times.setdefault(identity, int(row[-1]))
+            except (IndexError, ValueError):
+                continue
+    return times
+
+
+def stored_identities(store: TimeSeriesStore, site: str, start_ms: int, end_ms: int) -> list[Identity]:
+    """Return the identity of every point of a site in ``[start_ms, end_ms)``, bins and air."""
+    return [
+        identity
+        for measurement in ("bin", "air")
+        for identity in store.identities(measurement, site=site, start_ms=start_ms, end_ms=end_ms)
+    ]
+
+
+def latency_ms(published: Mapping[Identity, int], stored: Mapping[Identity, int]) -> dict[int, float] | None:
+    """Return the 50th and 99th percentile [ms] from publish to stored, or None without a pair.
+
+    Both files take the wall clock of one machine. Their join is by identity.
+    """
+    pairs = [(at - published[identity]) / 1e6 for identity, at in stored.items() if identity in published]
+    if not pairs:
+        return None
+    values = np.percentile(np.array(pairs), [50, 99])
+    return {50: float(values[0]), 99: float(values[1])}

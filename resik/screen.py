@@ -1,0 +1,117 @@
+"""What the person at the terminal sees while the square runs."""
+
+import time
+from datetime import datetime
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from resik.errors import StackError
+from resik.stack import Stack
+from square.clock import WIB
+
+PLAIN_EVERY_S = 30.0
+
+_WHAT = {
+    "broker": "pialang MQTT / MQTT broker",
+    "gateway": "gerbang data / gateway",
+    "ingest": "penyimpan / ingest",
+    "alerts": "peringatan & tugas / alerts",
+    "dashboard": "peta & petugas / map & crews",
+    "simulator": "simulasi alun-alun / simulator",
+}
+_SHOWN = {
+    "gateway": ("spooled", "waiting", "poison"),
+    "ingest": ("stored", "dead_lettered", "waiting"),
+    "alerts": ("readings", "incidents_opened", "tasks_dispatched"),
+    "simulator": ("published", "acked", "bins_emptied"),
+}
+
+
+def _square_time(stack: Stack) -> str:
+    if stack.folder.kind != "simulated":
+        return datetime.now(WIB).strftime("%d-%m-%Y %H.%M WIB")
+    return datetime.fromtimestamp(stack.square_now_s(), WIB).strftime("%d-%m-%Y %H.%M WIB") + (
+        f" (simulasi ×{stack.settings.speed:g})"
+    )
+
+
+def _state(stack: Stack, name: str) -> tuple[str, str]:
+    child = stack.child(name)
+    if child.pid is None:
+        if name == "simulator" and child.exit_code == 0:
+            return "selesai / done", "green"
+        return f"mati, dimulai lagi / restarting ({child.restarts})", "red"
+    if child.health is not None and not child.health.ok:
+        return child.health.reason or "sakit / not well", "yellow"
+    if child.health_port is not None and name != "dashboard" and child.health is None:
+        return "tak menjawab / no answer", "yellow"
+    return "sehat / well", "green"
+
+
+def _table(stack: Stack) -> Group:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("bagian / part", "keadaan / state", "angka / counts"):
+        table.add_column(column)
+    for child in stack.children:
+        words, colour = _state(stack, child.name)
+        counts = child.health.counts if child.health is not None else {}
+        figures = "  ".join(f"{name} {counts[name]:,.0f}" for name in _SHOWN.get(child.name, ()) if name in counts)
+        table.add_row(_WHAT[child.name], Text(words, style=colour), figures)
+    heading = Text.assemble(
+        ("Resik ", "bold"), (stack.site.name_id, "bold"), f"   {_square_time(stack)}", style="default"
+    )
+    address = Text.assemble("Peta / map: ", (stack.address, "bold underline"))
+    crews = Text(f"Tautan petugas / crew links: {stack.folder.crew_links}", style="dim")
+    closing = Text(
+        "Ctrl-C untuk berhenti / to stop. Data tersimpan di / data stays in: " + str(stack.folder.root), "dim"
+    )
+    return Group(heading, Text(""), table, Text(""), address, crews, closing)
+
+
+def watch(stack: Stack, console: Console, *, until: float | None = None) -> None:
+    """Show the stack's health until ``until`` (monotonic [s]) or for ever, restarting what dies.
+
+    On a terminal one screen updates in place; elsewhere a plain line is printed now and then.
+
+    Raises
+    ------
+    StackError
+        If a part stopped for a reason that only a person can mend.
+    """
+    last_poll, last_plain = 0.0, time.monotonic()
+    if console.is_terminal:
+        with Live(_table(stack), console=console, refresh_per_second=4, transient=False) as live:
+            while until is None or time.monotonic() < until:
+                stack.supervise()
+                if time.monotonic() - last_poll > 1:
+                    poll(stack)
+                    last_poll = time.monotonic()
+                    live.update(_table(stack))
+                time.sleep(0.2)
+        return
+    console.print(f"Peta / map: {stack.address}   Ctrl-C untuk berhenti / to stop", soft_wrap=True)
+    while until is None or time.monotonic() < until:
+        stack.supervise()
+        if time.monotonic() - last_poll > 1:
+            poll(stack)
+            last_poll = time.monotonic()
+        if time.monotonic() - last_plain > PLAIN_EVERY_S:
+            states = ", ".join(f"{child.name}: {_state(stack, child.name)[0]}" for child in stack.children)
+            console.print(f"{_square_time(stack)}  {states}", soft_wrap=True)
+            last_plain = time.monotonic()
+        time.sleep(0.2)
+
+
+def poll(stack: Stack) -> None:
+    """Ask every part how it is."""
+    for child in stack.children:
+        if child.pid is not None:
+            child.poll_health()
+
+
+def complain(console: Console, error: StackError | Exception) -> None:
+    """Print one error as one sentence, Indonesian word first."""
+    console.print(Text.assemble(("Gagal / failed: ", "bold red"), str(error)), soft_wrap=True)

@@ -1,0 +1,340 @@
+"""The whole square on one machine: broker, gateway, ingest, alerts, dashboard and, if wanted, the simulator.
+
+Each part is a process of its own, as in production; only configuration tells them apart.
+"""
+
+import contextlib
+import json
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from resik.brokers import SERVICES, broker_command
+from resik.errors import StackError
+from resik.folder import DataFolder
+from resik.process import Child, resik_command
+from square.clock import WIB, ClockDriver
+from square.registry import Registry
+from square.settings import ServiceSettings
+from square.site import load_site, resolve_site
+
+_log = logging.getLogger(__name__)
+
+READY_WITHIN_S = 45.0
+
+
+class StackSettings(ServiceSettings):
+    """What the local stack itself decides; everything else belongs to the services.
+
+    Attributes
+    ----------
+    speed : float
+        Square seconds per wall second of a simulated square.
+    start : str
+        Local time of day at which a new simulated square begins, ``HH:MM``.
+    port : int
+        Loopback port of the map.
+    broker : str
+        ``embedded``, ``mosquitto`` (started here) or ``external`` (at ``broker_url``).
+    broker_port : int | None
+        Loopback port of the broker started here; unset takes a free one, for real devices 1883.
+    store_url, store_token_file : str | None, Path | None
+        Time-series store; unset means the embedded one in the data folder.
+    database_url : str | None
+        Relational store; unset means the embedded one in the data folder.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RESIK_STACK_")
+
+    speed: float = Field(default=30.0, gt=0, le=3600)
+    start: str = Field(default="06:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    port: int = Field(default=8080, ge=1, le=65535)
+    broker: Literal["embedded", "mosquitto", "external"] = "embedded"
+    broker_port: int | None = Field(default=None, ge=1, le=65535)
+    store_url: str | None = None
+    store_token_file: Path | None = None
+    database_url: str | None = None
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses at the moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def claim_port(port: int, what: str, remedy: str) -> None:
+    """Check that a loopback port is free.
+
+    Raises
+    ------
+    StackError
+        If somebody listens there already.
+    """
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise StackError(f"port {port} for {what} is taken ({error.strerror}): {remedy}") from error
+
+
+class Stack:
+    """Starts, watches and stops the processes of one square.
+
+    Parameters
+    ----------
+    settings : StackSettings
+        What to start.
+    folder : DataFolder
+        Where state lives; locked for as long as the stack runs.
+    config_file : Path | None
+        Handed on to each service.
+    simulate : dict[str, str] | None
+        Settings of the simulator; None starts none.
+    trace : bool
+        Whether ingest records when it stored each reading, for measuring.
+    """
+
+    def __init__(
+        self,
+        settings: StackSettings,
+        folder: DataFolder,
+        *,
+        config_file: Path | None = None,
+        simulate: dict[str, str] | None = None,
+        trace: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.site_folder = resolve_site(settings.site)
+        self.site = load_site(self.site_folder)
+        self.registry = Registry.load(self.site_folder)
+        self.children: list[Child] = []
+        self.clock: ClockDriver | None = None
+        self._config_file = config_file
+        self._simulate = simulate
+        self._trace = trace
+        self.broker_port = settings.broker_port or (1883 if folder.kind == "real" else free_port())
+        self.broker_url = (
+            settings.broker_url if settings.broker == "external" else f"mqtt://127.0.0.1:{self.broker_port}"
+        )
+        self.store_url = settings.store_url or f"sqlite:///{folder.points}"
+        self.database_url = settings.database_url or f"sqlite:///{folder.relational}"
+
+    @property
+    def address(self) -> str:
+        """Where the map is."""
+        return f"http://127.0.0.1:{self.settings.port}/"
+
+    @property
+    def trace_file(self) -> Path:
+        """When each reading was stored, if traced."""
+        return self.folder.run / "stored.csv"
+
+    @property
+    def ledger_file(self) -> Path:
+        """What the simulator published."""
+        return self.folder.run / "published.csv"
+
+    def child(self, name: str) -> Child:
+        """Return a process by the name of its service."""
+        return next(child for child in self.children if child.name == name)
+
+    # -- building -------------------------------------------------------------------------------
+
+    def _common(self, service: str, health_port: int) -> dict[str, str]:
+        prefix = f"RESIK_{service.upper()}_"
+        values = {
+            "SITE": str(self.site_folder),
+            "HEALTH_PORT": str(health_port),
+            "BROKER_URL": self.broker_url,
+            "LOG_LEVEL": self.settings.log_level,
+        }
+        if self.folder.kind != "real":
+            values["CLOCK_FILE"] = str(self.folder.clock)
+        if service in SERVICES:
+            values["BROKER_USERNAME"] = service
+            values["BROKER_PASSWORD_FILE"] = str(self.folder.secrets / service)
+        if self.settings.broker_ca_file is not None:
+            values["BROKER_CA_FILE"] = str(self.settings.broker_ca_file)
+        return {prefix + key: value for key, value in values.items()}
+
+    def _store(self, service: str) -> dict[str, str]:
+        prefix = f"RESIK_{service.upper()}_"
+        values = {prefix + "STORE_URL": self.store_url}
+        if self.settings.store_token_file is not None:
+            values[prefix + "STORE_TOKEN_FILE"] = str(self.settings.store_token_file.absolute())
+        return values
+
+    def _service(self, service: str, words: tuple[str, ...], values: dict[str, str]) -> Child:
+        health_port = free_port()
+        command = resik_command(*words)
+        if self._config_file is not None:
+            command += ["--config", str(self._config_file.absolute())]
+        environment = self._common(service, health_port) | values
+        return Child(service, command, environment, self.folder.logs / f"{service}.log", health_port)
+
+    def _build(self) -> None:
+        folder = self.folder
+        passwords = folder.credentials(
+            [*SERVICES, *(device.id for device in self.registry if device.status == "active")]
+        )
+        if self.settings.broker != "external":
+            command = broker_command(
+                self.settings.broker, folder.run, port=self.broker_port, site=self.site.id, passwords=passwords
+            )
+            self.children.append(Child("broker", command, {}, folder.logs / "broker.log"))
+        ingest = {"RESIK_INGEST_DEAD_LETTER_FILE": str(folder.dead_letters), **self._store("ingest")}
+        if self._trace:
+            ingest["RESIK_INGEST_TRACE_FILE"] = str(self.trace_file)
+        services = [
+            self._service("gateway", ("gateway", "run"), {"RESIK_GATEWAY_SPOOL_FILE": str(folder.spool)}),
+            self._service("ingest", ("ingest", "run"), ingest),
+            self._service(
+                "alerts",
+                ("alerts", "run"),
+                {
+                    "RESIK_ALERTS_DATABASE_URL": self.database_url,
+                    "RESIK_ALERTS_CREW_LINKS_FILE": str(folder.crew_links),
+                    **self._store("alerts"),
+                },
+            ),
+        ]
+        health_urls = {child.name: f"http://127.0.0.1:{child.health_port}/healthz" for child in services}
+        services.append(
+            self._service(
+                "dashboard",
+                ("dashboard", "run"),
+                {
+                    "RESIK_DASHBOARD_DATABASE_URL": self.database_url,
+                    "RESIK_DASHBOARD_PORT": str(self.settings.port),
+                    "RESIK_DASHBOARD_HEALTH_URLS": json.dumps(health_urls),
+                    **self._store("dashboard"),
+                },
+            )
+        )
+        if self._simulate is not None:
+            services.append(
+                self._service(
+                    "simulator",
+                    ("simulate",),
+                    {
+                        "RESIK_SIMULATOR_SECRETS_DIR": str(folder.secrets),
+                        "RESIK_SIMULATOR_API_URL": self.address.rstrip("/"),
+                        "RESIK_SIMULATOR_CREW_LINKS_FILE": str(folder.crew_links),
+                        "RESIK_SIMULATOR_LEDGER_FILE": str(self.ledger_file),
+                        "RESIK_SIMULATOR_STATE_FILE": str(folder.root / "world.json"),
+                        **{f"RESIK_SIMULATOR_{key.upper()}": value for key, value in self._simulate.items()},
+                    },
+                )
+            )
+        self.children += services
+
+    def _start_clock(self) -> None:
+        if self.folder.kind == "real":
+            return
+        self.clock = ClockDriver(self.folder.clock)
+        start = self.clock.resumed_s
+        if start is None:
+            hour, minute = (int(part) for part in self.settings.start.split(":"))
+            today = datetime.now(WIB).replace(hour=hour, minute=minute, second=0, microsecond=0)
+            start = today.timestamp()
+        speed = self.settings.speed if self.folder.kind == "simulated" else 0.0
+        self.clock.set(start, speed)
+        self._clock_at = (start, time.monotonic(), speed)
+
+    def square_now_s(self) -> float:
+        """Square time [s since 1970 UTC] of a simulated square."""
+        start_s, at, speed = self._clock_at
+        return start_s + (time.monotonic() - at) * speed
+
+    # -- running --------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def running(self, progress: Callable[[str], None] = lambda _name: None) -> Iterator["Stack"]:
+        """Start everything in order, stop everything in the reverse order, whatever happens between.
+
+        Parameters
+        ----------
+        progress : Callable[[str], None]
+            Told the name of each part as it starts.
+
+        Raises
+        ------
+        StackError
+            If a port is taken or a part does not come up; everything is stopped again.
+        """
+        self.folder.lock()
+        claim_port(self.settings.port, "the map", f"choose another with --port {self.settings.port + 1}")
+        if self.settings.broker != "external":
+            claim_port(self.broker_port, "the MQTT broker", "stop the other broker, or choose another --broker-port")
+        for file in (self.trace_file, self.ledger_file):
+            file.unlink(missing_ok=True)
+        self._start_clock()
+        self._build()
+        try:
+            for child in self.children:
+                progress(child.name)
+                child.start()
+                self._wait_ready(child)
+            yield self
+        finally:
+            self.stop()
+
+    def _wait_ready(self, child: Child) -> None:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while True:
+            if child.exit_code is not None:
+                words = child.supervise() or f"{child.name} ended with code {child.exit_code}: see {child.log}"
+                raise StackError(words)
+            if child.name == "broker":
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", self.broker_port), timeout=0.5).close()
+                    return
+            elif child.name == "dashboard":
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", self.settings.port), timeout=0.5).close()
+                    return
+            elif child.poll_health() is not None:
+                return
+            if time.monotonic() > deadline:
+                raise StackError(f"{child.name} did not answer within {READY_WITHIN_S:.0f} s: see {child.log}")
+            time.sleep(0.05)
+
+    def supervise(self) -> None:
+        """Restart what died and keep the square's time on file; call this a few times a second.
+
+        Raises
+        ------
+        StackError
+            If a part stopped for a reason that only a person can mend.
+        """
+        if self.clock is not None and self.folder.kind == "simulated":
+            # written again and again so that a stack that is killed resumes where it stopped, not where
+            # the clock would have run to by now
+            self.clock.set(self.square_now_s(), self.settings.speed)
+        for child in self.children:
+            if child.name == "simulator" and child.exit_code == 0:
+                continue  # it was asked to stop after a while
+            words = child.supervise()
+            if words is not None:
+                raise StackError(words)
+
+    def stop(self) -> None:
+        """Stop every process, the last started first, and stop the square's time."""
+        for child in reversed(self.children):
+            child.stop()
+        if self.clock is not None:
+            if self.folder.kind == "simulated":
+                self.clock.set(self.square_now_s(), 0.0)
+            self.clock.close()
+            self.clock = None

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Tests the built wheel as a stranger gets it: in an environment of its own, away from the sources.
+set -eu
+cd "$(dirname "$0")/.."
+root=$(pwd)
+venv=${VENV:-.venv}
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+wheel=$(ls "$root"/dist/*.whl)
+
+"$venv/bin/python" -m venv "$room/venv"
+"$room/venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt pip
+"$room/venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+    "$wheel[stack,postgres]" --group pyproject.toml:dev
+# Only the tests go along, and what they read beside the code; the packages come from the wheel.
+mkdir "$room/work"
+cp -r tests docs pyproject.toml README.md CHANGELOG.md "$room/work/"
+cd "$room/work"
+RESIK_TEST_WHEEL=1 RESIK_REFERENCE_DATA="${RESIK_REFERENCE_DATA:-$root/../shared/data}" \
+    "$room/venv/bin/python" -m pytest -q -p no:cacheprovider tests/unit tests/contract tests/e2e/test_demo.py "$@"
