@@ -275,9 +275,9 @@ class Crews:
         page = crew.page or {"tasks": []}
         tasks: list[Task] = page["tasks"]
         if page.get("crew", {}).get("on_shift", True):
-            for task in [t for t in tasks if t["state"] == "assigned"]:
+            for new in [t for t in tasks if t["state"] == "assigned"]:
                 await square_sleep(self._clock, self._human_s("accept_median_s", "accept_spread"))
-                task |= await self._api.move(crew.token, task["id"], "accept")
+                new.update(await self._api.move(crew.token, new["id"], "accept"))
         accepted = [t for t in tasks if t["state"] == "accepted"]
         if not accepted:
             return

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from firmware import wire
 
@@ -28,12 +28,24 @@ def checksum(reading: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
-class Ledger:
-    """Everything that was ever published, one JSON line per reading, written before the packet leaves.
+class LedgerEntry(NamedTuple):
+    """One line of a ledger: a reading's identity, kind, time [s, None without clock], checksum, first publication."""
 
-    A line holds device, kind, boot, seq, ts (or None), values (checksum), reading (the wire object) and
-    published_ns (wall clock of the first attempt). It is the publisher's side of any reconciliation: what is here and
-    neither in a store nor in a dead-letter store nor still in the node's queue is lost.
+    device: str
+    boot: int
+    seq: int
+    kind: str
+    ts: int | None
+    values: str
+    published_ns: int
+
+
+class Ledger:
+    """Everything that was ever published, one CSV line per reading, written before the packet leaves.
+
+    Columns as in `LedgerEntry`: identity first, wall clock of the first attempt last, no header. It is the publisher's
+    side of any reconciliation: what is here and neither in a store nor in a dead-letter store nor still in the node's
+    queue is lost.
 
     Parameters
     ----------
@@ -46,25 +58,16 @@ class Ledger:
         self._file: TextIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a", encoding="utf-8", buffering=1)  # a line a write: kill -9 loses none
+            self._file = path.open("a", encoding="utf-8")
 
     def published(self, device_id: str, kind: str, boot: int, readings: Iterable[Reading]) -> None:
         """Note the first publication of readings."""
         now_ns = time.time_ns()
-        for reading in readings:
-            self.count += 1
-            if self._file is not None:
-                line = {
-                    "device": device_id,
-                    "kind": kind,
-                    "boot": boot,
-                    "seq": reading["seq"],
-                    "ts": reading.get("ts"),
-                    "values": checksum(reading),
-                    "published_ns": now_ns,
-                    "reading": reading,
-                }
-                self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        lines = [f"{device_id},{boot},{r['seq']},{kind},{r.get('ts', '')},{checksum(r)},{now_ns}\n" for r in readings]
+        self.count += len(lines)
+        if self._file is not None and lines:
+            self._file.write("".join(lines))
+            self._file.flush()  # to the kernel: kill -9 of this process loses none
 
     def close(self) -> None:
         """Close the file."""
@@ -73,10 +76,14 @@ class Ledger:
             self._file = None
 
 
-def read_ledger(path: Path) -> list[dict[str, Any]]:
+def read_ledger(path: Path) -> list[LedgerEntry]:
     """Return the lines of a ledger file; a torn last line (the writer was killed) is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    entries: list[LedgerEntry] = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("\n"):
+            device, boot, seq, kind, ts, values, at_ns = line.rstrip("\n").split(",")
+            entries.append(LedgerEntry(device, int(boot), int(seq), kind, int(ts) if ts else None, values, int(at_ns)))
+    return entries
 
 
 class NodeQueue:

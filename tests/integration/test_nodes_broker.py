@@ -11,7 +11,7 @@ import pytest
 from firmware import wire
 from simulators.fleet import Fleet
 from simulators.mqtt_link import LinkError, open_link
-from simulators.node import Ledger, NodeIdentity, VirtualNode, read_ledger
+from simulators.node import Ledger, NodeIdentity, VirtualNode, checksum, read_ledger
 from square.clock import WallClock
 from square.mqtt import MqttEndpoint
 from tests import services
@@ -132,7 +132,7 @@ def broker_with_acl(folder: Path, passwords: dict[str, str]) -> services.Server:
 
 def reconcile(ledger_file: Path, stored: dict) -> tuple[set, set]:
     """Return what was published and not stored, and what was stored and never published."""
-    published = {(e["device"], e["boot"], e["seq"]) for e in read_ledger(ledger_file)}
+    published = {(e.device, e.boot, e.seq) for e in read_ledger(ledger_file)}
     return published - set(stored), set(stored) - published
 
 
@@ -141,7 +141,7 @@ def test_nothing_is_lost_over_a_broker_kill(tmp_path):
     CheckedNode.sent_after_ack = 0
     nodes, passwords = make_nodes(54)
     broker = broker_with_acl(tmp_path / "broker", passwords)
-    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger = Ledger(tmp_path / "ledger.csv")
 
     async def scenario():
         gateway = StubGateway(broker.port, "secret-gateway", lose=lambda d, n: n == 1 and int(d[-3:]) % 3 == 0)
@@ -170,16 +170,16 @@ def test_nothing_is_lost_over_a_broker_kill(tmp_path):
     assert counts.connects >= 2 * 54  # the fault did fire
     assert counts.repeated >= 18  # 54 / 3 first acks were lost
     assert CheckedNode.sent_after_ack == 0
-    assert reconcile(tmp_path / "ledger.jsonl", gateway.stored) == (set(), set())
+    assert reconcile(tmp_path / "ledger.csv", gateway.stored) == (set(), set())
     assert gateway.acked == set(gateway.stored)
-    values = {(e["device"], e["boot"], e["seq"]): e["reading"] for e in read_ledger(tmp_path / "ledger.jsonl")}
-    assert values == gateway.stored
+    values = {(e.device, e.boot, e.seq): (e.ts, e.values) for e in read_ledger(tmp_path / "ledger.csv")}
+    assert values == {key: (r["ts"], checksum(r)) for key, r in gateway.stored.items()}
     assert len(gateway.statuses) == 54
     # Test of the test: a planted loss and a planted stranger are both seen.
     planted = dict(gateway.stored)
     lost = planted.popitem()[0]
     planted["rsk-b000", 1, 1] = {}
-    assert reconcile(tmp_path / "ledger.jsonl", planted) == ({lost}, {("rsk-b000", 1, 1)})
+    assert reconcile(tmp_path / "ledger.csv", planted) == ({lost}, {("rsk-b000", 1, 1)})
 
 
 def test_silent_gateway_gets_the_oldest_window_again(tmp_path):

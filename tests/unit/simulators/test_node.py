@@ -172,11 +172,11 @@ def test_ledger_keeps_each_reading_and_survives_a_torn_line(tmp_path):
     assert len(read_ledger(path)) == 1  # without close: the line is on its way to the disk before the packet leaves
     ledger.close()
     with path.open("a") as file:
-        file.write('{"device":"rsk-b0')
+        file.write("rsk-b001,7,")
     entries = read_ledger(path)
-    assert [(e["device"], e["boot"], e["seq"], e["ts"]) for e in entries] == [("rsk-b001", 7, 1, 10)]
-    assert entries[0]["values"] == checksum({"distance_mm": 5})
-    assert entries[0]["published_ns"] > 1e18
+    assert [(e.device, e.boot, e.seq, e.kind, e.ts) for e in entries] == [("rsk-b001", 7, 1, "bin", 10)]
+    assert entries[0].values == checksum({"distance_mm": 5})
+    assert entries[0].published_ns > 1e18
 
 
 def test_will_and_status_have_the_shape_of_the_protocol():

@@ -1,0 +1,300 @@
+"""The simulator as a service: a square, its nodes and its crews, until it is told to stop."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from simulators.crew import Claims, CrewApi, Crews
+from simulators.fleet import Fleet
+from simulators.node import Ledger, VirtualNode
+from simulators.settings import SimulatorSettings
+from simulators.world import World
+from square.clock import Clock, open_clock
+from square.errors import SettingsError
+from square.health import Health, HealthServer, configure_logging
+from square.mqtt import MqttEndpoint
+from square.registry import Registry
+from square.site import Site, load_site
+
+_log = logging.getLogger(__name__)
+
+STATE_VERSION = 1
+SAVE_EVERY_S = 30.0
+CONNECT_GRACE_S = 30.0
+_NEW_WORLD = "move it away to begin a new world"
+NOT_DRAINED = 4
+"""Exit code when some readings were not acknowledged at the deadline."""
+
+
+def read_passwords(secrets_dir: Path | None, device_ids: Iterable[str]) -> dict[str, str]:
+    """Return the password of each device from its file in `secrets_dir`; none without a folder.
+
+    Raises
+    ------
+    SettingsError
+        A device has no file, or it is empty.
+    """
+    if secrets_dir is None:
+        return {}
+    passwords = {}
+    for device_id in device_ids:
+        path = secrets_dir / device_id
+        try:
+            passwords[device_id] = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(
+                f"secrets_dir: no password for device {device_id} ({path}: {error.strerror}); "
+                "create it with the broker's user or unset secrets_dir for a broker without users"
+            ) from error
+        if not passwords[device_id]:
+            raise SettingsError(f"secrets_dir: {path} is empty: put the device's password in it")
+    return passwords
+
+
+def read_links(path: Path) -> dict[str, str] | None:
+    """Return crew links {crew id: token}, or None while the file is missing or half written."""
+    try:
+        links = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(links, dict) or not all(isinstance(token, str) for token in links.values()):
+        return None
+    return links or None
+
+
+class Simulator:
+    """One simulated square with everything that belongs to it.
+
+    Parameters
+    ----------
+    settings
+        See `SimulatorSettings`.
+    site, clock
+        The plan and the square's time.
+    """
+
+    def __init__(self, settings: SimulatorSettings, site: Site, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._site = site
+        self._started = time.monotonic()
+        state = self._load_state()
+        self._runs = int(state.get("runs", 0)) + 1
+        now_s = clock.now_s()
+        fill = (settings.initial_fill_min_pct, settings.initial_fill_max_pct)
+        self.world = World(site, seed=settings.seed, start_s=now_s, initial_fill_pct=fill, run=self._runs)
+        if state:
+            try:
+                self.world.restore(state["world"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise SettingsError(
+                    f"state_file: {settings.state_file} is damaged ({error!r}): {_NEW_WORLD}"
+                ) from error
+        nodes = list(self._nodes(now_s, state.get("queues", {})))
+        passwords = read_passwords(settings.secrets_dir, [n.identity.device_id for n in nodes])
+        self.ledger = Ledger(settings.ledger_file)
+        self.fleet = Fleet(
+            nodes,
+            passwords,
+            MqttEndpoint.from_url(settings.broker_url, ca_file=settings.broker_ca_file),
+            clock,
+            self.ledger,
+            seed=settings.seed,
+            resend_after_s=settings.resend_after_s,
+        )
+        self.claims = Claims(
+            self._emptied, state.get("claims", ()), ignore_before_ms=None if state else int(now_s * 1000)
+        )
+
+    def _nodes(self, now_s: float, queues: Mapping[str, Any]) -> Iterator[VirtualNode]:
+        intervals = {"bin": self._settings.bin_interval_s, "air": self._settings.air_interval_s}
+        for i, placement in enumerate(Registry.from_site(self._site).placements()):
+            node = VirtualNode(
+                self.world.identity(placement, intervals[placement.kind]),
+                self.world.sense(placement, i, now_s),
+                boot=secrets.randbits(32),
+                started_s=now_s,
+                has_clock=i >= self._settings.clockless_nodes,
+            )
+            node.queue.load(queues.get(node.identity.device_id, ()))
+            yield node
+
+    def _emptied(self, asset_id: str) -> None:
+        litres = self.world.empty(asset_id, self._clock.now_s())
+        if litres is not None:
+            _log.info("bin %s emptied: %.0f l", asset_id, litres)
+
+    # -- state ---------------------------------------------------------------------------------
+
+    def _load_state(self) -> dict[str, Any]:
+        path = self._settings.state_file
+        if path is None or not path.exists():
+            return {}
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"state_file: {path} cannot be read ({error}): {_NEW_WORLD}") from error
+        if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
+            raise SettingsError(f"state_file: {path} is not a world of version {STATE_VERSION}: {_NEW_WORLD}")
+        return state
+
+    def save(self) -> None:
+        """Write the world, un-acked readings and settled claims; whole or not at all."""
+        path = self._settings.state_file
+        if path is None:
+            return
+        state = {
+            "version": STATE_VERSION,
+            "runs": self._runs,
+            "world": self.world.snapshot(),
+            "claims": sorted(self.claims.seen),
+            "queues": {d: r.node.queue.save() for d, r in self.fleet.runners.items() if len(r.node.queue)},
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".new")
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """Return counters and whether all nodes are connected."""
+        counts = self.fleet.counts()
+        nodes = len(self.fleet.runners)
+        away = nodes - counts.connected
+        settling = time.monotonic() - self._started < CONNECT_GRACE_S
+        return Health(
+            service="simulator",
+            ok=away == 0 or settling,
+            reason="" if away == 0 else f"{away} of {nodes} nodes are not connected to the broker",
+            counts={
+                "nodes": nodes,
+                "connected": counts.connected,
+                "made": counts.made,
+                "published": counts.published,
+                "repeated": counts.repeated,
+                "acked": counts.acked,
+                "waiting": counts.waiting,
+                "dropped": counts.dropped,
+                "refused": counts.refused,
+                "bins_emptied": self.world.emptied,
+            },
+        )
+
+    async def run(self) -> int:
+        """Live until SIGTERM or SIGINT (exit code 0), or for `duration_s` and the drain after it."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sig, stop.set)
+        self.fleet.start()
+        sampling = asyncio.create_task(self.fleet.sample(), name="sampling")
+        others = [asyncio.create_task(self._keep_saving(), name="saving")]
+        if self._settings.api_url is not None and self._settings.crew_links_file is not None:
+            others.append(asyncio.create_task(self._crews(), name="crews"))
+        code = 0
+        try:
+            ended = await self._wait(stop, [sampling, *others])
+            sampling.cancel()
+            if ended == "duration" and not await self._drain(stop):
+                code = NOT_DRAINED
+        finally:
+            for task in (sampling, *others):
+                task.cancel()
+            await asyncio.gather(sampling, *others, return_exceptions=True)
+            await self.fleet.stop()
+            self.save()
+            self.ledger.close()
+        return code
+
+    async def _wait(self, stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> str:
+        """Return "stop" or "duration"; raise what ended a task that should never end."""
+        duration_s = self._settings.duration_s
+        deadline = None if duration_s is None else time.monotonic() + duration_s
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.25)
+            self.fleet.check()
+            for task in tasks:
+                if task.done():
+                    task.result()
+            if deadline is not None and time.monotonic() >= deadline:
+                return "duration"
+        return "stop"
+
+    async def _drain(self, stop: asyncio.Event) -> bool:
+        draining = asyncio.create_task(self.fleet.drained(self._settings.drain_s))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({draining, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        drained = draining.done() and draining.result()
+        draining.cancel()
+        if not drained:
+            _log.warning("%d readings were not acknowledged at the end", self.fleet.counts().waiting)
+        return drained
+
+    async def _keep_saving(self) -> None:
+        emptied = self.world.emptied
+        while True:
+            for _ in range(int(SAVE_EVERY_S)):
+                await asyncio.sleep(1.0)
+                if self.world.emptied != emptied:  # a claim must not empty a bin again after a crash
+                    break
+            emptied = self.world.emptied
+            try:
+                self.save()
+            except OSError as error:
+                _log.warning("the state of the world could not be saved: %s", error)
+
+    async def _crews(self) -> None:
+        assert self._settings.api_url is not None
+        assert self._settings.crew_links_file is not None
+        while (links := read_links(self._settings.crew_links_file)) is None:  # noqa: ASYNC110 - a file, not an event
+            await asyncio.sleep(1.0)
+        api = CrewApi(self._settings.api_url)
+        crews = Crews(
+            api,
+            self._clock,
+            self._site,
+            links,
+            self.claims,
+            working=self._settings.crews,
+            seed=self._settings.seed,
+        )
+        try:
+            await crews.run()
+        finally:
+            await api.close()
+
+
+def run(settings: SimulatorSettings) -> int:
+    """Run the simulator until it is told to stop.
+
+    Returns
+    -------
+    int
+        0, or `NOT_DRAINED` when readings were left after `duration_s`.
+
+    Raises
+    ------
+    SettingsError, SiteError
+        A setting or the site is wrong; nothing was started.
+    """
+    configure_logging("simulator", settings.log_level)
+    simulator = Simulator(settings, load_site(settings.site), open_clock(settings.clock_file))
+    server = HealthServer(settings.health_port, simulator.health)
+    try:
+        return asyncio.run(simulator.run())
+    finally:
+        server.close()

@@ -1,0 +1,148 @@
+"""The shipped site as a world: every kind of place is known, sensors follow the truth, time may jump."""
+
+import pytest
+
+from firmware import wire
+from simulators.footfall import BASE_WEIGHT
+from simulators.service import Simulator, read_links, read_passwords
+from simulators.settings import SimulatorSettings
+from simulators.world import CATCH_UP_MAX_S, World, character_of
+from square.clock import FixedClock
+from square.errors import SettingsError
+from square.geometry import fill_pct_of
+from square.registry import Registry
+from square.settings import load_settings
+from square.site import load_site
+
+SITE = load_site("alun-alun-pasuruan")
+REGISTRY = Registry.from_site(SITE)
+NOW_S = 1_795_500_000.0
+
+
+def world(**options) -> World:
+    options = {"seed": 3, "start_s": NOW_S, "initial_fill_pct": (5, 75)} | options
+    return World(SITE, **options)
+
+
+def test_zones_of_the_site_have_their_character():
+    """The words in names decide: forecourt, food, street, floor and path are found, the rest is park."""
+    characters = {zone.id: character_of(zone) for zone in SITE.zones}
+    assert set(characters.values()) <= set(BASE_WEIGHT)
+    assert characters["zona-payung"] == "forecourt"
+    assert characters["zona-kuliner"] == "food"
+    assert characters["zona-selatan"] == "street"
+    assert characters["zona-tugu"] == "floor"
+    assert characters["zona-granit-utara"] == "path"
+    assert characters["zona-taman-tenggara"] == "park"
+
+
+def test_sensors_see_the_true_fill():
+    """Fill computed from the echo is within 8 points of the truth for every bin of the site."""
+    square = world()
+    for i, placement in enumerate(REGISTRY.placements()):
+        if placement.kind != "bin":
+            continue
+        reading = square.sense(placement, i, NOW_S)(NOW_S)
+        wire.decode_reading("bin", {"seq": 1, "ts": 1, **reading})
+        if "distance_mm" in reading:
+            seen = fill_pct_of(placement.asset, reading["distance_mm"])
+            assert seen == pytest.approx(square.model.fill_pct(placement.asset.id), abs=8)
+
+
+def test_emptying_reaches_the_sensor():
+    """After a crew emptied a bin its sensor reads near empty; an unknown bin is survived."""
+    square = world(initial_fill_pct=(90, 95))
+    placement = next(p for p in REGISTRY.placements() if p.kind == "bin")
+    sense = square.sense(placement, 0, NOW_S)
+    assert square.empty(placement.asset.id, NOW_S) > 0
+    assert fill_pct_of(placement.asset, sense(NOW_S)["distance_mm"]) < 10
+    assert square.empty("bin-nowhere", NOW_S) is None
+    assert square.emptied == 1
+
+
+def test_a_day_fills_the_square_without_losing_a_millilitre():
+    """Over a day of the shipped site bins fill, and the balance of waste is exact."""
+    square = world(initial_fill_pct=(0, 0))
+    square.advance(NOW_S + 86_400)
+    totals = square.model.totals
+    assert totals.generated_ml == totals.in_bins_ml + totals.on_ground_ml + totals.collected_ml
+    assert totals.in_bins_ml > 500_000
+
+
+def test_clock_jumps_are_bounded():
+    """Backwards moves the world without waste; far ahead lives only the last week."""
+    square = world()
+    before = square.model.totals
+    square.advance(NOW_S - 1e6)
+    assert square.model.totals == before
+    square.advance(NOW_S + 400 * 86_400)
+    visitors_l = (square.model.totals.generated_ml - before.generated_ml) / 1000
+    assert visitors_l < CATCH_UP_MAX_S / 86_400 * 10_000
+
+
+def settings(tmp_path, **options) -> SimulatorSettings:
+    return load_settings(SimulatorSettings, "simulator", None, state_file=tmp_path / "world.json", **options)
+
+
+def test_world_and_unacked_readings_survive_a_restart(tmp_path):
+    """Fill levels, settled claims and un-acknowledged readings come back; boots are new."""
+    first = Simulator(settings(tmp_path), SITE, FixedClock(NOW_S))
+    runner = next(iter(first.fleet.runners.values()))
+    runner.node.measure(NOW_S)
+    first.claims.take([{"id": 5, "asset_id": SITE.bins[0].id, "claimed_ms": int(NOW_S * 1000)}])
+    first.save()
+    second = Simulator(settings(tmp_path), SITE, FixedClock(NOW_S + 100))
+    again = second.fleet.runners[runner.node.identity.device_id].node
+    assert again.queue.save() == runner.node.queue.save()
+    assert again.boot != runner.node.boot
+    assert second.world.model.snapshot() == first.world.model.snapshot()
+    assert second.world.emptied == 1
+    assert second.claims.take([{"id": 5, "asset_id": SITE.bins[0].id, "claimed_ms": int(NOW_S * 1000)}]) == 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 99}', '{"version": 1, "world": {}}'])
+def test_a_damaged_state_is_a_clear_error(tmp_path, text):
+    """A state file that is no world of this version names itself and the remedy; it is not overwritten."""
+    (tmp_path / "world.json").write_text(text)
+    with pytest.raises(SettingsError, match="move it away"):
+        Simulator(settings(tmp_path), SITE, FixedClock(NOW_S))
+    assert (tmp_path / "world.json").read_text() == text
+
+
+def test_passwords_come_from_one_file_each(tmp_path):
+    """A missing or empty secret names the device; no folder means no users."""
+    (tmp_path / "rsk-b001").write_text("word\n")
+    (tmp_path / "rsk-b002").write_text("\n")
+    assert read_passwords(tmp_path, ["rsk-b001"]) == {"rsk-b001": "word"}
+    assert read_passwords(None, ["rsk-b001"]) == {}
+    for missing in ("rsk-b002", "rsk-b003"):
+        with pytest.raises(SettingsError, match=missing):
+            read_passwords(tmp_path, [missing])
+
+
+def test_crew_links_are_waited_for(tmp_path):
+    """A links file that is missing, half written or empty is not there yet."""
+    path = tmp_path / "links.json"
+    assert read_links(path) is None
+    for text in ('{"a": ', "{}", "[]", '{"a": 5}'):
+        path.write_text(text)
+        assert read_links(path) is None
+    path.write_text('{"pagi-1": "t0ken"}')
+    assert read_links(path) == {"pagi-1": "t0ken"}
+
+
+def test_fill_range_must_be_ordered(tmp_path):
+    """A first fill range upside down is refused with a sentence."""
+    with pytest.raises(SettingsError, match="initial_fill_min_pct"):
+        settings(tmp_path, initial_fill_min_pct=80, initial_fill_max_pct=20)
+
+
+def test_health_counts_what_conservation_needs(tmp_path):
+    """The health page has made, published, acked, waiting and bins_emptied, and they add up."""
+    simulator = Simulator(settings(tmp_path), SITE, FixedClock(NOW_S))
+    for runner in simulator.fleet.runners.values():
+        runner.node.measure(NOW_S)
+    counts = simulator.health().counts
+    assert counts["made"] == counts["nodes"] == len(REGISTRY.placements())
+    assert counts["made"] == counts["acked"] + counts["waiting"] + counts["dropped"]
+    assert counts["published"] == counts["bins_emptied"] == 0
