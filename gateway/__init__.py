@@ -1,0 +1,1 @@
+"""The edge process: envelope check, durable spool, acknowledgements, store and forward."""

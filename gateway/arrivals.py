@@ -1,0 +1,315 @@
+"""Enters arrived messages into the spool, inside a transaction that the spool opens and commits.
+
+Nothing here touches the spool's memory: marks are copied before they are changed, and the spool adopts the
+copies only after the commit. A rolled-back transaction therefore leaves no trace.
+"""
+
+import json
+import sqlite3
+
+import msgspec
+
+from gateway.clock import anchor_ms, anchored_ts_s, point_ms
+from gateway.messages import Poison, Presence, Readings, UpMessage, poison
+from gateway.watermark import Range, Watermark, intersect
+
+MAX_RANGES = 1000
+"""Holes that one boot of one device may have; a message that would pass it is kept as poison."""
+
+HOLE_IS_GAP_AFTER_MS = 600_000
+"""A hole that stands for 10 minutes is reported as a gap."""
+
+Key = tuple[str, int]
+
+_INSERT = """INSERT OR IGNORE INTO rows (id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+class Mark(msgspec.Struct):
+    """Watermark of one boot of one device, as memory holds it.
+
+    Attributes
+    ----------
+    watermark
+        What arrived.
+    hole_since_ms
+        Since when a hole stands without progress below it [ms], None without holes.
+    anchor_ms
+        Boot instant for un-timed readings [ms], None until one was needed.
+    is_new
+        Whether the spool had never heard of this boot.
+    """
+
+    watermark: Watermark
+    hole_since_ms: int | None = None
+    anchor_ms: int | None = None
+    is_new: bool = False
+
+    def copy(self) -> "Mark":
+        """Make a copy that can be changed without touching this one."""
+        return Mark(self.watermark.copy(), self.hole_since_ms, self.anchor_ms, self.is_new)
+
+
+class LiveRow(msgspec.Struct, frozen=True):
+    """The newest row of a device, a candidate for the live lane."""
+
+    device: str
+    kind: str
+    ts_ms: int
+    id: int
+
+
+class Arrivals:
+    """One transaction's worth of messages.
+
+    Parameters
+    ----------
+    connection
+        The spool's connection, inside a transaction.
+    marks
+        Marks in memory; read, never written.
+    next_id
+        First free row id.
+    created_ms
+        When the spool file began [ms since 1970].
+    """
+
+    def __init__(self, connection: sqlite3.Connection, marks: dict[Key, Mark], next_id: int, created_ms: int) -> None:
+        self._connection = connection
+        self._known = marks
+        self._created_ms = created_ms
+        self._pending: list[tuple[object, ...]] = []
+        self.next_id = next_id
+        self.changed: dict[Key, Mark] = {}
+        self.touched: dict[Key, list[int]] = {}
+        self.live: list[LiveRow] = []
+        self.readings = 0
+        self.inserted = 0
+        self.duplicates = 0
+        self.poison = 0
+        self.presence = 0
+
+    def enter(self, message: UpMessage) -> None:
+        """Enter one message; `finish` writes what is pending."""
+        if isinstance(message, Readings):
+            self._enter_readings(message)
+        elif isinstance(message, Presence):
+            self._enter_presence(message)
+        else:
+            self._enter_poison(message)
+
+    def finish(self) -> None:
+        """Write readings and marks; the spool commits afterwards."""
+        if self._pending:
+            written = self._connection.executemany(_INSERT, self._pending).rowcount
+            self.inserted += written
+            self.duplicates += len(self._pending) - written
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO watermarks VALUES (?, ?, ?, ?, ?)",
+            [
+                (device, boot, mark.watermark.upto, _ranges_to_text(mark.watermark.above), mark.hole_since_ms)
+                for (device, boot), mark in self.changed.items()
+            ],
+        )
+
+    # -- readings -------------------------------------------------------------------------------
+
+    def _enter_readings(self, message: Readings) -> None:
+        key = (message.device, message.boot)
+        mark = self._mark(key)
+        watermark = mark.watermark
+        if watermark.n_ranges + len(message.readings) > MAX_RANGES and any(
+            not watermark.covers(reading["seq"]) for reading in message.readings
+        ):
+            self._enter_poison(poison(message.topic, message.raw, "too-many", message.arrived_ms))
+            return
+        upto_before, had_holes = watermark.upto, watermark.n_ranges > 0
+        touched = self.touched.setdefault(key, [])
+        for reading in message.readings:
+            seq = reading["seq"]
+            self.readings += 1
+            touched.append(seq)
+            if not watermark.add(seq) and not self._was_given_up(key, seq):
+                self.duplicates += 1
+                continue
+            self._append(message, mark, reading, seq)
+        if message.oldest_seq is not None:
+            self._note_lost(message, mark, message.oldest_seq)
+        if not watermark.n_ranges:
+            mark.hole_since_ms = None
+        elif mark.hole_since_ms is None or watermark.upto > upto_before:
+            mark.hole_since_ms = message.arrived_ms
+        if had_holes:
+            self._shrink_late(key, watermark.holes())
+        mark.is_new = False
+
+    def _append(self, message: Readings, mark: Mark, reading: dict[str, object], seq: int) -> None:
+        ts_s = reading.get("ts")
+        how = "device"
+        if not isinstance(ts_s, int):
+            how = "anchor"
+            ts_s = anchored_ts_s(self._anchor(message, mark), _as_int(reading["up_s"]))
+        ts_ms = point_ms(ts_s, message.boot, seq)
+        row_id = self._take_id()
+        self._pending.append((
+            row_id, message.device, message.kind, message.boot, seq, ts_ms, message.arrived_ms, how, None, None,
+            msgspec.json.encode(reading),
+        ))  # fmt: skip
+        self.live.append(LiveRow(message.device, message.kind, ts_ms, row_id))
+
+    def _anchor(self, message: Readings, mark: Mark) -> int:
+        if mark.anchor_ms is None:
+            key = (message.device, message.boot)
+            row = self._connection.execute(
+                "SELECT anchor_ms FROM anchors WHERE device = ? AND boot = ?", key
+            ).fetchone()
+            if row is not None:
+                mark.anchor_ms = int(row[0])
+            else:
+                assert message.sent_up_s is not None, "the envelope check demands up_s beside un-timed readings"
+                mark.anchor_ms = anchor_ms(message.arrived_ms, message.sent_up_s)
+                self._connection.execute("INSERT INTO anchors VALUES (?, ?, ?)", (*key, mark.anchor_ms))
+        return mark.anchor_ms
+
+    # -- gaps -----------------------------------------------------------------------------------
+
+    def _note_lost(self, message: Readings, mark: Mark, oldest_seq: int) -> None:
+        lost = mark.watermark.pass_below(oldest_seq)
+        if not lost:
+            return
+        reason = "lost"
+        if mark.is_new and message.sent_up_s is not None:
+            booted_ms = anchor_ms(message.arrived_ms, message.sent_up_s)
+            if booted_ms < self._created_ms:
+                reason = "before-spool"
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?, ?)",
+            [(message.device, message.boot, low, high, message.arrived_ms, reason) for low, high in lost],
+        )
+
+    def _was_given_up(self, key: Key, seq: int) -> bool:
+        """Whether `seq` lies in a gap that the mark has passed; if so, take it out of the gap.
+
+        A reading can overtake the news of its own loss when the broker reorders. It was never stored,
+        so it must not be taken for a duplicate.
+        """
+        row = self._connection.execute(
+            "SELECT from_seq, to_seq, noticed_ms, reason FROM gaps WHERE device = ? AND boot = ?"
+            " AND from_seq <= ? AND to_seq >= ? AND reason <> 'late'",
+            (*key, seq, seq),
+        ).fetchone()
+        if row is None:
+            return False
+        low, high, noticed_ms, reason = row
+        self._connection.execute("DELETE FROM gaps WHERE device = ? AND boot = ? AND from_seq = ?", (*key, low))
+        rest = [(low, seq - 1), (seq + 1, high)]
+        self._connection.executemany(
+            "INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?)",
+            [(*key, start, end, noticed_ms, reason) for start, end in rest if start <= end],
+        )
+        return True
+
+    def _shrink_late(self, key: Key, holes: list[Range]) -> None:
+        late = self._connection.execute(
+            "SELECT from_seq, to_seq, noticed_ms FROM gaps WHERE device = ? AND boot = ? AND reason = 'late'"
+            " ORDER BY from_seq",
+            key,
+        ).fetchall()
+        if not late:
+            return
+        left = [(low, high, at) for low, high, at in late for low, high in intersect([(low, high)], holes)]
+        if left == late:
+            return
+        self._connection.execute("DELETE FROM gaps WHERE device = ? AND boot = ? AND reason = 'late'", key)
+        self._connection.executemany(
+            "INSERT INTO gaps VALUES (?, ?, ?, ?, ?, 'late')", [(*key, low, high, at) for low, high, at in left]
+        )
+
+    # -- the rest -------------------------------------------------------------------------------
+
+    def _enter_presence(self, message: Presence) -> None:
+        seq = None if message.up_s is None else -1 - message.up_s
+        row_id = self._take_id()
+        kind = "status" if message.online else "will"
+        # A sign of presence has no time of its own: it is as old as its arrival.
+        written = self._connection.execute(_INSERT, (
+            row_id, message.device, kind, message.boot, seq, message.arrived_ms, message.arrived_ms, "anchor",
+            None, None, message.body,
+        )).rowcount  # fmt: skip
+        if written:
+            self.presence += 1
+            self.inserted += 1
+            self.live.append(LiveRow(message.device, kind, message.arrived_ms, row_id))
+        else:
+            self.duplicates += 1
+
+    def _enter_poison(self, message: Poison) -> None:
+        written = self._connection.execute(_INSERT, (
+            self._take_id(), message.device, "poison", -1, message.key, message.arrived_ms, message.arrived_ms,
+            "device", message.topic, message.code, message.raw,
+        )).rowcount  # fmt: skip
+        if written:
+            self.poison += 1
+            self.inserted += 1
+        else:
+            self.duplicates += 1
+
+    def _take_id(self) -> int:
+        self.next_id += 1
+        return self.next_id - 1
+
+    def _mark(self, key: Key) -> Mark:
+        mark = self.changed.get(key)
+        if mark is None:
+            known = self._known.get(key)
+            mark = known.copy() if known is not None else load_mark(self._connection, key)
+            self.changed[key] = mark
+        return mark
+
+
+def load_mark(connection: sqlite3.Connection, key: Key) -> Mark:
+    """Read the mark of (device, boot) from the file; a new one when there is none."""
+    row = connection.execute(
+        "SELECT upto, above, hole_since_ms FROM watermarks WHERE device = ? AND boot = ?", key
+    ).fetchone()
+    if row is None:
+        return Mark(Watermark(), is_new=True)
+    return Mark(Watermark(row[0], ranges_from_text(row[1])), row[2])
+
+
+def ranges_from_text(text: str) -> list[Range]:
+    """Read `watermarks.above`."""
+    return [(low, high) for low, high in json.loads(text)]
+
+
+def _ranges_to_text(ranges: list[Range]) -> str:
+    return json.dumps(ranges, separators=(",", ":"))
+
+
+def _as_int(value: object) -> int:
+    assert isinstance(value, int), "checked by the envelope"
+    return value
+
+
+def note_late(connection: sqlite3.Connection, now_ms: int) -> int:
+    """Report holes that stand for `HOLE_IS_GAP_AFTER_MS` as gaps; return how many are new.
+
+    The mark does not pass them: the device may still send what is missing, and then the gap goes away.
+    """
+    marks = connection.execute(
+        "SELECT device, boot, upto, above FROM watermarks WHERE hole_since_ms IS NOT NULL AND hole_since_ms <= ?",
+        (now_ms - HOLE_IS_GAP_AFTER_MS,),
+    ).fetchall()
+    new = 0
+    for device, boot, upto, above in marks:
+        noted = connection.execute(
+            "SELECT from_seq, to_seq FROM gaps WHERE device = ? AND boot = ? AND reason = 'late' ORDER BY from_seq",
+            (device, boot),
+        ).fetchall()
+        for hole in Watermark(upto, ranges_from_text(above)).holes():
+            if not intersect(noted, [hole]):
+                connection.execute(
+                    "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?, 'late')", (device, boot, *hole, now_ms)
+                )
+                new += 1
+    return new

@@ -1,0 +1,362 @@
+"""Sends spooled rows upstream and settles them when ingest says so.
+
+Custody stays with the spool until ingest's application ack. A batch without an ack is sent again; at most
+four are on their way, so the queues of brokers never matter for safety.
+
+Two lanes. The *live lane* carries the newest row of each device first, so that the map is fresh soon after a
+long outage; the *backlog* follows in order of arrival. When all four places are taken by batches that nobody
+acknowledges (the time-series store is down), new readings still go up as *copies*: the alert engine reads the
+same batches and must not wait for the store. A copy gives up no custody: its rows wait in the spool as before
+and travel once more in a regular batch.
+"""
+
+import base64
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway.errors import SpoolError, UplinkError
+from gateway.messages import PRESENCE_KINDS
+from gateway.spool import Row, Spool
+
+RESEND_LONGEST_S = 300.0
+"""Longest pause before an un-acked batch is sent again [s]: resending must not fill the broker of a dead ingest."""
+
+_log = logging.getLogger(__name__)
+
+
+class BatchAck(msgspec.Struct, frozen=True):
+    """Ingest's answer to a batch, as it comes over the wire."""
+
+    v: int
+    spool: str
+    batch: str
+    stored: list[int] = []
+    dead: list[int] = []
+
+
+class ForwardCounts(msgspec.Struct):
+    """What happened since start.
+
+    Attributes
+    ----------
+    batches, resent, copies
+        Batches sent first, sent again, and sent as copies.
+    forwarded
+        Rows in batches sent first.
+    settled_stored, settled_dead
+        Rows that ingest took over.
+    acks, acks_foreign, acks_bad, acks_stale
+        Acks read; of another spool file; unreadable; that settled nothing.
+    failures
+        Batches that the connection did not take.
+    """
+
+    batches: int = 0
+    resent: int = 0
+    copies: int = 0
+    forwarded: int = 0
+    settled_stored: int = 0
+    settled_dead: int = 0
+    acks: int = 0
+    acks_foreign: int = 0
+    acks_bad: int = 0
+    acks_stale: int = 0
+    failures: int = 0
+
+
+class _Batch:
+    """Rows that were sent together and are not settled yet."""
+
+    __slots__ = ("attempts", "due_s", "name", "rows")
+
+    def __init__(self, name: str, rows: list[Row]) -> None:
+        self.name = name
+        self.rows = {row.id: row for row in rows}
+        self.attempts = 0
+        self.due_s = 0.0
+
+
+class Forwarder:
+    """Moves rows from the spool to the uplink.
+
+    Parameters
+    ----------
+    spool
+        Where the rows are.
+    gateway_id
+        Name of this gateway in batches.
+    publish
+        Hands a batch to the broker; raises `UplinkError` when it cannot.
+    now_ms
+        Square time [ms since 1970].
+    batch_rows, batch_bytes
+        Limits of one batch; the byte limit counts bodies.
+    in_flight
+        Batches that may be un-acked.
+    resend_s
+        Pause before an un-acked batch is sent again [s]; it doubles up to `RESEND_LONGEST_S`.
+    linger_s
+        How long rows wait for company while other batches are on their way [s].
+    copy_every_s
+        Pause between copies while all places are taken [s].
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        gateway_id: str,
+        publish: Callable[[bytes], None],
+        now_ms: Callable[[], int],
+        batch_rows: int = 500,
+        batch_bytes: int = 262_144,
+        in_flight: int = 4,
+        resend_s: float = 30.0,
+        linger_s: float = 0.02,
+        copy_every_s: float = 2.0,
+    ) -> None:
+        self.counts = ForwardCounts()
+        self._spool = spool
+        self._gateway_id = gateway_id
+        self._publish = publish
+        self._now_ms = now_ms
+        self._batch_rows = batch_rows
+        self._batch_bytes = batch_bytes
+        self._places = in_flight
+        self._resend_s = resend_s
+        self._linger_s = linger_s
+        self._copy_every_s = copy_every_s
+        self._flying: dict[str, _Batch] = {}
+        self._flying_ids: set[int] = set()
+        self._cursor = 0
+        self._more = True  # rows may wait from an earlier run
+        self._more_since_s = 0.0
+        self._copied_s = 0.0
+        self._sent_s = 0.0
+        self._acks: list[bytes] = []
+        self._changed = threading.Condition()
+        self._resend_now = False
+
+    # -- called by other threads ----------------------------------------------------------------
+
+    def notify(self) -> None:
+        """Say that the spool has new rows."""
+        with self._changed:
+            if not self._more:
+                self._more = True
+                self._more_since_s = time.monotonic()
+            self._changed.notify()
+
+    def on_ack(self, payload: bytes) -> None:
+        """Take an ack of ingest; it is settled by the forwarder's own thread."""
+        with self._changed:
+            self._acks.append(payload)
+            self._changed.notify()
+
+    def on_reconnect(self) -> None:
+        """Say that the uplink is back: what is un-acked is sent again at once."""
+        with self._changed:
+            self._resend_now = True
+            self._changed.notify()
+
+    @property
+    def flying(self) -> int:
+        """Batches that were sent and are not settled."""
+        return len(self._flying)
+
+    # -- the forwarder's own thread ---------------------------------------------------------------
+
+    def run(self, stop: threading.Event, connected: Callable[[], bool]) -> None:
+        """Forward until `stop` is set.
+
+        Parameters
+        ----------
+        stop
+            Ends the loop within half a second.
+        connected
+            Whether the uplink stands; nothing is sent while it does not.
+        """
+        was_connected = False
+        while not stop.is_set():
+            is_connected = connected()
+            if is_connected and not was_connected:
+                self.on_reconnect()
+            was_connected = is_connected
+            wait_s = self.step(time.monotonic(), is_connected=is_connected)
+            with self._changed:
+                if not self._acks and not self._resend_now:
+                    self._changed.wait(min(wait_s, 0.5))
+
+    def step(self, now_s: float, *, is_connected: bool = True) -> float:
+        """Settle what was acked and send what is due.
+
+        Parameters
+        ----------
+        now_s
+            Monotonic time [s].
+        is_connected
+            Whether the uplink stands.
+
+        Returns
+        -------
+        float
+            Seconds until there is something to do unless something happens.
+        """
+        with self._changed:
+            acks, self._acks = self._acks, []
+            resend_now, self._resend_now = self._resend_now, False
+        try:
+            for payload in acks:
+                self._settle(payload, now_s)
+            if not is_connected:
+                return 0.5
+            self._resend(now_s, everything=resend_now)
+            return self._send_new(now_s)
+        except UplinkError as error:
+            self.counts.failures += 1
+            _log.warning("the uplink took no batch (%s): the rows stay in the spool", error)
+            return error.retry_after_s or 1.0
+        except SpoolError as error:
+            # An ack that could not be noted is no loss: its rows are sent again and acked again.
+            if not error.retryable:
+                raise
+            _log.warning("forwarding pauses: %s", error)
+            return error.retry_after_s or 1.0
+
+    def _settle(self, payload: bytes, now_s: float) -> None:
+        self.counts.acks += 1
+        try:
+            ack = msgspec.json.decode(payload, type=BatchAck)
+        except msgspec.MsgspecError as error:
+            self.counts.acks_bad += 1
+            _log.warning("an ack from upstream cannot be read (%s): ignored", str(error)[:120])
+            return
+        if ack.v != 1:
+            self.counts.acks_bad += 1
+            _log.warning("an ack from upstream has version %d: ignored", ack.v)
+            return
+        if ack.spool != self._spool.id:
+            self.counts.acks_foreign += 1
+            return
+        ids = [row_id for row_id in (*ack.stored, *ack.dead) if -(2**63) <= row_id < 2**63]
+        dead = set(ack.dead)
+        stored, died = self._spool.settle(
+            [row_id for row_id in ids if row_id not in dead], dead.intersection(ids), self._now_ms()
+        )
+        self.counts.settled_stored += stored
+        self.counts.settled_dead += died
+        if stored + died == 0:
+            self.counts.acks_stale += 1
+        self._land(ids)
+        for batch in self._flying.values():  # upstream is alive: back to the short pause
+            batch.attempts = min(batch.attempts, 1)
+            batch.due_s = min(batch.due_s, now_s + self._resend_s)
+
+    def _land(self, ids: list[int]) -> None:
+        landed = self._flying_ids.intersection(ids)
+        if not landed:
+            return
+        self._flying_ids -= landed
+        for name, batch in list(self._flying.items()):
+            for row_id in landed.intersection(batch.rows):
+                del batch.rows[row_id]
+            if not batch.rows:
+                del self._flying[name]
+
+    def _resend(self, now_s: float, *, everything: bool) -> None:
+        for batch in list(self._flying.values()):
+            if everything:
+                batch.due_s = now_s
+            if batch.due_s <= now_s:
+                is_first = batch.attempts == 0
+                self._send(batch, now_s)
+                if not is_first:
+                    self.counts.resent += 1
+
+    def _send_new(self, now_s: float) -> float:
+        while self._more and len(self._flying) < self._places:
+            with self._changed:
+                lingering_s = self._more_since_s + self._linger_s - now_s
+                if self._flying and lingering_s > 0:
+                    return lingering_s
+                self._more = False
+            rows = self._take()
+            if not rows:
+                continue  # unless notified meanwhile, this ends the loop
+            with self._changed:
+                self._more = True  # there may be more than fitted
+            batch = _Batch(secrets.token_hex(8), rows)
+            self._flying[batch.name] = batch
+            self._flying_ids.update(batch.rows)
+            self._send(batch, now_s)
+        due_s = min((batch.due_s for batch in self._flying.values()), default=now_s + 60.0)
+        if self._more and len(self._flying) >= self._places and self._spool.has_live():
+            copy_due_s = max(self._copied_s, self._sent_s) + self._copy_every_s
+            if copy_due_s <= now_s:
+                self._send_copy(now_s)
+                copy_due_s = now_s + self._copy_every_s
+            due_s = min(due_s, copy_due_s)
+        return max(0.0, due_s - now_s)
+
+    def _take(self) -> list[Row]:
+        live = self._spool.take_live(self._batch_rows, self._batch_bytes)
+        room_rows = self._batch_rows - len(live)
+        room_bytes = self._batch_bytes - sum(len(row.body) for row in live)
+        if room_rows <= 0 or room_bytes <= 0:
+            return live
+        taken = self._flying_ids.union(row.id for row in live)
+        backlog = self._spool.take_backlog(self._cursor, room_rows, room_bytes, taken)
+        if backlog:
+            self._cursor = backlog[-1].id
+        return live + backlog
+
+    def _send(self, batch: _Batch, now_s: float) -> None:
+        is_first = batch.attempts == 0
+        self._publish(self._encode(batch.name, list(batch.rows.values())))
+        batch.attempts += 1
+        batch.due_s = now_s + self._pause_s(batch)
+        if is_first:
+            self._sent_s = now_s
+            self.counts.batches += 1
+            self.counts.forwarded += len(batch.rows)
+
+    def _send_copy(self, now_s: float) -> None:
+        self._copied_s = now_s
+        rows = self._spool.take_live(self._batch_rows, self._batch_bytes)
+        if rows:
+            self._publish(self._encode(secrets.token_hex(8), rows))
+            self.counts.copies += 1
+
+    def _pause_s(self, batch: _Batch) -> float:
+        return min(self._resend_s * 2.0 ** max(0, batch.attempts - 1), max(self._resend_s, RESEND_LONGEST_S))
+
+    def _encode(self, name: str, rows: list[Row]) -> bytes:
+        return msgspec.json.encode({
+            "v": 1,
+            "gw": self._gateway_id,
+            "spool": self._spool.id,
+            "batch": name,
+            "sent_ms": self._now_ms(),
+            "rows": [encode_row(row) for row in rows],
+        })  # fmt: skip
+
+
+def encode_row(row: Row) -> dict[str, Any]:
+    """Make the batch entry of a row; `docs/gateway.md` describes it."""
+    if row.kind == "poison":
+        return {
+            "id": row.id, "device": row.device, "kind": row.kind, "code": row.code, "arrived_ms": row.arrived_ms,
+            "raw": base64.b64encode(row.body).decode("ascii"), "topic": row.topic,
+        }  # fmt: skip
+    return {
+        # status and will have no sequence number of their own; in the spool it only tells repeats apart
+        "id": row.id, "device": row.device, "kind": row.kind, "boot": row.boot,
+        "seq": 0 if row.kind in PRESENCE_KINDS else row.seq, "ts_ms": row.ts_ms, "arrived_ms": row.arrived_ms,
+        "time": row.time, "body": msgspec.Raw(row.body),
+    }  # fmt: skip

@@ -1,0 +1,225 @@
+"""Takes messages from devices into the spool: commit first, then acknowledge, always in this order.
+
+Up to 100 messages share one commit. A commit never waits for company: what has arrived while the previous
+commit was on its way to the disk is what the next one takes, 20 ms at most.
+
+A device gets its application ack after the commit, one per boot and commit; the broker gets its PUBACKs in
+order of arrival. While the spool cannot take anything (disk full) nobody gets either: the device keeps its
+readings, the broker keeps its messages, and the intake tries again.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from firmware import wire
+from gateway.errors import SpoolError
+from gateway.messages import UpMessage, read_message
+from gateway.spool import AppAck, Put, Spool
+from square.errors import BrokerUnavailable
+from square.mqtt import Delivery
+
+HELD_LIMIT = 5000
+"""Un-acked messages held while the spool takes none. Beyond, the connection's own limit cuts it off."""
+
+_log = logging.getLogger(__name__)
+
+
+class Link(Protocol):
+    """The part of `square.mqtt.MqttConnection` that the gateway uses."""
+
+    def get(self, timeout_s: float | None = None) -> Delivery | None:
+        """Take the next message."""
+
+    def ack(self, delivery: Delivery) -> bool:
+        """Acknowledge it to the broker."""
+
+    def publish(self, topic: str, payload: bytes | str, qos: int = 1, *, retain: bool = False) -> object:
+        """Send a message."""
+
+
+class IntakeCounts(msgspec.Struct):
+    """What happened since start.
+
+    Attributes
+    ----------
+    messages, bytes
+        Messages from devices and their payload bytes.
+    received, spooled, duplicates, poison, presence
+        Readings seen; rows written (all kinds); readings and messages that were known; new poison;
+        new presence rows.
+    commits, commit_failures
+        Commits done and failed.
+    acked_to_device, acks_unsent
+        Application acks handed to the broker, and those that no connection took.
+    """
+
+    messages: int = 0
+    bytes: int = 0
+    received: int = 0
+    spooled: int = 0
+    duplicates: int = 0
+    poison: int = 0
+    presence: int = 0
+    commits: int = 0
+    commit_failures: int = 0
+    acked_to_device: int = 0
+    acks_unsent: int = 0
+
+
+class _Held(msgspec.Struct, frozen=True):
+    delivery: Delivery
+    message: UpMessage | None  # None: not for the spool, only waiting for its turn to be acknowledged
+
+
+class Intake:
+    """Moves messages from a connection into the spool.
+
+    Parameters
+    ----------
+    link
+        The connection to the device side.
+    spool
+        Where messages go.
+    site
+        Site id of the topics.
+    now_ms
+        Square time [ms since 1970].
+    on_rows
+        Called after each commit that wrote rows.
+    on_gateway_ack
+        Called with the payload of each ack of ingest that arrives on this connection.
+    gateway_ack_topic
+        Topic of those acks.
+    batch_messages, linger_s
+        At most so many messages in one commit, collected for at most so long [s].
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        spool: Spool,
+        *,
+        site: str,
+        now_ms: Callable[[], int],
+        on_rows: Callable[[], None],
+        on_gateway_ack: Callable[[bytes], None],
+        gateway_ack_topic: str,
+        batch_messages: int = 100,
+        linger_s: float = 0.02,
+    ) -> None:
+        self.counts = IntakeCounts()
+        self.last_commit_s: float | None = None
+        """Monotonic time of the last commit [s]."""
+        self.stopped_because: str | None = None
+        """Why the spool takes nothing at the moment; None when it does."""
+        self._link = link
+        self._spool = spool
+        self._site = site
+        self._now_ms = now_ms
+        self._on_rows = on_rows
+        self._on_gateway_ack = on_gateway_ack
+        self._gateway_ack_topic = gateway_ack_topic
+        self._batch_messages = batch_messages
+        self._linger_s = linger_s
+        self._held: list[_Held] = []
+        self._retry_at_s = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Take messages in until `stop` is set.
+
+        Raises
+        ------
+        SpoolError
+            If the spool failed in a way that waiting does not heal; the process must end.
+        """
+        while not stop.is_set():
+            self.step(0.2)
+
+    def step(self, timeout_s: float) -> None:
+        """Collect what arrives within `timeout_s` [s] and commit it."""
+        self._collect(timeout_s)
+        if self._held and time.monotonic() >= self._retry_at_s:
+            self._commit()
+
+    def _collect(self, timeout_s: float) -> None:
+        if len(self._held) >= HELD_LIMIT:
+            self._drop_superseded()
+            time.sleep(timeout_s)
+            return
+        blocked_s = self._retry_at_s - time.monotonic()
+        delivery = self._link.get(0.001 if self._held and blocked_s <= 0 else timeout_s)
+        deadline_s = time.monotonic() + self._linger_s
+        taken = 0
+        while delivery is not None:
+            self._hold(delivery)
+            taken += 1
+            if taken >= self._batch_messages or time.monotonic() >= deadline_s:
+                return
+            delivery = self._link.get()
+
+    def _hold(self, delivery: Delivery) -> None:
+        if delivery.topic == self._gateway_ack_topic:
+            # Read at once, even while the spool is full: settling makes room. Its PUBACK waits for its turn.
+            self._on_gateway_ack(delivery.payload)
+            self._held.append(_Held(delivery, None))
+            return
+        self.counts.messages += 1
+        self.counts.bytes += len(delivery.payload)
+        self._held.append(_Held(delivery, read_message(delivery.topic, delivery.payload, self._now_ms())))
+
+    def _drop_superseded(self) -> None:
+        """Let go of messages whose connection is gone: the broker sends them again on the present one."""
+        newest = self._held[-1].delivery.epoch
+        self._held = [held for held in self._held if held.delivery.epoch == newest]
+
+    def _commit(self) -> None:
+        group = self._held[: self._batch_messages]
+        messages = [held.message for held in group if held.message is not None]
+        if messages:
+            try:
+                put = self._spool.put(messages)
+            except SpoolError as error:
+                self.counts.commit_failures += 1
+                if not error.retryable:
+                    raise
+                if self.stopped_because is None:
+                    _log.error("intake stops: %s", error)
+                self.stopped_because = str(error)
+                self._retry_at_s = time.monotonic() + (error.retry_after_s or 1.0)
+                return
+            self._note(put)
+        del self._held[: len(group)]
+        for held in group:
+            self._link.ack(held.delivery)
+        if messages:
+            for ack in put.acks:
+                self._ack_device(ack)
+            if put.inserted:
+                self._on_rows()
+
+    def _note(self, put: Put) -> None:
+        if self.stopped_because is not None:
+            _log.warning("intake goes on: the spool takes messages again")
+            self.stopped_because = None
+        self.last_commit_s = time.monotonic()
+        counts = self.counts
+        counts.commits += 1
+        counts.received += put.readings
+        counts.spooled += put.inserted
+        counts.duplicates += put.duplicates
+        counts.poison += put.poison
+        counts.presence += put.presence
+
+    def _ack_device(self, ack: AppAck) -> None:
+        topic = wire.topic_down(self._site, ack.device, "ack")
+        try:
+            self._link.publish(topic, wire.encode_ack(ack.boot, ack.upto, ack.also), qos=1)
+        except BrokerUnavailable:
+            self.counts.acks_unsent += 1  # the device sends again and is answered then
+        else:
+            self.counts.acked_to_device += 1

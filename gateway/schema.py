@@ -1,0 +1,205 @@
+"""The spool file: tables, pragmas, and what happens when it is opened.
+
+There is ONE connection to the file, and SQLite enforces it: `locking_mode=EXCLUSIVE` keeps every other
+process out and needs no shared-memory file. That also rules out the WAL-reset bug of SQLite 3.7.0 to
+3.51.2, which needs a second connection (https://sqlite.org/wal.html#walresetbug).
+"""
+
+import logging
+import secrets
+import sqlite3
+from pathlib import Path
+
+from gateway.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, SpoolTooNew
+
+SCHEMA_VERSION = 1
+
+WAITING, STORED, DEAD = 0, 1, 2
+"""Values of `rows.state`: to be forwarded; stored upstream; dead-lettered upstream."""
+
+_log = logging.getLogger(__name__)
+
+_VERSION_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+-- AUTOINCREMENT: an id is never reused, so an old acknowledgement can never settle a new row.
+-- seq: a reading's number; -(1 + uptime) of a status message; hash of a poison message (boot -1);
+-- NULL for a last will, which has no identity: NULLs are distinct under UNIQUE.
+CREATE TABLE rows (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  device TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  boot INTEGER NOT NULL,
+  seq INTEGER,
+  ts_ms INTEGER NOT NULL,
+  arrived_ms INTEGER NOT NULL,
+  time TEXT NOT NULL,
+  topic TEXT,
+  code TEXT,
+  body BLOB NOT NULL,
+  state INTEGER NOT NULL DEFAULT 0,
+  settled_ms INTEGER,
+  UNIQUE (device, boot, seq)
+);
+CREATE INDEX rows_waiting ON rows (id) WHERE state = 0;
+CREATE INDEX rows_settled ON rows (settled_ms) WHERE state > 0;
+-- above: JSON [[low, high], ...] beyond the first hole; hole_since_ms: since when a hole stands
+CREATE TABLE watermarks (
+  device TEXT NOT NULL,
+  boot INTEGER NOT NULL,
+  upto INTEGER NOT NULL,
+  above TEXT NOT NULL,
+  hole_since_ms INTEGER,
+  PRIMARY KEY (device, boot)
+) WITHOUT ROWID;
+CREATE INDEX watermarks_with_hole ON watermarks (hole_since_ms) WHERE hole_since_ms IS NOT NULL;
+CREATE TABLE anchors (
+  device TEXT NOT NULL, boot INTEGER NOT NULL, anchor_ms INTEGER NOT NULL,
+  PRIMARY KEY (device, boot)
+) WITHOUT ROWID;
+-- reason: lost (the device no longer holds it), late (a hole stands; it may still be filled),
+-- before-spool (the device booted before this spool file began: an earlier file may have had it)
+CREATE TABLE gaps (
+  device TEXT NOT NULL, boot INTEGER NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
+  noticed_ms INTEGER NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY (device, boot, from_seq)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+"""Script n brings a file from version n to n + 1; each runs in one transaction and only forwards."""
+
+
+def as_spool_error(error: sqlite3.Error, path: Path) -> SpoolError:
+    """Translate what SQLite says into what the gateway does about it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return SpoolFull(f"the disk of the spool {path} is full: free space; intake resumes by itself")
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return SpoolCorrupt(f"the spool {path} is damaged ({error}): restart the gateway, it moves the file aside")
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return SpoolLocked(f"the spool {path} is held by another process: stop the other gateway")
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+        return SpoolError(f"the spool {path} cannot be opened for writing ({error}): check folder and permissions")
+    if code == sqlite3.SQLITE_IOERR:  # a full disk can show itself as a failed write too
+        return SpoolError(f"the disk of the spool {path} does not take writes ({error}): check disk and space")
+    return SpoolError(f"the spool {path} failed ({error})")
+
+
+def open_database(path: Path, now_ms: int) -> tuple[sqlite3.Connection, Path | None]:
+    """Open, check and if need be create the spool file.
+
+    Parameters
+    ----------
+    path
+        The spool file.
+    now_ms
+        Square time [ms since 1970], noted when a file is created.
+
+    Returns
+    -------
+    tuple
+        The connection, and where a damaged file was moved to (None in the normal case).
+
+    Raises
+    ------
+    SpoolTooNew, SpoolLocked, SpoolError
+        When the file cannot be used and starting a new one would be wrong.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpoolError(
+            f"the spool folder {path.parent} cannot be made ({error.strerror}): check spool_file"
+        ) from error
+    try:
+        return _open(path, now_ms, replaced=None), None
+    except SpoolCorrupt as error:
+        aside = _move_aside(path)
+        _log.error("SPOOL DAMAGED: %s. Moved to %s; a new spool starts. Devices send again what they hold.",
+                   error, aside)  # fmt: skip
+        return _open(path, now_ms, replaced=aside), aside
+
+
+def _open(path: Path, now_ms: int, replaced: Path | None) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+    except sqlite3.Error as error:
+        raise as_spool_error(error, path) from error
+    try:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA mmap_size=0")
+        connection.execute("PRAGMA journal_size_limit=67108864")
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise SpoolCorrupt(f"the check of {path} at start found: {verdict}")
+        _migrate(connection, path, now_ms, replaced)
+    except sqlite3.Error as error:
+        connection.close()
+        raise as_spool_error(error, path) from error
+    except SpoolError:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, now_ms: int, replaced: Path | None) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(connection, path)
+        for script in MIGRATIONS[version:]:
+            for statement in _statements(script):
+                connection.execute(statement)
+        if version == 0:
+            facts = {"spool_id": secrets.token_hex(8), "created_ms": str(now_ms)}
+            if replaced is not None:
+                facts["replaced"] = str(replaced)
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", list(facts.items()))
+        if version < SCHEMA_VERSION:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
+        return 0
+    if "meta" not in tables:
+        raise SpoolError(f"{path} is a database of something else: set another spool_file", retryable=False)
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    if row is None or not row[0].isdigit():
+        raise SpoolError(f"{path} names no schema version: set another spool_file", retryable=False)
+    version = int(row[0])
+    if version > SCHEMA_VERSION:
+        raise SpoolTooNew(
+            f"{path} has spool schema {version}, this version knows up to {SCHEMA_VERSION}: "
+            "install the newer gateway again, or set another spool_file"
+        )
+    return version
+
+
+def _statements(script: str) -> list[str]:
+    statements: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+def _move_aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside

@@ -1,0 +1,317 @@
+"""The gateway process: connections, worker threads, upkeep and health.
+
+Threads: `intake` (device side), `forward` (uplink), `uplink-acks` when the city broker is another one, and
+the main thread for upkeep. A worker that ends on an error ends the process with exit code 1, so that a
+supervisor sees it: a process that looks alive and does nothing is the worst failure.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+from firmware import wire
+from gateway.disk import DiskWatch
+from gateway.errors import GatewayError, SpoolError, UplinkError
+from gateway.forward import Forwarder
+from gateway.intake import Intake
+from gateway.settings import GatewaySettings
+from gateway.spool import Spool
+from square.clock import Clock, now_ms, open_clock
+from square.errors import BrokerError, BrokerUnavailable, SquareError
+from square.health import Health, HealthServer, configure_logging
+from square.mqtt import MqttConnection, MqttEndpoint
+from square.settings import read_secret
+from square.site import load_site
+
+SERVICE = "gateway"
+
+EXIT_OK, EXIT_WORKER_DIED, EXIT_SETTINGS = 0, 1, 2
+
+TICK_S = 1.0
+SPACE_EVERY_S = 10.0
+GAPS_EVERY_S = 10.0
+WHY_EVERY_S = 15.0
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """All parts of one running gateway.
+
+    Parameters
+    ----------
+    settings
+        Checked settings.
+    stop
+        Set it to end `run`.
+
+    Raises
+    ------
+    SquareError, GatewayError
+        If a setting, the site or the spool cannot be used.
+    """
+
+    def __init__(self, settings: GatewaySettings, stop: threading.Event) -> None:
+        self._stop = stop
+        self._dead: str | None = None
+        self._why_disconnected = ""
+        self.clock: Clock = open_clock(settings.clock_file)
+        self._now_ms = partial(now_ms, self.clock)
+        self.site = load_site(settings.site).id
+        self._edge = MqttConnection(
+            MqttEndpoint.from_settings(settings, SERVICE),
+            f"{SERVICE}-{settings.gateway_id}",
+            inbound_limit=settings.inbound_limit,
+            probe_topic=wire.topic_probe(self.site, SERVICE),
+        )
+        self._uplink = self._edge
+        uplink = _uplink_endpoint(settings)
+        if uplink is not None:
+            self._uplink = MqttConnection(
+                uplink,
+                f"{SERVICE}-{settings.gateway_id}",
+                probe_topic=wire.topic_probe(self.site, SERVICE),
+            )
+        disk = DiskWatch(settings.spool_file.parent, settings.disk_warn_pct, settings.disk_stop_pct)
+        self.spool = Spool(settings.spool_file, now_ms=self._now_ms(), disk=disk)
+        self._batch_topic: str = wire.topic_batch(self.site, settings.gateway_id)
+        ack_topic: str = wire.topic_gw_ack(self.site, settings.gateway_id)
+        self.forwarder = Forwarder(
+            self.spool,
+            gateway_id=settings.gateway_id,
+            publish=self._publish_batch,
+            now_ms=self._now_ms,
+            batch_rows=settings.batch_rows,
+            batch_bytes=settings.batch_bytes,
+            in_flight=settings.batches_in_flight,
+            resend_s=settings.resend_s,
+            linger_s=settings.forward_linger_s,
+            copy_every_s=settings.copy_every_s,
+        )
+        self.intake = Intake(
+            self._edge,
+            self.spool,
+            site=self.site,
+            now_ms=self._now_ms,
+            on_rows=self.forwarder.notify,
+            on_gateway_ack=self.forwarder.on_ack,
+            gateway_ack_topic=ack_topic,
+            batch_messages=settings.intake_messages,
+            linger_s=settings.intake_linger_s,
+        )
+        self._edge.subscribe(f"resik/{self.site}/+/up/+")
+        self._uplink.subscribe(ack_topic)
+        self._backlog = self.spool.backlog()
+
+    def run(self, health_port: int | None) -> int:
+        """Work until stopped; return the exit code."""
+        health = HealthServer(health_port, self.health)
+        workers = [
+            self._worker("intake", partial(self.intake.run, self._stop)),
+            self._worker("forward", partial(self.forwarder.run, self._stop, lambda: self._uplink.connected)),
+        ]
+        if self._uplink is not self._edge:
+            workers.append(self._worker("uplink-acks", self._take_uplink_acks))
+            self._uplink.start()
+        self._edge.start()
+        try:
+            for worker in workers:
+                worker.start()
+            self._upkeep()
+        finally:
+            self._stop.set()
+            for worker in workers:
+                worker.join(5.0)
+            for connection in {self._edge, self._uplink}:
+                connection.stop()
+            health.close()
+            self.spool.close()
+        return EXIT_OK if self._dead is None else EXIT_WORKER_DIED
+
+    def health(self) -> Health:
+        """Describe the process; quick, reads memory only."""
+        intake, forward, backlog = self.intake.counts, self.forwarder.counts, self._backlog
+        age_s = 0.0
+        if backlog.oldest_arrived_ms is not None:
+            age_s = max(0.0, (self._now_ms() - backlog.oldest_arrived_ms) / 1000)
+        return Health(
+            service=SERVICE,
+            ok=not self._faults(),
+            reason=" ".join([*self._faults(), *self._notes()]),
+            counts={
+                "received": intake.received,
+                "spooled": intake.spooled,
+                "duplicates": intake.duplicates,
+                "poison": intake.poison,
+                "presence": intake.presence,
+                "messages": intake.messages,
+                "commits": intake.commits,
+                "commit_failures": intake.commit_failures,
+                "acked_to_device": intake.acked_to_device,
+                "acks_unsent": intake.acks_unsent,
+                "forwarded": forward.forwarded,
+                "batches": forward.batches,
+                "batches_resent": forward.resent,
+                "batches_copied": forward.copies,
+                "in_flight": self.forwarder.flying,
+                "settled_stored": forward.settled_stored,
+                "settled_dead": forward.settled_dead,
+                "acks_foreign": forward.acks_foreign,
+                "acks_bad": forward.acks_bad,
+                "waiting": backlog.waiting,
+                "oldest_waiting_age_s": round(age_s, 1),
+                "gaps": backlog.gaps,
+                "missing_lost": backlog.lost,
+                "missing_late": backlog.late,
+                "missing_before_spool": backlog.before_spool,
+                "disk_free_pct": self.spool.space.free_pct,
+                "edge_connected": int(self._edge.is_healthy()),
+                "uplink_connected": int(self._uplink.is_healthy()),
+                "session_lost": self._edge.session_lost
+                + (self._uplink.session_lost if self._uplink is not self._edge else 0),
+                "stale_acks": self._edge.stale_acks,
+                "spool_replaced": int(self.spool.replaced is not None),
+            },
+        )
+
+    def _faults(self) -> list[str]:
+        faults = []
+        if self._dead is not None:
+            faults.append(f"the worker {self._dead} ended on an error.")
+        if self.intake.stopped_because is not None:
+            faults.append(f"intake stopped: {self.intake.stopped_because}.")
+        elif self.spool.space.level == "stop":
+            faults.append(f"intake stopped: {self.spool.space.free_pct} % of the disk is free.")
+        if not self._edge.is_healthy():
+            faults.append(self._why_disconnected or "the device broker does not answer.")
+        return faults
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if self._uplink is not self._edge and not self._uplink.is_healthy():
+            notes.append(f"the city broker does not answer; {self._backlog.waiting} rows wait here.")
+        if self.spool.space.level == "warn":
+            notes.append(f"only {self.spool.space.free_pct} % of the disk is free.")
+        replaced = self.spool.replaced
+        if replaced is not None:
+            notes.append(f"the spool was damaged and replaced; the old file is {replaced}: keep or delete it.")
+        return notes
+
+    # -- workers --------------------------------------------------------------------------------
+
+    def _worker(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        def work() -> None:
+            try:
+                target()
+            except Exception:  # noqa: BLE001 - whatever it was, the process must not live on without this worker
+                _log.exception("the worker %s ended on an error: the gateway stops", name)
+                self._dead = name
+                self._stop.set()
+            else:
+                if not self._stop.is_set():
+                    _log.error("the worker %s ended by itself: the gateway stops", name)
+                    self._dead = name
+                    self._stop.set()
+
+        return threading.Thread(target=work, name=name, daemon=True)
+
+    def _take_uplink_acks(self) -> None:
+        while not self._stop.is_set():
+            for delivery in self._uplink.deliveries(0.2):
+                self.forwarder.on_ack(delivery.payload)
+                # Before it is settled: an ack that is lost here is asked for again by a resend.
+                self._uplink.ack(delivery)
+
+    def _publish_batch(self, payload: bytes) -> None:
+        try:
+            self._uplink.publish(self._batch_topic, payload, qos=1)
+        except BrokerUnavailable as error:
+            raise UplinkError(str(error)) from error
+
+    # -- upkeep ---------------------------------------------------------------------------------
+
+    def _upkeep(self) -> None:
+        space_s = gaps_s = why_s = 0.0
+        while not self._stop.wait(TICK_S):
+            now_s = time.monotonic()
+            try:
+                if now_s - space_s >= SPACE_EVERY_S or self.spool.space.level == "stop":
+                    space_s = now_s
+                    self.spool.check_space()
+                if now_s - gaps_s >= GAPS_EVERY_S:
+                    gaps_s = now_s
+                    self.spool.note_late_gaps(self._now_ms())
+                self.spool.prune(self._now_ms())
+                self._backlog = self.spool.backlog()
+            except SpoolError as error:
+                if not error.retryable:
+                    raise
+                _log.warning("upkeep waits: %s", error)
+            if self._edge.connected:
+                self._why_disconnected = ""
+            elif now_s - why_s >= WHY_EVERY_S:
+                why_s = now_s
+                self._why_disconnected = _why(self._edge)
+
+
+def _why(connection: MqttConnection) -> str:
+    try:
+        connection.wait_connected(0)
+    except BrokerError as error:
+        _log.warning("%s", error)
+        return f"{error}."
+    return ""
+
+
+def _uplink_endpoint(settings: GatewaySettings) -> MqttEndpoint | None:
+    """Return the city broker, None when the device broker is the city broker too.
+
+    Two connections to one broker under one client id would throw each other off for ever.
+    """
+    if settings.uplink_url is None:
+        return None
+    password = read_secret(settings.uplink_password_file)
+    uplink = MqttEndpoint.from_url(
+        settings.uplink_url,
+        username=settings.uplink_username or (SERVICE if password is not None else None),
+        password=password,
+        ca_file=settings.uplink_ca_file,
+    )
+    edge = MqttEndpoint.from_url(settings.broker_url)
+    return None if (uplink.host, uplink.port) == (edge.host, edge.port) else uplink
+
+
+def run(settings: GatewaySettings, stop: threading.Event | None = None) -> int:
+    """Run the gateway until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    settings
+        Checked settings.
+    stop
+        Ends the run when set; for callers that are not the main thread and get no signals.
+
+    Returns
+    -------
+    int
+        0 after a stop, 1 when a worker died, 2 when settings, site or spool cannot be used.
+    """
+    configure_logging(SERVICE, settings.log_level)
+    stop = stop or threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: stop.set())
+    try:
+        gateway = Gateway(settings, stop)
+    except (SquareError, GatewayError) as error:
+        _log.error("%s", error)
+        return EXIT_SETTINGS
+    _log.info("spool %s: %d rows wait", settings.spool_file, gateway.spool.backlog().waiting)
+    try:
+        return gateway.run(settings.health_port)
+    except (SquareError, GatewayError) as error:
+        _log.error("the gateway stops: %s", error)
+        return EXIT_WORKER_DIED

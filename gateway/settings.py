@@ -1,0 +1,79 @@
+"""Settings of the gateway: section `[gateway]`, variables `RESIK_GATEWAY_*`."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from square.settings import ServiceSettings
+
+SECTION = "gateway"
+
+
+class GatewaySettings(ServiceSettings):
+    """What the gateway needs to know.
+
+    Attributes
+    ----------
+    gateway_id : str
+        Name of this gateway in topics and batches [3..32 of a-z 0-9 -].
+    spool_file : Path
+        SQLite file of the spool. One gateway per file.
+    uplink_url : str | None
+        City broker, `mqtt://host:port` or `mqtts://host:port`; unset means that `broker_url` serves both sides.
+    uplink_username : str | None
+        Defaults to `gateway` when there is a password.
+    uplink_password_file : Path | None
+        File that holds nothing but the password for the city broker.
+    uplink_ca_file : Path | None
+        Root certificate of the city broker.
+    intake_messages : int
+        Messages that share one commit [1..1000].
+    intake_linger_s : float
+        How long one commit may collect messages [s, 0..1].
+    inbound_limit : int
+        Messages that may wait in memory before the connection is cut on purpose [100..100000].
+    batch_rows : int
+        Rows of one batch [1..2000].
+    batch_bytes : int
+        Bodies of one batch [bytes, 10000..900000]; with their frame they MUST fit the broker's message limit.
+    batches_in_flight : int
+        Batches that may be un-acked [1..16].
+    resend_s : float
+        Pause before an un-acked batch is sent again [s, 0.1..600]; it doubles up to 300 s.
+    forward_linger_s : float
+        How long rows wait for company while other batches are on their way [s, 0..1].
+    copy_every_s : float
+        Pause between copies of new readings while no batch is acknowledged [s, 0.1..60].
+    disk_warn_pct : float
+        Free disk below which people are told [%, 0..100].
+    disk_stop_pct : float
+        Free disk below which intake stops [%, 0..100]; below `disk_warn_pct`.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True, env_prefix="RESIK_GATEWAY_")
+
+    gateway_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}$")] = "gw-utama"
+    spool_file: Path = Path("var/real/spool.sqlite3")
+    uplink_url: str | None = None
+    uplink_username: str | None = None
+    uplink_password_file: Path | None = None
+    uplink_ca_file: Path | None = None
+    intake_messages: Annotated[int, Field(ge=1, le=1_000)] = 100
+    intake_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.02
+    inbound_limit: Annotated[int, Field(ge=100, le=100_000)] = 2_000
+    batch_rows: Annotated[int, Field(ge=1, le=2_000)] = 500
+    batch_bytes: Annotated[int, Field(ge=10_000, le=900_000)] = 262_144
+    batches_in_flight: Annotated[int, Field(ge=1, le=16)] = 4
+    resend_s: Annotated[float, Field(ge=0.1, le=600)] = 30.0
+    forward_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.02
+    copy_every_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
+    disk_warn_pct: Annotated[float, Field(ge=0, le=100)] = 15.0
+    disk_stop_pct: Annotated[float, Field(ge=0, le=100)] = 5.0
+
+    @model_validator(mode="after")
+    def _marks_in_order(self) -> Self:
+        if self.disk_stop_pct > self.disk_warn_pct:
+            raise ValueError("disk_stop_pct must not be above disk_warn_pct: warn before you stop")
+        return self

@@ -1,0 +1,383 @@
+"""The durable boundary of Resik: what is committed here is acknowledged to devices, and nothing else is.
+
+SQLite in WAL mode with `synchronous=FULL`, one connection, many messages per commit. A row is kept until
+ingest says that it is stored or dead, and 48 hours longer, so that a restored store can be completed by
+replay. Rows are never dropped by age or count; a full disk stops intake instead.
+
+Unit of time: milliseconds of square time since 1970 UTC.
+"""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from gateway import schema
+from gateway.arrivals import Arrivals, Key, LiveRow, Mark, note_late
+from gateway.disk import DiskWatch, Space
+from gateway.errors import SpoolFull
+from gateway.messages import UpMessage
+from gateway.watermark import Range
+
+SETTLED_KEEP_MS = 48 * 3600 * 1000
+"""How long settled rows stay for a restore by replay [ms]."""
+
+MARKS_IN_MEMORY = 10_000
+"""Marks kept in memory; above it the oldest are read from the file when needed."""
+
+_COLUMNS = "id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, body"
+
+_log = logging.getLogger(__name__)
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row on its way upstream; `body` is JSON, or the raw payload of poison."""
+
+    id: int
+    device: str
+    kind: str
+    boot: int
+    seq: int | None
+    ts_ms: int
+    arrived_ms: int
+    time: str
+    topic: str | None
+    code: str | None
+    body: bytes
+
+
+class AppAck(msgspec.Struct, frozen=True):
+    """What the gateway may promise one boot of one device after a commit."""
+
+    device: str
+    boot: int
+    upto: int
+    also: list[Range]
+
+
+class Put(msgspec.Struct, frozen=True):
+    """What one commit brought.
+
+    Attributes
+    ----------
+    acks
+        One per (device, boot) among the messages.
+    readings, inserted, duplicates, poison, presence
+        Readings seen; rows written (all kinds); readings or messages that were known; new poison rows;
+        new presence rows.
+    """
+
+    acks: list[AppAck]
+    readings: int
+    inserted: int
+    duplicates: int
+    poison: int
+    presence: int
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """What waits in the spool, and what is missing.
+
+    Attributes
+    ----------
+    waiting
+        Rows not yet settled.
+    oldest_arrived_ms
+        Arrival of the oldest of them [ms], None when nothing waits.
+    gaps
+        Ranges of readings that never arrived.
+    lost, late, before_spool
+        Readings in them, by reason.
+    """
+
+    waiting: int
+    oldest_arrived_ms: int | None
+    gaps: int
+    lost: int
+    late: int
+    before_spool: int
+
+
+class Spool:
+    """The gateway's queue on disk. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    path
+        The SQLite file; made when missing.
+    now_ms
+        Square time now [ms since 1970].
+    disk
+        Watches the disk of `path`; the default marks are 15 % and 5 %.
+
+    Raises
+    ------
+    SpoolTooNew, SpoolLocked, SpoolError
+        When the file cannot be used. A damaged file is not an error: it is moved aside, see `replaced`.
+    """
+
+    def __init__(self, path: Path, *, now_ms: int, disk: DiskWatch | None = None) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._connection, self.moved_aside = schema.open_database(path, now_ms)
+        facts = dict(self._connection.execute("SELECT key, value FROM meta"))
+        self.id: str = facts["spool_id"]
+        self._created_ms = int(facts["created_ms"])
+        self._replaced = facts.get("replaced")
+        sequence = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'rows'").fetchone()
+        self._next_id = sequence[0] + 1 if sequence else 1
+        self._waiting: int = self._connection.execute("SELECT COUNT(*) FROM rows WHERE state = 0").fetchone()[0]
+        self._marks: dict[Key, Mark] = {}
+        self._live: dict[tuple[str, str], LiveRow] = {}
+        for row in self._connection.execute(
+            "SELECT device, kind, MAX(ts_ms), id FROM rows WHERE state = 0 AND kind <> 'poison' GROUP BY device, kind"
+        ):
+            self._live[row[0], row[1]] = LiveRow(*row)
+        self._disk = disk or DiskWatch(path.parent)
+        self.space: Space = self._disk.look()
+        self.check_space()
+
+    def close(self) -> None:
+        """Close the file; what was not committed is gone, as after a crash."""
+        with self._lock:
+            self._connection.close()
+
+    @property
+    def replaced(self) -> Path | None:
+        """Where a damaged predecessor lies, as long as somebody has not dealt with it."""
+        if self._replaced is not None and Path(self._replaced).exists():
+            return Path(self._replaced)
+        return None
+
+    # -- in -------------------------------------------------------------------------------------
+
+    def put(self, messages: Sequence[UpMessage]) -> Put:
+        """Store messages in one commit. When this returns, they are on disk and may be acknowledged.
+
+        Raises
+        ------
+        SpoolFull
+            If there is no room; nothing was stored.
+        SpoolError
+            If SQLite failed; everything was rolled back. `retryable` says whether to try again.
+        """
+        with self._lock:
+            if self.space.level == "stop":
+                raise SpoolFull(
+                    f"the disk of {self.path} has {self.space.free_pct} % free: intake waits until space returns",
+                    retry_after_s=1.0,
+                )
+            with self._transaction():
+                arrivals = Arrivals(self._connection, self._marks, self._next_id, self._created_ms)
+                for message in messages:
+                    arrivals.enter(message)
+                arrivals.finish()
+            self._adopt(arrivals)
+            return Put(
+                acks=[
+                    AppAck(device, boot, mark.watermark.upto, mark.watermark.also(arrivals.touched[device, boot]))
+                    for (device, boot), mark in arrivals.changed.items()
+                    if (device, boot) in arrivals.touched
+                ],
+                readings=arrivals.readings,
+                inserted=arrivals.inserted,
+                duplicates=arrivals.duplicates,
+                poison=arrivals.poison,
+                presence=arrivals.presence,
+            )
+
+    def _adopt(self, arrivals: Arrivals) -> None:
+        self._next_id = arrivals.next_id
+        self._waiting += arrivals.inserted
+        self._marks.update(arrivals.changed)
+        while len(self._marks) > MARKS_IN_MEMORY:
+            del self._marks[next(iter(self._marks))]
+        for row in arrivals.live:
+            newest = self._live.get((row.device, row.kind))
+            if newest is None or row.ts_ms >= newest.ts_ms:
+                self._live[row.device, row.kind] = row
+
+    def watermark(self, device: str, boot: int) -> tuple[int, list[Range]]:
+        """Contiguous mark and ranges above it of one boot of one device; (0, []) when unknown."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT upto, above FROM watermarks WHERE device = ? AND boot = ?", (device, boot)
+            ).fetchone()
+            if row is None:
+                return 0, []
+            return row[0], [(low, high) for low, high in msgspec.json.decode(row[1])]
+
+    # -- out ------------------------------------------------------------------------------------
+
+    def take_live(self, limit: int, max_bytes: int) -> list[Row]:
+        """Take the newest waiting row of each device and kind that was not taken yet.
+
+        Parameters
+        ----------
+        limit, max_bytes
+            At most so many rows, and so many bytes of bodies (at least one row).
+        """
+        with self._lock:
+            candidates = list(islice(self._live.values(), limit))
+            if not candidates:
+                return []
+            marks = ",".join("?" * len(candidates))
+            rows = self._select(
+                f"SELECT {_COLUMNS} FROM rows WHERE state = 0 AND id IN ({marks}) ORDER BY id",  # noqa: S608
+                [candidate.id for candidate in candidates],
+            )
+            taken = _fit(rows, max_bytes)
+            if len(taken) == len(rows):  # also forgets candidates that were settled meanwhile
+                for candidate in candidates:
+                    del self._live[candidate.device, candidate.kind]
+            else:
+                self._forget_live(taken)
+            return taken
+
+    def take_backlog(self, after_id: int, limit: int, max_bytes: int, exclude: Collection[int]) -> list[Row]:
+        """Take waiting rows in order of arrival.
+
+        Parameters
+        ----------
+        after_id
+            Only rows above this id.
+        limit, max_bytes
+            At most so many rows, and so many bytes of bodies (at least one row).
+        exclude
+            Ids that are on their way already.
+        """
+        with self._lock:
+            rows = self._select(
+                f"SELECT {_COLUMNS} FROM rows WHERE state = 0 AND id > ? ORDER BY id LIMIT ?",  # noqa: S608
+                [after_id, limit + sum(row_id > after_id for row_id in exclude)],
+            )
+            taken = _fit([row for row in rows if row.id not in exclude][:limit], max_bytes)
+            self._forget_live(taken)
+            return taken
+
+    def has_live(self) -> bool:
+        """Whether a row waits that is the newest of its device and was not taken."""
+        return bool(self._live)
+
+    def settle(self, stored: Iterable[int], dead: Iterable[int], now_ms: int) -> tuple[int, int]:
+        """Note what ingest has taken over; return how many rows that settled as (stored, dead).
+
+        Ids that are unknown or settled already change nothing: an old acknowledgement is harmless.
+        """
+        with self._lock:
+            counts: list[int] = []
+            with self._transaction():
+                for state, ids in ((schema.STORED, stored), (schema.DEAD, dead)):
+                    cursor = self._connection.executemany(
+                        "UPDATE rows SET state = ?, settled_ms = ? WHERE id = ? AND state = 0",
+                        [(state, now_ms, row_id) for row_id in ids],
+                    )
+                    counts.append(max(0, cursor.rowcount))
+            self._waiting -= sum(counts)
+            return counts[0], counts[1]
+
+    def replay_settled(self, since_ms: int) -> int:
+        """Make rows that were stored since `since_ms` [ms] wait again: completes a restored store.
+
+        Call it on a spool that no forwarder uses yet. Returns the number of rows.
+        """
+        with self._lock:
+            with self._transaction():
+                count = self._connection.execute(
+                    "UPDATE rows SET state = 0, settled_ms = NULL WHERE state = ? AND settled_ms >= ?",
+                    (schema.STORED, since_ms),
+                ).rowcount
+            self._waiting += count
+            return count
+
+    # -- upkeep ---------------------------------------------------------------------------------
+
+    def check_space(self) -> Space:
+        """Measure the disk; below the stop mark `put` refuses until a later check finds room."""
+        with self._lock:
+            page_bytes = self._connection.execute("PRAGMA page_size").fetchone()[0]
+            free_pages = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
+            before = self.space.level
+            self.space = self._disk.look(page_bytes * free_pages)
+        if self.space.level != before:
+            level = logging.INFO if self.space.level == "ok" else logging.ERROR
+            _log.log(level, "disk of %s: %.1f %% free, %s", self.path, self.space.free_pct, self.space.level)
+        return self.space
+
+    def note_late_gaps(self, now_ms: int) -> int:
+        """Report holes older than 10 minutes as gaps; return the number of new ones."""
+        with self._lock, self._transaction():
+            return note_late(self._connection, now_ms)
+
+    def prune(self, now_ms: int, limit: int = 500) -> int:
+        """Delete at most `limit` rows that were settled more than 48 h ago; return how many."""
+        with self._lock, self._transaction():
+            return self._connection.execute(
+                "DELETE FROM rows WHERE id IN (SELECT id FROM rows WHERE state > 0 AND settled_ms < ? LIMIT ?)",
+                (now_ms - SETTLED_KEEP_MS, limit),
+            ).rowcount
+
+    def backlog(self) -> Backlog:
+        """Count what waits and what is missing."""
+        with self._lock:
+            oldest = self._connection.execute(
+                "SELECT arrived_ms FROM rows WHERE state = 0 ORDER BY id LIMIT 1"
+            ).fetchone()
+            missing = {
+                reason: (count, readings)
+                for reason, count, readings in self._connection.execute(
+                    "SELECT reason, COUNT(*), SUM(to_seq - from_seq + 1) FROM gaps GROUP BY reason"
+                )
+            }
+            return Backlog(
+                waiting=self._waiting,
+                oldest_arrived_ms=oldest[0] if oldest else None,
+                gaps=sum(count for reason, (count, _) in missing.items() if reason != "before-spool"),
+                lost=missing.get("lost", (0, 0))[1],
+                late=missing.get("late", (0, 0))[1],
+                before_spool=missing.get("before-spool", (0, 0))[1],
+            )
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _select(self, query: str, values: Sequence[int]) -> list[Row]:
+        try:
+            return [Row(*row) for row in self._connection.execute(query, values)]
+        except sqlite3.Error as error:
+            raise schema.as_spool_error(error, self.path) from error
+
+    def _forget_live(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            newest = self._live.get((row.device, row.kind))
+            if newest is not None and newest.id == row.id:
+                del self._live[row.device, row.kind]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+            self._commit()
+        except BaseException as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise schema.as_spool_error(error, self.path) from error
+            raise
+
+    def _commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+
+def _fit(rows: list[Row], max_bytes: int) -> list[Row]:
+    total = 0
+    for count, row in enumerate(rows):
+        total += len(row.body)
+        if total > max_bytes and count:
+            return rows[:count]
+    return rows
