@@ -149,25 +149,27 @@ def _refuse_constant(text):
 
 
 try:
-    json.loads("1", parse_constant=_refuse_constant)
+    json.loads("1", parse_constant=_refuse_constant)  # pyright: ignore[reportCallIssue]
+    _ON_CPYTHON = True
+except TypeError:
+    _ON_CPYTHON = False  # MicroPython: its parser refuses NaN by itself, its str has no isascii
 
-    def _loads(text):
-        return json.loads(text, parse_constant=_refuse_constant)
 
-    def _is_plain(payload):
+def _loads(text):
+    if _ON_CPYTHON:
+        return json.loads(text, parse_constant=_refuse_constant)  # pyright: ignore[reportCallIssue]
+    return json.loads(text)
+
+
+def _is_plain(payload):
+    """Whether every byte is printable ASCII and none a backslash."""
+    if _ON_CPYTHON:
         text = bytes(payload).decode("latin-1")
-        return text.isascii() and text.isprintable() and "\\" not in text
-
-except TypeError:  # MicroPython: its parser knows neither the argument nor NaN, its str no isascii
-
-    def _loads(text):
-        return json.loads(text)
-
-    def _is_plain(payload):
-        for byte in payload:
-            if byte < 32 or byte > 126 or byte == 92:
-                return False
-        return True
+        return text.isascii() and text.isprintable() and "\\" not in text  # pyright: ignore[reportAttributeAccessIssue]
+    for byte in payload:
+        if byte < 32 or byte > 126 or byte == 92:
+            return False
+    return True
 
 
 def _dumps(message):

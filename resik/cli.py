@@ -323,7 +323,7 @@ def dashboard() -> None:
 @_plainly
 def dashboard_run(config_file: Path | None) -> None:
     """Run the dashboard."""
-    _run_service("dashboard", "dashboard_api.settings", "DashboardSettings", "dashboard_api.service", config_file)
+    _run_service("dashboard", "dashboard_api.settings", "DashboardSettings", "dashboard_api.server", config_file)
 
 
 @main.command()
