@@ -1,0 +1,1 @@
+"""The dashboard: HTTP API, live stream and the pages of office and crews."""

@@ -1,0 +1,109 @@
+"""The crew's page: own work, and the two things a crew says about it. The link is the credential."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Header, Path, Response
+
+from alerts.errors import TaskConflict
+from dashboard_api.board import Json
+from dashboard_api.deps import MAX_ID, AddressDep, CrewDep, Parts, PartsDep, new_router
+from dashboard_api.errors import ConflictError
+from dashboard_api.events import see_own_tasks
+from dashboard_api.schemas import CrewPage, ErrorBody, Task
+from dashboard_api.sse import EventStream
+
+router = new_router("crew", "/api/v1/crew/{token}")
+
+_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}, 429: {"model": ErrorBody}}
+_STEP: dict[int | str, dict[str, Any]] = {200: {"model": Task}, 409: {"model": ErrorBody}, **_UNKNOWN}
+TaskId = Annotated[int, Path(ge=1, le=MAX_ID)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=200,
+        description="Accepted and not needed: repeating a step that was taken returns the task as it is",
+    ),
+]
+
+
+@router.get("", response_model=None, responses={200: {"model": CrewPage}, **_UNKNOWN})
+def page(parts: PartsDep, crew: CrewDep) -> Response:
+    """Return the crew's own work with the places, active tasks and those closed in the last two hours."""
+    tasks = parts.services.desk.crew_tasks(crew["id"], parts.now_ms())
+    body = {
+        "crew": crew,
+        "tasks": [{**task, "asset": parts.site.place(task["asset_id"])} for task in tasks],
+        "clock": parts.live.clock(),
+        "shift": parts.site.shifts.get(crew["shift"]),
+        "site": parts.site.name,
+    }
+    return _json(body)
+
+
+@router.post("/tasks/{task_id}/accept", response_model=None, responses=_STEP)
+def accept(parts: PartsDep, crew: CrewDep, task_id: TaskId, idempotency_key: IdempotencyKey = None) -> Response:
+    """Take an assigned task. Of two crews exactly one gets it, the other is told 409."""
+    del idempotency_key
+    return _step(parts, crew, task_id, accepted=True)
+
+
+@router.post("/tasks/{task_id}/done", response_model=None, responses=_STEP)
+def done(parts: PartsDep, crew: CrewDep, task_id: TaskId, idempotency_key: IdempotencyKey = None) -> Response:
+    """Claim that an accepted task is done; the sensor confirms it later."""
+    del idempotency_key
+    return _step(parts, crew, task_id, accepted=False)
+
+
+@router.get(
+    "/stream",
+    response_model=None,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **_UNKNOWN},
+)
+async def stream(
+    parts: PartsDep,
+    address: AddressDep,
+    crew: CrewDep,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=20)] = None,
+) -> EventStream:
+    """Stream changes of the crew's own tasks; ``reset`` says to load the page again, always after a reconnect."""
+    client = parts.hub.connect(address, see_own_tasks(crew["id"]))
+    if last_event_id:
+        parts.hub.reset(client, "reconnected")
+    parts.live.greet(client, with_health=False)
+    return EventStream(parts.hub, client)
+
+
+def _step(parts: Parts, crew: Json, task_id: int, *, accepted: bool) -> Response:
+    desk = parts.services.desk
+    take = desk.accept_task if accepted else desk.claim_task
+    try:
+        task = take(task_id, crew["id"], parts.now_ms())
+    except TaskConflict as conflict:
+        raise _conflict(parts, crew, task_id, conflict) from conflict
+    parts.live.nudge()
+    return _json(task)
+
+
+def _conflict(parts: Parts, crew: Json, task_id: int, conflict: TaskConflict) -> ConflictError:
+    current = parts.services.desk.task(task_id)
+    if current["crew_id"] != crew["id"]:
+        # Another crew's work is not shown, only that it is not this crew's.
+        return ConflictError(
+            "task-not-yours",
+            "Tugas ini sudah dipegang petugas lain. Daftar tugas Anda dimuat ulang.",
+            "Another crew has this task. Your list is loaded again.",
+            where=f"task {task_id}",
+        )
+    return ConflictError(
+        "task-conflict",
+        "Tugas ini sudah berubah. Daftar tugas Anda dimuat ulang.",
+        "This task has changed. Your list is loaded again.",
+        where=f"task {task_id}",
+        detail={"state": conflict.state, "current": current},
+    )
+
+
+def _json(body: object) -> Response:
+    return Response(msgspec.json.encode(body), headers={"cache-control": "no-store"}, media_type="application/json")

@@ -1,0 +1,169 @@
+"""Runs the application under uvicorn: own socket, own signals, streams that end when the server does."""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from alerts.errors import DatabaseError
+from dashboard_api.app import create_app
+from dashboard_api.errors import DashboardStartError
+from dashboard_api.services import open_services
+from dashboard_api.settings import DashboardSettings
+from ingest.errors import StoreError
+from square.errors import SquareError
+from square.health import configure_logging
+
+_log = logging.getLogger(__name__)
+
+OK: Final = 0
+FAILED: Final = 1
+MISCONFIGURED: Final = 2
+
+_BACKLOG: Final = 512
+_SEND_BUFFER_BYTES: Final = 128 * 1024
+_DEAD_PEER_MS: Final = 30_000
+
+
+class _Server(uvicorn.Server):
+    """Ends the event streams first: they would otherwise hold up the shutdown until its time-out."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._own_app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        parts = getattr(self._own_app.state, "parts", None)
+        if parts is not None:
+            parts.hub.close()
+        await super().shutdown(sockets)
+
+
+class _NoDroppedStreams(logging.Filter):
+    """Uvicorn calls a stream that we cut off an application error; :mod:`dashboard_api.sse` logs it already."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "without completing response" not in record.getMessage()
+
+
+def run(settings: DashboardSettings) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    settings : DashboardSettings
+        Checked settings.
+
+    Returns
+    -------
+    int
+        0 after an orderly stop, 1 when a store is unavailable or the server failed, 2 when a person must
+        change a setting; one sentence on standard error says which.
+    """
+    configure_logging("dashboard", settings.log_level)
+    try:
+        listener = listen(settings.host, settings.port)
+    except DashboardStartError as error:
+        return _refuse(error, MISCONFIGURED)
+    with listener:
+        try:
+            services = open_services(settings)
+        except SquareError as error:
+            return _refuse(error, MISCONFIGURED)
+        except (DatabaseError, StoreError) as error:
+            return _refuse(error, FAILED if error.retryable else MISCONFIGURED)
+        try:
+            return _serve(settings, create_app(settings, services), listener)
+        finally:
+            services.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket whose connections give up on peers that do not read.
+
+    Raises
+    ------
+    DashboardStartError
+        When the address is taken or not of this machine.
+    """
+    name = host.strip("[]")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise DashboardStartError(
+            f"dashboard host {host} is not known ({error}): correct host in [dashboard]"
+        ) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by every connection: what a client does not read stays small, and a client that reads nothing
+        # for half a minute is cut off by the kernel (tcp(7), TCP_USER_TIMEOUT).
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise DashboardStartError(
+                f"port {port} of {host} is in use: stop the other program, or set another port in [dashboard] "
+                "or RESIK_DASHBOARD_PORT"
+            ) from error
+        raise DashboardStartError(
+            f"cannot listen on {host} port {port} ({error.strerror}): correct host and port in [dashboard]"
+        ) from error
+    return listener
+
+
+def _serve(settings: DashboardSettings, app: FastAPI, listener: socket.socket) -> int:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # its lines would hold the crews' secret links
+        server_header=False,
+        proxy_headers=settings.behind_proxy,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
+        timeout_keep_alive=30,
+        lifespan="on",
+        ws="none",
+    )
+    logging.getLogger("uvicorn.error").addFilter(_NoDroppedStreams())
+    server = _Server(config, app)
+    _log.info("listening on http://%s:%d", settings.host, listener.getsockname()[1])
+    with _quiet_signals():
+        asyncio.run(server.serve(sockets=[listener]))
+    return OK if server.started else FAILED
+
+
+@contextmanager
+def _quiet_signals() -> Iterator[None]:
+    """Keep the process alive when uvicorn raises the signal again after its shutdown: run returns a code."""
+
+    def nothing(_signal: int, _frame: FrameType | None) -> None:
+        return None
+
+    try:
+        before = {number: signal.signal(number, nothing) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: uvicorn leaves the signals alone as well
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _refuse(error: Exception, code: int) -> int:
+    print(f"resik dashboard: {error}", file=sys.stderr)  # noqa: T201 - the operator reads this, not the log
+    return code
