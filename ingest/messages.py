@@ -1,0 +1,125 @@
+"""The shapes of what comes over the wire, typed for msgspec: the second, independent form of docs/protocol.md.
+
+Written from the specification and not from :mod:`firmware.wire`; the contract tests hold the two against each other.
+Unknown fields are ignored, null means missing, a float is never an integer.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+U32 = Annotated[int, Meta(ge=0, le=4_294_967_295)]
+Seq = Annotated[int, Meta(ge=1, le=4_294_967_295)]
+Millis = Annotated[int, Meta(ge=0, le=9_223_372_036_854)]
+Ngm3 = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Ppt = Annotated[int, Meta(ge=-1_000_000_000, le=1_000_000_000)]
+CellMv = Annotated[int, Meta(ge=0, le=5_000)]
+TempCdeg = Annotated[int, Meta(ge=-4_000, le=12_500)]
+BatteryMv = Annotated[int, Meta(ge=0, le=20_000)]
+RssiDbm = Annotated[int, Meta(ge=-130, le=0)]
+State = Literal["ok", "obstructed", "lid-open", "tilted", "water", "no-echo", "sensor-fault"]
+
+
+class Body(msgspec.Struct, gc=False):
+    """Identity, time and the fields that every reading may have."""
+
+    seq: Seq
+    ts: U32 | None = None
+    up_s: U32 | None = None
+    state: State | None = None
+    quality: Annotated[int, Meta(ge=0, le=4)] | None = None
+    battery_mv: BatteryMv | None = None
+    rssi_dbm: RssiDbm | None = None
+
+
+class BinBody(Body, gc=False):
+    """A reading of a bin as the device sent it. Units are in the names."""
+
+    distance_mm: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    fill_pct: Annotated[int, Meta(ge=0, le=100)] | None = None
+    temp_cdeg: TempCdeg | None = None
+    tilt_deg: Annotated[int, Meta(ge=0, le=180)] | None = None
+    weight_g: Annotated[int, Meta(ge=0, le=500_000)] | None = None
+
+
+class AirBody(Body, gc=False):
+    """A reading of an air station as the device sent it. Units are in the names."""
+
+    pm1_ngm3: Ngm3 | None = None
+    pm25_ngm3: Ngm3 | None = None
+    pm10_ngm3: Ngm3 | None = None
+    temp_cdeg: TempCdeg | None = None
+    rh_cpct: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    no2_ppt: Ppt | None = None
+    o3_ppt: Ppt | None = None
+    voc_raw: Annotated[int, Meta(ge=0, le=65_535)] | None = None
+    nh3_mv: CellMv | None = None
+    h2s_mv: CellMv | None = None
+    pressure_pa: Annotated[int, Meta(ge=30_000, le=120_000)] | None = None
+
+
+class StatusBody(msgspec.Struct):
+    """A status message or a last will as the device sent it."""
+
+    v: Literal[1]
+    boot: U32
+    up_s: U32 | None = None
+    fw: Annotated[str, Meta(max_length=32)] | None = None
+    interval_s: Annotated[int, Meta(ge=1, le=86_400)] | None = None
+    battery_mv: BatteryMv | None = None
+    rssi_dbm: RssiDbm | None = None
+    queue: U32 | None = None
+    dropped: U32 | None = None
+
+
+class Row(msgspec.Struct):
+    """One row of a batch; ``body`` is looked at when the device is known. Which fields are set depends on ``kind``."""
+
+    id: Annotated[int, Meta(ge=1)]
+    device: str
+    kind: Literal["bin", "air", "status", "will", "poison"]
+    arrived_ms: Millis
+    boot: U32 = 0
+    seq: U32 = 0
+    ts_ms: Millis = 0
+    time: Literal["device", "anchor"] = "device"
+    body: Raw = Raw(b"")
+    code: str = ""
+    raw: str = ""
+    topic: str = ""
+
+
+class BatchMessage(msgspec.Struct):
+    """A batch in which every row has the right shape."""
+
+    v: int
+    gw: str
+    spool: str
+    batch: str
+    sent_ms: int
+    rows: list[Row]
+
+
+class LooseBatch(msgspec.Struct):
+    """A batch whose rows are to be read one by one."""
+
+    v: int
+    gw: str
+    spool: str
+    batch: str
+    sent_ms: int
+    rows: list[Raw]
+
+
+class LooseVersion(msgspec.Struct):
+    """Only the version, whatever else there is."""
+
+    v: Any = None
+
+
+class LooseRow(msgspec.Struct):
+    """What may be saved of a row in the wrong shape."""
+
+    id: Any = None
+    device: Any = None

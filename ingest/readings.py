@@ -1,0 +1,96 @@
+"""A reading as the servers know it: placed, in the units of people, judged for plausibility."""
+
+import msgspec
+
+from ingest.store import FieldValue, Point
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One accepted reading of a bin or an air station.
+
+    Attributes
+    ----------
+    site, device, asset, zone : str
+        Where it was measured: from the device registry, never from the payload.
+    kind : str
+        ``bin`` or ``air``.
+    boot, seq : int
+        With ``device`` the identity of the reading.
+    ts_ms : int
+        Point time [ms since 1970 UTC], fixed by the gateway.
+    arrived_ms : int
+        When the gateway received it [ms since 1970 UTC].
+    values : dict[str, float]
+        By the names and in the units of :data:`square.quantities.QUANTITIES`. What was not measured is absent.
+    state : str
+        One of :data:`firmware.wire.STATES`.
+    quality : int
+        OMA LwM2M object 3435: 0 unchecked .. 4 accepted.
+    flags : int
+        Bits of :mod:`square.quantities`.
+    """
+
+    site: str
+    device: str
+    asset: str
+    zone: str
+    kind: str
+    boot: int
+    seq: int
+    ts_ms: int
+    arrived_ms: int
+    values: dict[str, float]
+    state: str
+    quality: int
+    flags: int
+
+    def point(self) -> Point:
+        """Return the point that the time-series store keeps."""
+        fields: dict[str, FieldValue] = {
+            **self.values,
+            "state": self.state,
+            "quality": self.quality,
+            "flags": self.flags,
+            "boot": self.boot,
+            "seq": self.seq,
+        }
+        tags = {"site": self.site, "asset": self.asset, "device": self.device, "zone": self.zone}
+        return Point(self.kind, tags, self.ts_ms, fields)
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What a device says of itself after it connected, or its last will. Not stored as a point.
+
+    Attributes
+    ----------
+    device : str
+        Its id.
+    kind : str
+        ``status`` or ``will``.
+    arrived_ms : int
+        When the gateway received it [ms since 1970 UTC].
+    boot : int
+        Random number of its cold start.
+    up_s : int | None
+        Uptime [s].
+    fw : str | None
+        Version of its firmware.
+    interval_s : int | None
+        Time between its readings [s].
+    battery_mv, rssi_dbm : int | None
+        Supply [mV], signal [dBm].
+    queue, dropped : int | None
+        Readings that wait on the device, and readings that it gave up in this boot.
+    """
+
+    device: str
+    kind: str
+    arrived_ms: int
+    boot: int
+    up_s: int | None = None
+    fw: str | None = None
+    interval_s: int | None = None
+    battery_mv: int | None = None
+    rssi_dbm: int | None = None
+    queue: int | None = None
+    dropped: int | None = None

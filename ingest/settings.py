@@ -1,0 +1,52 @@
+"""Settings of the ingest worker: section ``[ingest]``, variables ``RESIK_INGEST_*``."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from square.settings import ServiceSettings
+
+SECTION = "ingest"
+
+
+class IngestSettings(ServiceSettings):
+    """What the ingest worker needs to know.
+
+    Attributes
+    ----------
+    store_url : str
+        Time-series store; the grammar stands in :mod:`ingest.stores`.
+    store_token_file : Path | None
+        File that holds the token or password of the store.
+    dead_letter_file : Path
+        SQLite file for what could not be stored.
+    dead_letter_quota : int
+        Letters kept one by one for each device [1..100000]; beyond it they are only counted.
+    dead_letter_keep_d : int
+        Letters are deleted this long after they were last seen [days of square time, 1..3650].
+    shared : bool
+        Subscribe as one of several workers (``$share/ingest/...``). False for a broker without shared subscriptions.
+    client_id : str
+        MQTT client id; MUST differ between workers of one site.
+    linger_ms : int
+        How long to wait for more batches before a write [ms, 0..1000].
+    max_points : int
+        Points written to the store at once [1..20000].
+    trace_file : Path | None
+        When set, a line ``device,boot,seq,wall_ns`` is appended for every reading once the store has accepted it.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True, env_prefix="RESIK_INGEST_")
+
+    store_url: str = "sqlite:///var/real/points.sqlite3"
+    store_token_file: Path | None = None
+    dead_letter_file: Path = Path("var/real/deadletters.sqlite3")
+    dead_letter_quota: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    dead_letter_keep_d: Annotated[int, Field(ge=1, le=3_650)] = 90
+    shared: bool = True
+    client_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,64}$")] = "ingest"
+    linger_ms: Annotated[int, Field(ge=0, le=1_000)] = 5
+    max_points: Annotated[int, Field(ge=1, le=20_000)] = 5_000
+    trace_file: Path | None = None

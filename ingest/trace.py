@@ -1,0 +1,44 @@
+"""When each reading reached the store, for measuring latency from end to end."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from ingest.decode import Placed
+
+_log = logging.getLogger(__name__)
+
+
+class Trace:
+    """Appends a line ``device,boot,seq,wall_ns`` for every stored reading. A full disk ends the trace, not the worker.
+
+    Parameters
+    ----------
+    path : Path | None
+        The file; None makes every method do nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._file: TextIO | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="ascii")
+
+    def write(self, readings: Sequence[Placed]) -> None:
+        """Append one line for each reading, all with the present wall time [ns]."""
+        if self._file is None:
+            return
+        wall_ns = time.time_ns()
+        try:
+            self._file.write("".join(f"{r.device},{r.boot},{r.seq},{wall_ns}\n" for _, r in readings))
+            self._file.flush()
+        except OSError as error:
+            _log.warning("the trace file ends here: %s", error)
+            self._file = None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,396 @@
+"""The ingest worker: batches from the gateways into the time-series store, acknowledged after it accepted them.
+
+The order for every group of batches, and the only one that loses nothing::
+
+    store.write  ->  dead letters committed  ->  application ack to the gateway  ->  MQTT ack, in order of arrival
+
+The worker keeps no state. Killed anywhere in that order it gets the batches again, and writing them again changes
+nothing. While the store is down nothing is acknowledged: the gateways' spools hold the readings.
+"""
+
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from firmware import wire
+from ingest.deadletter import DeadLetter, DeadLetterStore, SqliteDeadLetters
+from ingest.decode import Batch, BatchError, Placed, decode_batch
+from ingest.errors import StoreError, StoreRefused
+from ingest.outage import Outage
+from ingest.settings import IngestSettings
+from ingest.store import TimeSeriesStore, WriteResult
+from ingest.stores import open_store
+from ingest.trace import Trace
+from square.clock import Clock, now_ms, open_clock
+from square.errors import BrokerRefused, BrokerUnavailable, SettingsError, SiteError
+from square.health import Health, HealthServer, configure_logging
+from square.mqtt import Delivery, MqttConnection, MqttEndpoint
+from square.registry import Registry
+from square.settings import read_secret
+
+_log = logging.getLogger(__name__)
+
+SERVICE = "ingest"
+EXIT_CONFIGURATION = 2
+INBOUND_LIMIT = 64
+"""Batches that may wait in memory: up to 500 rows each, and a gateway sends at most 4 before it wants an ack."""
+PURGE_EVERY_S = 3600.0
+POLL_S = 0.5
+
+
+class Pending(msgspec.Struct):
+    """One delivery on its way through the store."""
+
+    delivery: Delivery
+    batch: Batch | None
+    letters: list[DeadLetter]
+    dead_ids: list[int]
+
+    @property
+    def points(self) -> int:
+        """How many points it wants to write."""
+        return len(self.batch.readings) if self.batch is not None else 0
+
+
+class Worker:
+    """Takes deliveries, has them stored, and answers for them.
+
+    Parameters
+    ----------
+    registry : Registry
+        Devices of the site.
+    store : TimeSeriesStore
+        Where points go.
+    letters : DeadLetterStore
+        Where everything else goes.
+    connection : MqttConnection
+        Subscribed, manual ack.
+    clock : Clock
+        Square time, for dead letters.
+    settings : IngestSettings
+        Linger, batch size, trace file.
+    rng : random.Random
+        For the jitter of the backoff.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        store: TimeSeriesStore,
+        letters: DeadLetterStore,
+        connection: MqttConnection,
+        clock: Clock,
+        settings: IngestSettings,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._letters = letters
+        self._connection = connection
+        self._clock = clock
+        self._settings = settings
+        self._trace = Trace(settings.trace_file)
+        self._stopping = threading.Event()
+        rng = rng or random.Random()  # noqa: S311 - spreads retries, no secret
+        self._store_outage = Outage("time-series store", self._stopping, rng)
+        self._letters_outage = Outage("dead-letter store", self._stopping, rng)
+        self._in_hand = 0
+        self._last_write_s: float | None = None
+        self._next_purge_s = 0.0
+        self.batches = 0
+        self.rows = 0
+        self.stored = 0
+        self.dead_lettered = 0
+        self.status_rows = 0
+        self.bad_batches = 0
+        self.acks_unsent = 0
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Ask the loop to end; what is not stored by then stays with broker and gateway."""
+        self._stopping.set()
+
+    def prepare(self) -> bool:
+        """Make both stores ready, waiting for one that is down.
+
+        Returns
+        -------
+        bool
+            False when asked to stop meanwhile.
+
+        Raises
+        ------
+        StoreRefused
+            If a setting is wrong: at the start that is for the operator at once.
+        """
+        for outage, prepare in (
+            (self._letters_outage, self._letters.prepare),
+            (self._store_outage, self._store.prepare),
+        ):
+            if not outage.persist(_succeeds(prepare), raise_refused=True):
+                return False
+        return True
+
+    def serve(self) -> int:
+        """Connect, work until :meth:`stop`, let go of everything, and return the exit code of the process."""
+        try:
+            if not self.prepare():
+                return 0
+            self._connection.start()
+            self._wait_for_broker()
+            self.work()
+        except (StoreRefused, BrokerRefused) as error:
+            _log.error("%s", error)
+            return EXIT_CONFIGURATION
+        except Exception:  # noqa: BLE001 - the top loop: leave a trace and a non-zero exit code
+            _log.exception("ingest ends because of a fault")
+            return 1
+        else:
+            return 0
+        finally:
+            self._connection.stop()
+            self._store.close()
+            self._letters.close()
+            self._trace.close()
+
+    def _wait_for_broker(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._connection.wait_connected(5.0)
+            except BrokerUnavailable as error:
+                _log.warning("%s", error)
+            else:
+                return
+
+    def work(self) -> None:
+        """Take and settle deliveries until :meth:`stop`."""
+        while not self._stopping.is_set():
+            group = self.collect()
+            if group:
+                self.settle(group)
+            self._purge()
+
+    def collect(self) -> list[Pending]:
+        """Wait for deliveries and gather them for at most ``linger_ms`` or until ``max_points`` are together."""
+        delivery = self._connection.get(POLL_S)
+        if delivery is None:
+            return []
+        group = [self._read(delivery)]
+        points = group[0].points
+        deadline = time.monotonic() + self._settings.linger_ms / 1000
+        while points < self._settings.max_points:
+            left_s = deadline - time.monotonic()
+            delivery = self._connection.get(left_s if left_s > 0 else None)
+            if delivery is None:
+                break
+            group.append(self._read(delivery))
+            points += group[-1].points
+        self._in_hand = len(group)
+        return group
+
+    def _read(self, delivery: Delivery) -> Pending:
+        """Decode a delivery; whatever is in it, this never raises."""
+        try:
+            batch = decode_batch(delivery.payload, self._registry, delivery.topic)
+            gateway = wire.parse_topic(delivery.topic)[1]
+        except BatchError as error:
+            return self._bad_batch(delivery, error.code, error.reason)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the flow of the others
+            _log.exception("a batch on %s could not be read", delivery.topic)
+            return self._bad_batch(delivery, "bad-batch", f"{type(error).__name__}: {error}")
+        if batch.gateway != gateway:
+            reason = f"the topic says {gateway}, the batch says {batch.gateway[:40]!r}"
+            return self._bad_batch(delivery, "bad-batch", reason)
+        letters = [DeadLetter(d.device, d.topic, d.code, d.reason, d.raw) for d in batch.dead]
+        return Pending(delivery, batch, letters, [d.row_id for d in batch.dead if d.row_id is not None])
+
+    def _bad_batch(self, delivery: Delivery, code: str, reason: str) -> Pending:
+        self.bad_batches += 1
+        _log.error("batch on %s not accepted, its rows stay with the gateway: %s", delivery.topic, reason)
+        # The gateway repeats it every 30 s with another sent_ms: one letter for each gateway, with a count.
+        letter = DeadLetter("", delivery.topic, code, reason, delivery.payload, same_as=delivery.topic)
+        return Pending(delivery, None, [letter], [])
+
+    # -- settling -----------------------------------------------------------------------------
+
+    def settle(self, group: list[Pending]) -> None:
+        """Store a group of deliveries, then answer for each in order of arrival."""
+        placed = [p for pending in group if pending.batch is not None for p in pending.batch.readings]
+        if placed and not self._write(group, placed):
+            return
+        letters = [letter for pending in group for letter in pending.letters]
+        if letters:
+            put = _succeeds(lambda: self._letters.put(letters, now_ms(self._clock)))
+            if not self._letters_outage.persist(put):
+                return
+        for pending in group:
+            self._answer(pending)
+        self._in_hand = 0
+
+    def _write(self, group: list[Pending], placed: list[Placed]) -> bool:
+        """Write the points of a group; points that the store refuses become dead letters."""
+        points = [p.reading.point() for p in placed]
+        result = self._store_outage.persist(lambda: self._store.write(points))
+        if result is None:
+            return False
+        self._last_write_s = time.monotonic()
+        if not result.rejected:
+            self._trace.write(placed)
+            return True
+        self._bury(group, result)
+        self._trace.write([p for pending in group if pending.batch is not None for p in pending.batch.readings])
+        return True
+
+    def _bury(self, group: list[Pending], result: WriteResult) -> None:
+        """Move the readings that the store rejected from stored to dead."""
+        rejected = {r.index: r for r in result.rejected}
+        index = 0
+        for pending in group:
+            if pending.batch is None:
+                continue
+            kept: list[Placed] = []
+            for placed in pending.batch.readings:
+                found = rejected.get(index)
+                index += 1
+                if found is None:
+                    kept.append(placed)
+                    continue
+                reason = f"{found.code}: {found.reason}"
+                raw = msgspec.json.encode(placed.reading)
+                letter = DeadLetter(placed.reading.device, pending.delivery.topic, "store-rejected", reason, raw)
+                pending.letters.append(letter)
+                pending.dead_ids.append(placed.row_id)
+            pending.batch.readings = kept
+
+    def _answer(self, pending: Pending) -> None:
+        """Send the application ack, then let the broker forget the delivery."""
+        batch = pending.batch
+        self.batches += 1
+        if batch is not None:
+            self.dead_lettered += len(pending.letters)
+            self.rows += batch.rows + len(pending.letters) - len(batch.dead)
+            self.stored += len(batch.readings)
+            self.status_rows += len(batch.statuses)
+            ack = {
+                "v": wire.VERSION,
+                "spool": batch.spool,
+                "batch": batch.batch,
+                "stored": [p.row_id for p in batch.readings] + [row_id for row_id, _ in batch.statuses],
+                "dead": pending.dead_ids,
+            }
+            topic = wire.topic_gw_ack(self._registry.site, batch.gateway)
+            try:
+                self._connection.publish(topic, msgspec.json.encode(ack))
+            except BrokerUnavailable as error:
+                # Stored all the same: the gateway repeats the batch and gets its ack then.
+                self.acks_unsent += 1
+                _log.warning("ack of batch %s not sent: %s", batch.batch, error)
+        self._connection.ack(pending.delivery)
+
+    def _purge(self) -> None:
+        if time.monotonic() < self._next_purge_s or not isinstance(self._letters, SqliteDeadLetters):
+            return
+        self._next_purge_s = time.monotonic() + PURGE_EVERY_S
+        keep_ms = self._settings.dead_letter_keep_d * 24 * 3600 * 1000
+        try:
+            count = self._letters.purge(before_ms=now_ms(self._clock) - keep_ms)
+        except StoreError as error:
+            _log.warning("old dead letters stay for now: %s", error)
+        else:
+            if count:
+                _log.info("deleted %d dead letters not seen for %d days", count, self._settings.dead_letter_keep_d)
+
+    # -- health -------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """Return what the health page shows. Called from another thread; only reads."""
+        reasons = [str(self._store_outage), str(self._letters_outage)]
+        if not self._connection.is_healthy():
+            reasons.append(f"no answer from the broker at {self._connection.endpoint}")
+        reason = "; ".join(text for text in reasons if text)
+        age_s = -1.0 if self._last_write_s is None else time.monotonic() - self._last_write_s
+        return Health(
+            SERVICE,
+            not reason,
+            reason,
+            {
+                "batches": self.batches,
+                "rows": self.rows,
+                "stored": self.stored,
+                "dead_lettered": self.dead_lettered,
+                "status_rows": self.status_rows,
+                "bad_batches": self.bad_batches,
+                "waiting": self._connection.waiting + self._in_hand,
+                "store_ok": int(not self._store_outage.reason),
+                "dead_letters_ok": int(not self._letters_outage.reason),
+                "last_write_age_s": round(age_s, 3),
+                "acks_unsent": self.acks_unsent,
+                "stale_acks": self._connection.stale_acks,
+                "session_lost": self._connection.session_lost,
+            },
+        )
+
+
+def _succeeds(call: Callable[[], None]) -> Callable[[], bool]:
+    """Wrap a call that returns nothing so that its success shows."""
+
+    def called() -> bool:
+        call()
+        return True
+
+    return called
+
+
+def batch_filter(site: str, *, shared: bool) -> str:
+    """Return the topic filter of the batches of a site."""
+    plain = f"resik/{site}/gw/+/batch"
+    return f"$share/{SERVICE}/{plain}" if shared else plain
+
+
+def _compose(settings: IngestSettings) -> Worker:
+    """Build the worker from its settings; nothing is connected yet."""
+    registry = Registry.load(settings.site)
+    clock = open_clock(settings.clock_file)
+    store = open_store(settings.store_url, secret=read_secret(settings.store_token_file))
+    letters = SqliteDeadLetters(settings.dead_letter_file, quota_per_device=settings.dead_letter_quota)
+    connection = MqttConnection(
+        MqttEndpoint.from_settings(settings, SERVICE),
+        settings.client_id,
+        inbound_limit=INBOUND_LIMIT,
+        probe_topic=wire.topic_probe(registry.site, settings.client_id),
+    )
+    connection.subscribe(batch_filter(registry.site, shared=settings.shared))
+    return Worker(
+        registry=registry, store=store, letters=letters, connection=connection, clock=clock, settings=settings
+    )
+
+
+def run(settings: IngestSettings) -> int:
+    """Run the worker until SIGTERM or SIGINT.
+
+    Returns
+    -------
+    int
+        0 after an orderly stop, 2 when a setting needs a person, 1 after a fault.
+    """
+    configure_logging(SERVICE, settings.log_level)
+    try:
+        worker = _compose(settings)
+        health = HealthServer(settings.health_port, worker.health)
+    except (SettingsError, SiteError, StoreError) as error:
+        _log.error("%s", error)
+        return EXIT_CONFIGURATION
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stop())
+    try:
+        return worker.serve()
+    finally:
+        health.close()

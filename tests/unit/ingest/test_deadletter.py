@@ -1,0 +1,155 @@
+"""The dead-letter store keeps what could not be stored, once, and within bounds."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ingest.deadletter import OVER_QUOTA, DeadLetter, SqliteDeadLetters
+from ingest.errors import StoreRefused, StoreUnavailable
+
+
+def letter(raw: bytes = b"x", *, device: str = "rsk-b001", code: str = "bad-json", reason: str = "why") -> DeadLetter:
+    return DeadLetter(device, "resik/a/b/up/bin", code, reason, raw)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteDeadLetters:
+    """Make an empty store with room for 3 letters a device."""
+    made = SqliteDeadLetters(tmp_path / "dead.sqlite3", quota_per_device=3)
+    made.prepare()
+    return made
+
+
+def test_a_letter_comes_back_whole_from_another_process_view(store: SqliteDeadLetters) -> None:
+    """What was put is committed: a second, read-only connection sees all of it."""
+    store.put([letter(b"\x00\xff raw")], 1_000)
+    reader = SqliteDeadLetters(store.path, read_only=True)
+    (listed,) = reader.list()
+    assert listed.raw == b""
+    shown = reader.show(listed.id)
+    assert shown is not None
+    assert (shown.device, shown.code, shown.reason, shown.raw) == ("rsk-b001", "bad-json", "why", b"\x00\xff raw")
+    assert (shown.count, shown.first_ms, shown.last_ms) == (1, 1_000, 1_000)
+
+
+def test_the_same_content_is_one_letter_with_a_count(store: SqliteDeadLetters) -> None:
+    """A repeat raises the count and the last sight, and keeps the first."""
+    store.put([letter(), letter()], 1_000)
+    store.put([letter(), letter(b"other")], 2_000)
+    other, same = store.list()
+    assert (same.count, same.first_ms, same.last_ms) == (3, 1_000, 2_000)
+    assert other.count == 1
+    assert store.counts() == {"bad-json": 4}
+
+
+@pytest.mark.parametrize("change", [{"device": "rsk-b002"}, {"code": "clock"}, {"raw": b"y"}])
+def test_another_device_code_or_content_is_another_letter(store: SqliteDeadLetters, change: dict) -> None:
+    """Nothing is merged that differs in one of the three."""
+    store.put([letter(), letter(**change)], 1)
+    assert len(store.list()) == 2
+
+
+def test_a_flooding_device_is_counted_beyond_its_quota(store: SqliteDeadLetters) -> None:
+    """Three letters are kept, the other five are one letter with a count; the neighbour is not affected."""
+    store.put([letter(b"%d" % n) for n in range(8)] + [letter(b"1", device="rsk-b002")], 1)
+    assert store.counts() == {"bad-json": 4, OVER_QUOTA: 5}
+    assert [found.count for found in store.list(code=OVER_QUOTA)] == [5]
+    assert len(store.list(device="rsk-b002")) == 1
+    store.put([letter(b"0")], 2)  # known content still counts on its own letter
+    assert store.counts() == {"bad-json": 5, OVER_QUOTA: 5}
+
+
+def test_raw_is_cut_to_four_kilobytes(store: SqliteDeadLetters) -> None:
+    """A large payload cannot fill the disk."""
+    store.put([letter(b"z" * 100_000)], 1)
+    found = store.show(store.list()[0].id)
+    assert found is not None
+    assert len(found.raw) == 4096
+
+
+def test_listing_pages_and_filters(store: SqliteDeadLetters) -> None:
+    """Newest first, page by page, without overlap."""
+    store.put([letter(b"%d" % n, device=f"rsk-b00{n}") for n in range(5)], 1)
+    first = store.list(limit=2)
+    second = store.list(limit=2, before_id=first[-1].id)
+    assert [found.device for found in first + second] == ["rsk-b004", "rsk-b003", "rsk-b002", "rsk-b001"]
+    assert store.list(code="clock") == []
+    with pytest.raises(ValueError, match=r"1\.\.500"):
+        store.list(limit=0)
+
+
+def test_purge_deletes_by_age_or_id_and_never_everything_by_accident(store: SqliteDeadLetters) -> None:
+    """Old letters go, named letters go, and a call without a choice is an error."""
+    store.put([letter(b"old")], 1_000)
+    store.put([letter(b"new"), letter(b"newer")], 2_000)
+    assert store.purge(before_ms=2_000) == 1
+    assert store.purge(ids=[store.list()[0].id, 999]) == 1
+    assert len(store.list()) == 1
+    with pytest.raises(ValueError, match="before_ms or ids"):
+        store.purge()
+
+
+def test_a_batch_of_letters_is_all_or_nothing(store: SqliteDeadLetters) -> None:
+    """When one insert fails, none of the batch is there: it was not acknowledged either."""
+    with sqlite3.connect(store.path) as other:
+        other.execute(
+            "CREATE TRIGGER fail BEFORE INSERT ON letters WHEN new.code = 'boom' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    with pytest.raises(StoreUnavailable, match="nothing is acknowledged"):
+        store.put([letter(b"good"), letter(code="boom")], 1)
+    assert store.list() == []
+    store.put([letter(b"good")], 2)
+    assert len(store.list()) == 1
+
+
+def test_put_is_durable_before_it_returns(store: SqliteDeadLetters) -> None:
+    """Every commit is synced: WAL alone would lose it with the power."""
+    with store._use() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_locked_file_is_retryable(store: SqliteDeadLetters) -> None:
+    """Another writer that holds the file makes the call fail for now, not for good."""
+    with store._use() as connection:
+        connection.execute("PRAGMA busy_timeout = 1")
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable) as caught:
+        store.put([letter()], 1)
+    assert caught.value.retryable
+    other.execute("ROLLBACK")
+    store.put([letter()], 1)
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to look at" * 10, None])
+def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """A text file and somebody else's database are left alone, with a sentence that names the setting."""
+    path = tmp_path / "other.sqlite3"
+    if content is None:
+        with sqlite3.connect(path) as other:
+            other.execute("CREATE TABLE mine (x)")
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(StoreRefused, match="dead_letter_file"):
+        SqliteDeadLetters(path).prepare()
+    assert path.read_bytes()[:100] == before[:100] or content is None
+
+
+def test_a_newer_schema_is_refused(store: SqliteDeadLetters) -> None:
+    """An older Resik does not touch the file of a newer one."""
+    with store._use() as connection:
+        connection.execute("PRAGMA user_version = 99")
+    store.close()
+    with pytest.raises(StoreRefused, match="newer Resik"):
+        store.prepare()
+
+
+def test_a_missing_file_is_unavailable_for_a_reader(tmp_path: Path) -> None:
+    """Reading never creates the file."""
+    reader = SqliteDeadLetters(tmp_path / "none.sqlite3", read_only=True)
+    with pytest.raises(StoreUnavailable):
+        reader.list()
+    assert not (tmp_path / "none.sqlite3").exists()
