@@ -1,0 +1,56 @@
+"""The sample in ingest/README.md is the truth about the settings."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import ingest
+from ingest.settings import SECTION, IngestSettings
+from square.errors import SettingsError
+from square.settings import load_settings
+
+README = (Path(ingest.__file__).parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_sample_shows_every_setting_with_its_default() -> None:
+    """Each field stands in the sample once; a commented value is the default, an empty one is unset."""
+    block = re.search(r"```toml\n\[ingest\]\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    shown = {}
+    for line in block.group(1).splitlines():
+        key, _, value = line.removeprefix("# ").partition("=")
+        value = value.split("  #")[0].strip()
+        shown[key.strip()] = tomllib.loads(f"x = {value}")["x"] if value and not value.startswith("#") else None
+    defaults = {
+        name: str(field.default) if isinstance(field.default, Path) else field.default
+        for name, field in IngestSettings.model_fields.items()
+    }
+    assert shown == defaults
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("[ingest]\nstore_ulr = 'x'", "store_ulr"),
+        ("[ingest]\nmax_points = 0", "max_points"),
+        ("[ingest]\nlinger_ms = -1", "linger_ms"),
+        ("[ingest]\nclient_id = 'A B'", "client_id"),
+        ("[ingset]\n", "ingset"),
+    ],
+)
+def test_a_wrong_setting_names_file_and_key(tmp_path: Path, text: str, word: str) -> None:
+    """A misspelt key or a value out of bounds is one sentence that names the place."""
+    config = tmp_path / "resik.toml"
+    config.write_text(text)
+    with pytest.raises(SettingsError, match=word) as caught:
+        load_settings(IngestSettings, SECTION, config)
+    assert str(config) in str(caught.value)
+
+
+def test_the_readme_lists_every_module() -> None:
+    """Nobody looks for a file that the page does not mention."""
+    folder = Path(ingest.__file__).parent
+    missing = [path.name for path in folder.glob("*.py") if path.name != "__init__.py" and path.name not in README]
+    assert missing == []
