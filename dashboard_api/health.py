@@ -46,7 +46,7 @@ def ask(url: str, timeout_s: float = TIMEOUT_S) -> Answer | None:
         response = connection.getresponse()
         body = json.loads(response.read(_MAX_ANSWER_BYTES))
         return Answer(ok=response.status == http.client.OK and bool(body["ok"]), reason=str(body.get("reason") or ""))
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     finally:
         connection.close()

@@ -19,6 +19,12 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    """Run asynchronous tests on asyncio, as the server does."""
+    return "asyncio"
+
+
+@pytest.fixture
 def client(world: World) -> Iterator[TestClient]:
     """Return a client of the whole application on the world's stores."""
     services = world.services()
