@@ -1,0 +1,146 @@
+"""Who goes where: full bins to crews on shift, worst first, never more than a crew can carry.
+
+Capacity-honest: what nobody can do now stays open with the reason, and is not sent to anybody.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from alerts.domain.model import WaitingReason
+from alerts.domain.policy import Policy
+
+LonLat = tuple[float, float]
+Walk = Callable[[LonLat, LonLat], float]
+"""Walking distance [m] between two positions (lon, lat)."""
+
+MIN_DUE_S: Final = 900
+_HOUR_MS: Final = 3_600_000
+
+
+class Work(msgspec.Struct, frozen=True):
+    """A task that waits for a crew.
+
+    Attributes
+    ----------
+    task_id : int
+        The task.
+    asset_id : str
+        The bin.
+    place : tuple[float, float]
+        Longitude and latitude of the bin.
+    is_overflow : bool
+        Whether it overflows already.
+    hours_to_overflow : float | None
+        Forecast [h], None without one.
+    is_serviceable : bool
+        Whether work at this bin is allowed now.
+    created_ms : int
+        When the task was made.
+    """
+
+    task_id: int
+    asset_id: str
+    place: LonLat
+    is_overflow: bool
+    hours_to_overflow: float | None
+    is_serviceable: bool
+    created_ms: int
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """A crew member on shift: where, and how many tasks are in hand. ``place`` None = at the centre."""
+
+    crew_id: str
+    place: LonLat | None
+    load: int
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """Task to crew, with the distance to walk [m] and when it is due [ms]."""
+
+    task_id: int
+    crew_id: str
+    due_ms: int
+    distance_m: float
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Assignments in order of rank, and the reason of every task that waits."""
+
+    assignments: list[Assignment]
+    waiting: dict[int, WaitingReason]
+
+
+def rank(work: Work) -> tuple[int, float, int, str]:
+    """Sort key of a task: overflowing first, then by time to overflow, then by age, then by id.
+
+    A full bin without a forecast comes after those that have one.
+    """
+    hours = math.inf if work.hours_to_overflow is None else work.hours_to_overflow
+    return (0 if work.is_overflow else 1, 0.0 if work.is_overflow else hours, work.created_ms, work.asset_id)
+
+
+def plan(
+    works: Sequence[Work], workers: Sequence[Worker], *, walk: Walk, centre: LonLat, now_ms: int, policy: Policy
+) -> Plan:
+    """Give waiting tasks to crews on shift.
+
+    Tasks are taken in order of :func:`rank`; each goes to the nearest crew that has room, measured from where the
+    crew will be after the work given to it here. Equal distances go to the less loaded, then to the lower id, so
+    the same input always gives the same plan.
+
+    Parameters
+    ----------
+    works : Sequence[Work]
+        Tasks without a crew.
+    workers : Sequence[Worker]
+        Crew members on shift.
+    walk : Callable[[LonLat, LonLat], float]
+        Walking distance [m]; infinite where no path leads.
+    centre : tuple[float, float]
+        Where a crew is taken to be whose position is not known.
+    now_ms : int
+        Square time [ms].
+    policy : Policy
+        ``max_open_tasks`` and due times.
+    """
+    loads = {worker.crew_id: worker.load for worker in workers}
+    places = {worker.crew_id: worker.place or centre for worker in workers}
+    assignments: list[Assignment] = []
+    waiting: dict[int, WaitingReason] = {}
+    for work in sorted(works, key=rank):
+        if not loads:
+            waiting[work.task_id] = "no-crew-on-shift"
+            continue
+        if not work.is_serviceable:
+            waiting[work.task_id] = "outside-service-hours"
+            continue
+        free = [crew_id for crew_id, load in loads.items() if load < policy.max_open_tasks]
+        if not free:
+            waiting[work.task_id] = "crews-busy"
+            continue
+        distances_m = {crew_id: walk(places[crew_id], work.place) for crew_id in free}
+        crew_id = min(free, key=lambda crew: (distances_m[crew], loads[crew], crew))
+        assignments.append(Assignment(work.task_id, crew_id, due_ms(work, now_ms, policy), distances_m[crew_id]))
+        loads[crew_id] += 1
+        places[crew_id] = work.place
+    return Plan(assignments, waiting)
+
+
+def due_ms(work: Work, now_ms: int, policy: Policy) -> int:
+    """Return when a task is due: before the bin overflows, yet never sooner than a crew can be there.
+
+    Examples
+    --------
+    >>> full = Work(1, "b", (0.0, 0.0), False, 0.5, True, 0)
+    >>> due_ms(full, 0, Policy()) // 60_000
+    30
+    """
+    limit_s = policy.due_overflow_s if work.is_overflow else policy.due_full_s
+    due = now_ms + limit_s * 1000
+    if work.hours_to_overflow is not None and not work.is_overflow:
+        due = min(due, now_ms + round(work.hours_to_overflow * _HOUR_MS))
+    return max(due, now_ms + MIN_DUE_S * 1000)

@@ -1,0 +1,263 @@
+"""What is known about a bin, from readings that come twice, late and in any order.
+
+The readings of a bin form a set ordered by ``(ts_ms, seq, boot)``. The newest :data:`WINDOW` of them are
+kept; what falls out of the window is folded into ``base``. The state is a fold over ``base`` and the
+window, so it depends on which readings were seen and not on the order in which they came. A reading
+older than everything in a full window can no longer change the state: it is counted as too late.
+"""
+
+from bisect import bisect_left
+from typing import Final
+
+import msgspec
+
+from alerts.domain.forecast import NO_FORECAST, Forecast, Rate, fill_rate, reaches
+from alerts.domain.model import LEVELS, Level
+from alerts.domain.policy import Policy
+
+WINDOW: Final = 64
+HOLD_STATES: Final = frozenset({"lid-open", "no-echo"})
+"""Passing states: a hand in the opening is no reason to forget the level at once."""
+
+Key = tuple[int, int, int]
+
+
+class Sample(msgspec.Struct, frozen=True, array_like=True):
+    """One reading of a bin as the estimator needs it.
+
+    Attributes
+    ----------
+    ts_ms : int
+        Event time [ms].
+    seq, boot : int
+        The device's numbering; they break ties of the event time.
+    fill_pct : float | None
+        Fill [%], None when the reading has none.
+    state : str
+        ``ok`` or a state in which the fill means nothing.
+    """
+
+    ts_ms: int
+    seq: int
+    boot: int
+    fill_pct: float | None
+    state: str
+
+    @property
+    def key(self) -> Key:
+        """Place in the order of readings."""
+        return (self.ts_ms, self.seq, self.boot)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the fill may be believed."""
+        return self.state == "ok" and self.fill_pct is not None
+
+
+class Fold(msgspec.Struct, array_like=True):
+    """Running state while readings are folded in event order.
+
+    ``drop_*`` describe a fall that is seen and not yet believed; ``fault_*`` the run of readings in a state
+    other than ok that lasts until now.
+    """
+
+    last: Sample | None = None
+    level: Level = "unknown"
+    good_ms: int | None = None
+    good_pct: float | None = None
+    filling_since_ms: int | None = None
+    emptied_ms: int | None = None
+    emptied_before_pct: float | None = None
+    drop_ms: int | None = None
+    drop_before_pct: float = 0.0
+    drop_count: int = 0
+    fault_since_ms: int | None = None
+    fault_count: int = 0
+
+    def copy(self) -> "Fold":
+        """Return an independent copy."""
+        return msgspec.structs.replace(self)
+
+    def take(self, sample: Sample, policy: Policy) -> None:
+        """Fold in the next reading in event order."""
+        self.last = sample
+        if not sample.is_good:
+            if sample.state != "ok":
+                self.fault_count += 1
+                if self.fault_since_ms is None:
+                    self.fault_since_ms = sample.ts_ms
+            return
+        assert sample.fill_pct is not None
+        self.fault_since_ms = None
+        self.fault_count = 0
+        self._watch_drop(sample.ts_ms, sample.fill_pct, policy)
+        self.level = level_after(self.level, sample.fill_pct, policy)
+        self.good_ms = sample.ts_ms
+        self.good_pct = sample.fill_pct
+        if self.filling_since_ms is None:
+            self.filling_since_ms = sample.ts_ms
+
+    def _watch_drop(self, ts_ms: int, fill_pct: float, policy: Policy) -> None:
+        if self.drop_ms is None:
+            if self.good_pct is None or fill_pct > self.good_pct - policy.min_drop_pct:
+                return
+            self.drop_ms, self.drop_before_pct, self.drop_count = ts_ms, self.good_pct, 0
+        if fill_pct > self.drop_before_pct - policy.min_drop_pct:
+            self.drop_ms, self.drop_count = None, 0  # back up: something had hung in the beam
+            return
+        self.drop_count += 1
+        if self.drop_count >= policy.emptied_readings:
+            self.emptied_ms, self.emptied_before_pct = self.drop_ms, self.drop_before_pct
+            self.filling_since_ms = self.drop_ms
+            self.drop_ms, self.drop_count = None, 0
+
+
+class BinMemory(msgspec.Struct):
+    """What the estimator keeps of one bin between readings; stored as JSON with the state."""
+
+    base: Fold = msgspec.field(default_factory=Fold)
+    window: list[Sample] = msgspec.field(default_factory=list)
+    tip: Fold = msgspec.field(default_factory=Fold)
+    too_late: int = 0
+
+
+class BinEstimate(msgspec.Struct, frozen=True):
+    """The state of a bin as of its newest reading.
+
+    Attributes
+    ----------
+    level : str
+        empty, half, filling, full, overflow or unknown.
+    fill_pct : float | None
+        Fill [%] that belongs to the level, None when the level is unknown.
+    state : str
+        The newest reading's own state.
+    rate : Rate | None
+        Robust fill rate since the last emptying.
+    full : Forecast
+        When ``full_pct`` is reached.
+    """
+
+    level: Level
+    fill_pct: float | None
+    state: str
+    newest: Sample
+    rate: Rate | None
+    full: Forecast
+    emptied_ms: int | None
+    emptied_before_pct: float | None
+    good_ms: int | None
+    is_dropping: bool
+    fault_since_ms: int | None
+    fault_count: int
+
+
+def level_of(fill_pct: float, policy: Policy) -> Level:
+    """Return the level of a fill without history.
+
+    Examples
+    --------
+    >>> level_of(85.0, Policy()), level_of(69.9, Policy())
+    ('full', 'half')
+    """
+    return LEVELS[sum(fill_pct >= bound for bound in policy.thresholds_pct)]
+
+
+def level_after(level: Level, fill_pct: float, policy: Policy) -> Level:
+    """Return the level after a good reading: up at a threshold, down only ``hysteresis_pct`` below it.
+
+    Examples
+    --------
+    >>> level_after("full", 84.0, Policy()), level_after("full", 79.0, Policy())
+    ('full', 'filling')
+    """
+    risen = level_of(fill_pct, policy)
+    if level == "unknown" or LEVELS.index(risen) >= LEVELS.index(level):
+        return risen
+    fallen = level_of(fill_pct + policy.hysteresis_pct, policy)
+    return fallen if LEVELS.index(fallen) < LEVELS.index(level) else level
+
+
+def take(memory: BinMemory, sample: Sample, policy: Policy) -> bool:
+    """Add a reading to what is known and say whether that changed anything.
+
+    False for a reading that was seen before and for one that is older than a full window.
+    """
+    window = memory.window
+    key = sample.key
+    if not window or key > window[-1].key:
+        if memory.base.last is not None and key <= memory.base.last.key:
+            memory.too_late += 1
+            return False
+        window.append(sample)
+        memory.tip.take(sample, policy)
+        _shrink(memory, policy)
+        return True
+    at = bisect_left(window, key, key=lambda kept: kept.key)
+    if window[at].key == key:
+        return False
+    if memory.base.last is not None and key <= memory.base.last.key:
+        memory.too_late += 1
+        return False
+    window.insert(at, sample)
+    _shrink(memory, policy)
+    memory.tip = memory.base.copy()
+    for kept in window:
+        memory.tip.take(kept, policy)
+    return True
+
+
+def _shrink(memory: BinMemory, policy: Policy) -> None:
+    while len(memory.window) > WINDOW:
+        memory.base.take(memory.window.pop(0), policy)
+
+
+def estimate(memory: BinMemory, policy: Policy) -> BinEstimate | None:
+    """Return the state of the bin, None when it never reported."""
+    tip = memory.tip
+    newest = tip.last
+    if newest is None:
+        return None
+    held = (
+        newest.is_good
+        or newest.state == "ok"
+        or (
+            newest.state in HOLD_STATES
+            and tip.good_ms is not None
+            and newest.ts_ms - tip.good_ms <= policy.hold_s * 1000
+        )
+    )
+    is_known = held and tip.good_pct is not None
+    rate = _rate(memory)
+    return BinEstimate(
+        level=tip.level if is_known else "unknown",
+        fill_pct=tip.good_pct if is_known else None,
+        state=newest.state,
+        newest=newest,
+        rate=rate,
+        full=reaches(rate, policy.full_pct) if is_known and (tip.good_pct or 0.0) < policy.full_pct else NO_FORECAST,
+        emptied_ms=tip.emptied_ms,
+        emptied_before_pct=tip.emptied_before_pct,
+        good_ms=tip.good_ms,
+        is_dropping=tip.drop_ms is not None,
+        fault_since_ms=tip.fault_since_ms,
+        fault_count=tip.fault_count,
+    )
+
+
+def _rate(memory: BinMemory) -> Rate | None:
+    """Rate since the last emptying; readings of a fall not yet believed are left out."""
+    tip = memory.tip
+    since_ms = tip.filling_since_ms
+    if since_ms is None:
+        return None
+    until_ms = tip.drop_ms
+    points = [
+        (sample.ts_ms, sample.fill_pct)
+        for sample in memory.window
+        if sample.fill_pct is not None
+        and sample.state == "ok"
+        and sample.ts_ms >= since_ms
+        and (until_ms is None or sample.ts_ms < until_ms)
+    ]
+    return fill_rate(points)

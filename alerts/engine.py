@@ -1,0 +1,275 @@
+"""The alert engine of one site: readings in, states, incidents and tasks out, one transaction at a time."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from alerts.adapters.database import Database
+from alerts.adapters.ledger import Ledger, Row
+from alerts.domain.air import KEEP_HOURS
+from alerts.domain.incidents import Slot
+from alerts.domain.policy import Policy
+from alerts.plan import SquarePlan
+from alerts.roster import sync_crews, sync_devices
+from alerts.tracked import Tracked
+from alerts.turn import Tally, Turn
+from alerts.views import View, device_view
+from ingest.readings import Reading, Status
+
+SERVICE: Final = "alerts"
+_HOUR_MS: Final = 3_600_000
+_FOR_PEOPLE: Final = ("battery_mv", "rssi_dbm")
+
+
+class Engine:
+    """Decides for one site.
+
+    Memory is a cache of the store: whenever a transaction fails, :meth:`load` reads it back, so memory never
+    knows more than was committed. One process per site MUST run this.
+
+    Parameters
+    ----------
+    database : Database
+        The open relational store.
+    plan : SquarePlan
+        The site.
+    policy : Policy
+        Its thresholds.
+    links_file : Path | None
+        Where tokens of new crew members are written.
+    """
+
+    def __init__(self, database: Database, plan: SquarePlan, policy: Policy, *, links_file: Path | None = None) -> None:
+        self.tally = Tally()
+        self.event_ms = 0
+        """Newest event time [ms] evaluated and committed, 0 before the first."""
+        self.arrived_ms = 0
+        self.transactions = 0
+        self._database = database
+        self._plan = plan
+        self._policy = policy
+        self._links_file = links_file
+        self._tracked: dict[str, Tracked] = {}
+        self._devices: dict[str, Row] = {}
+        self._episodes: dict[Slot, int] = {}
+        self._crews_shown: dict[str, View] = {}
+
+    def load(self, now_ms: int) -> None:
+        """Bring the store in line with the site folder and read back what is known.
+
+        Raises
+        ------
+        DatabaseError
+            If the store cannot be used; nothing changed then.
+        SettingsError
+            If the crew links cannot be written.
+        """
+        with self._database.writing() as connection:
+            ledger = Ledger(connection, self._plan.site_id)
+            devices = sync_devices(ledger, self._plan)
+            sync_crews(ledger, self._plan, self._links_file)
+            tracked = self._load_assets(ledger, now_ms)
+            episodes = ledger.last_episodes()
+            cursor = ledger.cursor()
+            if cursor is None:
+                ledger.save_cursor(event_ms=0, arrived_ms=0, updated_ms=now_ms)
+        self._tracked, self._devices, self._episodes = tracked, devices, episodes
+        self._crews_shown = {}
+        self.event_ms, self.arrived_ms = (0, 0) if cursor is None else (cursor["event_ms"], cursor["arrived_ms"])
+
+    def _load_assets(self, ledger: Ledger, now_ms: int) -> dict[str, Tracked]:
+        rows = {row["asset_id"]: row for row in ledger.states()}
+        gone = [asset_id for asset_id in rows if asset_id not in self._plan.assets]
+        if gone:
+            ledger.delete_states(gone)
+        newest_ms = max((row["ts_ms"] for row in rows.values() if row["ts_ms"] is not None), default=now_ms)
+        hours: dict[str, dict[int, str]] = {}
+        for hour in ledger.air_hours(newest_ms - (KEEP_HOURS + 1) * _HOUR_MS):
+            hours.setdefault(hour["asset_id"], {})[hour["hour_ms"]] = hour["data"]
+        tracked: dict[str, Tracked] = {}
+        new: list[Row] = []
+        for asset in self._plan.assets.values():
+            found = Tracked(asset, now_ms)
+            row = rows.get(asset.id)
+            if row is not None and row["kind"] == asset.kind:
+                found.restore(row, hours.get(asset.id, {}), self._policy)
+            else:
+                new.append(found.row(self._plan.site_id, now_ms))
+            tracked[asset.id] = found
+        ledger.save_states(new)
+        return tracked
+
+    # ------------------------------------------------------------------ turns
+
+    def apply(self, readings: Iterable[Reading], statuses: Sequence[Status], now_ms: int) -> Tally:
+        """Take readings and status messages and decide what follows, in one transaction.
+
+        Readings may come twice and in any order. Nothing is given to a crew here: see :meth:`tick`.
+
+        Returns
+        -------
+        Tally
+            What this turn did.
+
+        Raises
+        ------
+        DatabaseError
+            If the store failed: nothing was written, memory was read back or is read back by the next
+            :meth:`load`, and the caller MUST offer the same readings again.
+        """
+        tally = Tally()
+        heard: dict[str, Row] = {}
+        event_ms, arrived_ms = self.event_ms, self.arrived_ms
+        touched: dict[str, Tracked] = {}
+        for reading in sorted(readings, key=lambda reading: (reading.ts_ms, reading.seq)):
+            event_ms, arrived_ms = max(event_ms, reading.ts_ms), max(arrived_ms, reading.arrived_ms)
+            self._note_reading(heard, reading)
+            self._take(reading, now_ms, touched, tally)
+        for status in statuses:
+            self._note_status(heard, status)
+
+        def decide(turn: Turn, ledger: Ledger) -> None:
+            for asset in touched.values():
+                turn.judge(asset)
+            if touched:
+                turn.settle_tasks(may_give_up=False)
+            ledger.save_devices(list(heard.values()))
+            for status in statuses:
+                if status.kind == "status" and status.device in heard:
+                    turn.announce_device(device_view(heard[status.device], now_ms))
+            ledger.save_cursor(event_ms=event_ms, arrived_ms=arrived_ms, updated_ms=now_ms)
+
+        tally.add(self._turn(now_ms, decide))
+        self._devices.update(heard)
+        self.event_ms, self.arrived_ms = event_ms, arrived_ms
+        self.tally.add(tally)
+        return tally
+
+    def _take(self, reading: Reading, now_ms: int, touched: dict[str, Tracked], tally: Tally) -> None:
+        tally.readings += 1
+        tally.late += now_ms - reading.ts_ms > self._policy.late_s * 1000
+        asset = self._tracked.get(reading.asset)
+        if asset is None:
+            tally.unplaced += 1
+        elif asset.take(reading, now_ms, self._policy):
+            touched[asset.plan.id] = asset
+        else:
+            tally.duplicates += 1
+
+    def tick(
+        self,
+        now_ms: int,
+        *,
+        expected_from_ms: int = 0,
+        may_judge_silence: bool = True,
+        may_give_up: bool = True,
+        beat: tuple[float, dict[str, Any]] | None = None,
+    ) -> Tally:
+        """Do what time alone brings: silence, verification, shifts, new tasks and dispatch.
+
+        Parameters
+        ----------
+        now_ms : int
+            The instant at which to judge [ms].
+        expected_from_ms : int
+            Nobody is silent for longer than since here [ms]; see :mod:`alerts.timekeeping`.
+        may_judge_silence, may_give_up : bool
+            Whether missing readings prove anything now.
+        beat : tuple[float, dict] | None
+            Wall time [s] and detail of a sign of life to write.
+
+        Raises
+        ------
+        DatabaseError
+            If the store failed: nothing was written.
+        """
+        shown = dict(self._crews_shown)
+
+        def decide(turn: Turn, ledger: Ledger) -> None:
+            if may_judge_silence:
+                for asset in self._tracked.values():
+                    turn.judge_silence(asset, expected_from_ms=expected_from_ms)
+            turn.close_orphans()
+            turn.settle_tasks(may_give_up=may_give_up)
+            turn.release_shifts()
+            turn.want_tasks()
+            turn.dispatch()
+            for crew_id, view in turn.crew_views().items():
+                if shown.get(crew_id) != view:
+                    if crew_id in shown:
+                        turn.announce_crew(view)
+                    shown[crew_id] = view
+            if beat is not None:
+                wall_s, detail = beat
+                ledger.beat(SERVICE, at_ms=now_ms, wall_s=wall_s, detail=detail)
+
+        tally = self._turn(now_ms, decide)
+        self._crews_shown = shown
+        self.tally.add(tally)
+        return tally
+
+    def prune(self, *, keep_changes: int) -> None:
+        """Delete what nobody needs any more: old lines of the change log and hourly sums."""
+        with self._database.writing() as connection:
+            Ledger(connection, self._plan.site_id).prune(
+                keep_changes=keep_changes, air_before_ms=self.event_ms - 2 * KEEP_HOURS * _HOUR_MS
+            )
+
+    def _turn(self, now_ms: int, decide: Callable[[Turn, Ledger], None]) -> Tally:
+        try:
+            with self._database.writing() as connection:
+                ledger = Ledger(connection, self._plan.site_id)
+                turn = Turn(
+                    ledger,
+                    self._plan,
+                    self._policy,
+                    tracked=self._tracked,
+                    episodes=self._episodes,
+                    now_ms=now_ms,
+                )
+                decide(turn, ledger)
+                turn.finish()
+        except BaseException:
+            self._tracked = {}  # memory may know more than the store: useless until load()
+            raise
+        self.transactions += 1
+        return turn.tally
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether memory agrees with the store; after a failed turn :meth:`load` MUST come first."""
+        return bool(self._tracked) or not self._plan.assets
+
+    # ------------------------------------------------------------------ devices
+
+    def _note_reading(self, heard: dict[str, Row], reading: Reading) -> None:
+        row = self._row_of(heard, reading.device)
+        if row is None:
+            return
+        if row["last_seen_ms"] is None or reading.ts_ms >= row["last_seen_ms"]:
+            row["last_seen_ms"] = reading.ts_ms
+            for name in _FOR_PEOPLE:
+                if name in reading.values:
+                    row[name] = round(reading.values[name])
+
+    def _note_status(self, heard: dict[str, Row], status: Status) -> None:
+        row = self._row_of(heard, status.device)
+        if row is None or status.kind != "status":
+            return  # a last will is the broker's word about a device, no sign of life
+        row["last_seen_ms"] = max(row["last_seen_ms"] or 0, status.arrived_ms)
+        said = {
+            "battery_mv": status.battery_mv,
+            "rssi_dbm": status.rssi_dbm,
+            "firmware": status.fw,
+            "queue": status.queue,
+            "dropped": status.dropped,
+        }
+        row.update({name: value for name, value in said.items() if value is not None})
+
+    def _row_of(self, heard: dict[str, Row], device_id: str) -> Row | None:
+        if device_id not in heard:
+            row = self._devices.get(device_id)
+            if row is None:
+                return None
+            heard[device_id] = dict(row)
+        return heard[device_id]

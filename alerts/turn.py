@@ -1,0 +1,360 @@
+"""One turn of the engine: decisions inside one transaction, written together at its end."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from alerts.adapters.ledger import Ledger, Row
+from alerts.domain import verification
+from alerts.domain.dispatch import Work, Worker
+from alerts.domain.dispatch import plan as plan_work
+from alerts.domain.incidents import Slot, advance
+from alerts.domain.model import CREW_TASK_STATES, TASK_STEPS, Rule, Task, check_step
+from alerts.domain.policy import Policy
+from alerts.domain.rules import Verdict, silence
+from alerts.plan import SquarePlan
+from alerts.tracked import Tracked
+from alerts.views import View, crew_view, incident_view, task_view
+
+ENGINE = "engine"
+_FULL_RULES = ("full", "overflow")
+
+
+class Tally(msgspec.Struct):
+    """What a turn, or the engine since its start, has done."""
+
+    readings: int = 0
+    duplicates: int = 0
+    late: int = 0
+    unplaced: int = 0
+    incidents_opened: int = 0
+    incidents_closed: int = 0
+    tasks_created: int = 0
+    tasks_dispatched: int = 0
+    tasks_verified: int = 0
+    tasks_unverified: int = 0
+    tasks_cancelled: int = 0
+
+    def add(self, other: "Tally") -> None:
+        """Add the figures of ``other``."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Turn:
+    """Decisions of one transaction.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Rows of the site, inside a writing transaction.
+    plan, policy : SquarePlan, Policy
+        The site and its thresholds.
+    tracked : Mapping[str, Tracked]
+        Assets by id.
+    episodes : dict[tuple[str, str], int]
+        Last episode by asset and rule; advanced here.
+    now_ms : int
+        The instant at which to judge [ms].
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        plan: SquarePlan,
+        policy: Policy,
+        *,
+        tracked: Mapping[str, Tracked],
+        episodes: dict[Slot, int],
+        now_ms: int,
+    ) -> None:
+        self.tally = Tally()
+        self._ledger = ledger
+        self._plan = plan
+        self._policy = policy
+        self._tracked = tracked
+        self._episodes = episodes
+        self._now_ms = now_ms
+        self._incidents = ledger.incidents()
+        self._tasks = ledger.active_tasks()
+        self._changed: dict[str, Tracked] = {}
+        self._changes: list[Row] = []
+        self._audit: list[Row] = []
+
+    # ------------------------------------------------------------------ incidents
+
+    def judge(self, asset: Tracked) -> None:
+        """Evaluate an asset that took readings."""
+        self._changed[asset.plan.id] = asset
+        for verdict in asset.evaluate(self._policy):
+            self._advance(asset.plan.id, verdict)
+        if asset.is_silent:
+            self.judge_silence(asset, expected_from_ms=0)
+
+    def judge_silence(self, asset: Tracked, *, expected_from_ms: int) -> None:
+        """Judge whether an asset has been quiet too long; nobody is for longer than since ``expected_from_ms``."""
+        since_ms = asset.expected_from_ms if asset.newest is None else asset.newest[0]
+        if not asset.is_silent:
+            since_ms = max(since_ms, expected_from_ms)
+        verdict = silence(since_ms, asset.plan.interval_s, self._now_ms, self._policy)
+        if asset.plan.device_id is None:
+            verdict = Verdict("silent", holds=False, at_ms=self._now_ms)
+        self._advance(asset.plan.id, verdict)
+        if asset.is_silent != verdict.holds:
+            asset.is_silent = bool(verdict.holds)
+            self._changed[asset.plan.id] = asset
+
+    def close_orphans(self) -> None:
+        """Close what is open about assets that the plan no longer has."""
+        for asset_id, rule in [slot for slot in self._incidents if slot[0] not in self._tracked]:
+            self._advance(asset_id, Verdict(cast("Rule", rule), holds=False, at_ms=self._now_ms))
+
+    def _advance(self, asset_id: str, verdict: Verdict) -> None:
+        if verdict.rule == "soon-full" and verdict.holds and (asset_id, "full") in self._incidents:
+            return  # already full: "soon" would be a second message about the same thing
+        step = advance(asset_id, verdict, self._incidents, self._episodes)
+        if step is None:
+            return
+        incident = step.incident
+        slot = (asset_id, verdict.rule)
+        if step.what == "opened":
+            self._ledger.add_incident(incident)
+            self._episodes[slot] = incident.episode
+            self._incidents[slot] = incident
+            self.tally.incidents_opened += 1
+        else:
+            self._ledger.save_incident(incident)
+            self._incidents[slot] = incident
+            if step.what == "closed":
+                del self._incidents[slot]
+                self.tally.incidents_closed += 1
+        view = incident_view(msgspec.structs.asdict(incident))
+        self._record("incident", incident.id, step.what, view)
+
+    # ------------------------------------------------------------------ tasks
+
+    def settle_tasks(self, *, may_give_up: bool) -> None:
+        """Ask the sensor about every active task.
+
+        Parameters
+        ----------
+        may_give_up : bool
+            Whether a claim may be called unverified now: not while readings wait to be processed.
+        """
+        for task in list(self._tasks):
+            asset = self._tracked.get(task.asset_id)
+            said = self._outcome(task, asset)
+            if said == "verified" or (said == "unverified" and may_give_up):
+                task.fill_after_pct = None if asset is None or asset.estimate is None else asset.fill_pct
+                self._close(task, said)
+            elif said is None and task.state != "claimed" and not self._is_wanted(task.asset_id, asset):
+                self._close(task, "cancelled", why="no longer full")
+
+    def _outcome(self, task: Task, asset: Tracked | None) -> str | None:
+        if asset is None or asset.estimate is None:
+            return None
+        found = asset.estimate
+        return verification.outcome(
+            task,
+            good_ms=found.good_ms,
+            fill_pct=found.fill_pct,
+            emptied_ms=found.emptied_ms,
+            interval_s=asset.plan.interval_s,
+            now_ms=self._now_ms,
+            policy=self._policy,
+        )
+
+    def _is_wanted(self, asset_id: str, asset: Tracked | None) -> bool:
+        """Whether an active task still has its reason: an open incident, or a fall that is not yet believed."""
+        if any((asset_id, rule) in self._incidents for rule in _FULL_RULES):
+            return True
+        return asset is not None and asset.estimate is not None and asset.estimate.is_dropping
+
+    def release_shifts(self) -> None:
+        """Take back the work of crews whose shift is over; the bin gets a new task for the next shift."""
+        crews = {row["id"]: row for row in self._ledger.crews()} if self._tasks else {}
+        for task in list(self._tasks):
+            if task.state not in CREW_TASK_STATES or task.crew_id is None:
+                continue
+            row = crews.get(task.crew_id)
+            is_gone = row is None or (
+                not self._plan.is_on_shift(row["shift"], self._now_ms)
+                if task.state == "assigned"
+                else self._plan.has_left(row["shift"], self._now_ms)
+            )
+            if is_gone:
+                self._close(task, "cancelled", why="shift over")
+
+    def want_tasks(self) -> None:
+        """Make a task for every full bin that has none, if its newest reading is fresh enough to send somebody."""
+        busy = {task.asset_id for task in self._tasks}
+        resting: set[str] | None = None
+        for (asset_id, rule), incident in sorted(self._incidents.items(), key=lambda item: item[1].opened_ms):
+            asset = self._tracked.get(asset_id)
+            if rule not in _FULL_RULES or asset_id in busy or asset is None or not self._may_send(asset):
+                continue
+            if resting is None:
+                resting = self._ledger.unverified_since(self._now_ms - self._policy.redispatch_s * 1000)
+            if asset_id in resting:
+                continue
+            task = Task(
+                asset_id=asset_id,
+                kind="empty",
+                state="open",
+                created_ms=self._now_ms,
+                incident_id=incident.id,
+                fill_before_pct=asset.fill_pct,
+            )
+            self._tasks.append(self._ledger.add_task(task))
+            self.tally.tasks_created += 1
+            busy.add(asset_id)
+            self._announce(task)
+
+    def _may_send(self, asset: Tracked) -> bool:
+        found = asset.estimate
+        if found is None or found.fill_pct is None or asset.newest is None or found.is_dropping:
+            return False
+        age_ms = self._now_ms - asset.newest[0]
+        limit_s = self._policy.late_s + self._policy.silent_factor * asset.plan.interval_s
+        return not asset.is_late and age_ms <= limit_s * 1000 and found.fill_pct > self._policy.full_clear_pct
+
+    def dispatch(self) -> None:
+        """Give open tasks to crews on shift."""
+        waiting = {task.id: task for task in self._tasks if task.state == "open" and task.id is not None}
+        if not waiting:
+            return
+        loads: dict[str, int] = {}
+        for task in self._tasks:
+            if task.state in CREW_TASK_STATES and task.crew_id is not None:
+                loads[task.crew_id] = loads.get(task.crew_id, 0) + 1
+        workers = [
+            Worker(
+                row["id"],
+                self._plan.place_of_crew(row["lon"], row["lat"], row["position_ms"], self._now_ms),
+                # In the handover a crew finishes what it has.
+                max(loads.get(row["id"], 0), self._policy.max_open_tasks)
+                if self._plan.is_leaving(row["shift"], self._now_ms)
+                else loads.get(row["id"], 0),
+            )
+            for row in self._ledger.crews()
+            if self._plan.is_on_shift(row["shift"], self._now_ms)
+        ]
+        plan = plan_work(
+            [self._work(task) for task in waiting.values()],
+            workers,
+            walk=self._plan.walk_m,
+            centre=self._plan.base,
+            now_ms=self._now_ms,
+            policy=self._policy,
+        )
+        for assignment in plan.assignments:
+            task = waiting[assignment.task_id]
+            task.state = check_step(TASK_STEPS, task.state, "assigned")
+            task.crew_id, task.assigned_ms, task.due_ms = assignment.crew_id, self._now_ms, assignment.due_ms
+            task.waiting_reason = None
+            self._ledger.save_task(task)
+            self.tally.tasks_dispatched += 1
+            self._announce(task)
+        for task_id, reason in plan.waiting.items():
+            task = waiting[task_id]
+            if task.waiting_reason != reason:
+                task.waiting_reason = reason
+                self._ledger.save_task(task)
+                self._changes.append(_change("task", str(task.id), self._now_ms, _task(task)))
+
+    def _work(self, task: Task) -> Work:
+        assert task.id is not None
+        asset = self._tracked[task.asset_id]
+        found = asset.estimate
+        hours: float | None = None
+        is_overflow = False
+        if found is not None:
+            is_overflow = found.level == "overflow"
+            if found.rate is not None and found.rate.pct_h > 0 and found.fill_pct is not None:
+                hours = max(0.0, (self._policy.overflow_pct - found.fill_pct) / found.rate.pct_h)
+        return Work(
+            task_id=task.id,
+            asset_id=task.asset_id,
+            place=asset.plan.place,
+            is_overflow=is_overflow,
+            hours_to_overflow=hours,
+            is_serviceable=self._plan.is_serviceable(task.asset_id, self._now_ms),
+            created_ms=task.created_ms,
+        )
+
+    def _close(self, task: Task, state: str, *, why: str | None = None) -> None:
+        task.state = check_step(TASK_STEPS, task.state, state)
+        task.closed_ms = self._now_ms
+        task.waiting_reason = None
+        self._tasks.remove(task)
+        self._ledger.save_task(task)
+        name = f"tasks_{state}"
+        setattr(self.tally, name, getattr(self.tally, name) + 1)
+        self._announce(task, why=why)
+
+    # ------------------------------------------------------------------ crews
+
+    def crew_views(self) -> dict[str, View]:
+        """Return every crew member as the map shows it."""
+        loads: dict[str, int] = {}
+        for task in self._tasks:
+            if task.state in CREW_TASK_STATES and task.crew_id is not None:
+                loads[task.crew_id] = loads.get(task.crew_id, 0) + 1
+        return {
+            row["id"]: crew_view(
+                row,
+                on_shift=self._plan.is_on_shift(row["shift"], self._now_ms),
+                open_tasks=loads.get(row["id"], 0),
+            )
+            for row in self._ledger.crews()
+        }
+
+    def announce_crew(self, view: View) -> None:
+        """Put a crew member into the change log."""
+        self._changes.append(_change("crew", view["id"], self._now_ms, view))
+
+    def announce_device(self, view: View) -> None:
+        """Put a device into the change log."""
+        self._changes.append(_change("device", view["id"], self._now_ms, view))
+
+    # ------------------------------------------------------------------ writing
+
+    def _announce(self, task: Task, *, why: str | None = None) -> None:
+        self._record("task", task.id, task.state, _task(task), why=why)
+
+    def _record(self, kind: str, entity_id: int | None, what: str, view: View, *, why: str | None = None) -> None:
+        self._changes.append(_change(kind, str(entity_id), self._now_ms, view))
+        detail: dict[str, Any] = {"asset_id": view["asset_id"]}
+        if why is not None:
+            detail["why"] = why
+        self._audit.append(
+            {
+                "at_ms": self._now_ms,
+                "who": ENGINE,
+                "action": f"{kind}.{what}",
+                "entity": f"{kind}:{entity_id}",
+                "detail": detail,
+            }
+        )
+
+    def finish(self) -> None:
+        """Write the states that changed, the change log and the audit."""
+        states, hours, shown = [], [], []
+        for asset in self._changed.values():
+            row = asset.row(self._plan.site_id, self._now_ms)
+            states.append(row)
+            hours.extend(asset.take_dirty_hours(self._plan.site_id))
+            shown.append(_change(asset.plan.kind, asset.plan.id, self._now_ms, asset.view(row, self._now_ms)))
+        self._ledger.save_states(states)
+        self._ledger.save_air_hours(hours)
+        self._ledger.add_changes([*shown, *self._changes])
+        self._ledger.add_audit(self._audit)
+
+
+def _task(task: Task) -> View:
+    return task_view(msgspec.structs.asdict(task))
+
+
+def _change(kind: str, entity_id: str, now_ms: int, payload: View) -> Row:
+    return {"at_ms": now_ms, "kind": kind, "entity_id": entity_id, "payload": payload}
