@@ -1,14 +1,14 @@
 """Checking the features of a plan, each by itself: GeoJSON shape, properties, coordinates."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isfinite
 from typing import Any
 
 from square.geometry import Frame, LonLat, first_crossing, signed_area
 from square.plan_schema import PROPERTY_FIELDS, ROLES, Role, check_table
-from square.plan_source import Document, Finding, Key
+from square.plan_source import Document, Finding, Key, Severity
 
 _MIN_RING = 4
 _MAX_LON, _MAX_LAT = 180.0, 90.0
@@ -43,6 +43,11 @@ class Feature:
         return str(self.properties["id"])
 
     @property
+    def place(self) -> Key:
+        """Where its coordinates sit in the file."""
+        return (*self.key, "geometry", "coordinates")
+
+    @property
     def point(self) -> LonLat:
         """Position of a Point."""
         return self.rings[0][0]
@@ -53,7 +58,27 @@ class Feature:
         return self.rings[0]
 
 
-def read_features(doc: Document, frame: Frame | None, radius_m: float, sound: list[Feature]) -> Iterator[Finding]:
+@dataclass
+class PlanFeatures:
+    """The features of a plan, and how far conclusions about them as a whole can go."""
+
+    sound: list[Feature] = field(default_factory=list)
+    """Features without an error of their own, in file order."""
+    assets: dict[str, str] = field(default_factory=dict)
+    """Role of each bin and air station by id, sound or not."""
+    broken_roles: set[str | None] = field(default_factory=set)
+    """Roles of the features with an error; None for one whose role is not known."""
+
+    def of(self, *roles: str) -> list[Feature]:
+        """List the sound features of some roles."""
+        return [f for f in self.sound if f.role in roles]
+
+    def all_sound(self, role: str) -> bool:
+        """Whether what is missing from a role is really missing, not merely broken and reported as such."""
+        return not self.broken_roles & {role, None}
+
+
+def read_features(doc: Document, frame: Frame | None, radius_m: float, plan: PlanFeatures) -> Iterator[Finding]:
     """Check every feature and collect those that are sound.
 
     Parameters
@@ -64,17 +89,19 @@ def read_features(doc: Document, frame: Frame | None, radius_m: float, sound: li
         Frame of the site, None when site.toml does not give a usable one.
     radius_m
         Largest distance from the origin [m].
-    sound
-        Filled with the sound features, in file order.
+    plan
+        Filled with what the features are.
     """
     data = doc.data
     if not isinstance(data, dict) or data.get("type") != "FeatureCollection":
         yield doc.error(
             (), "the file is not a GeoJSON FeatureCollection", 'Start with {"type": "FeatureCollection", ...}.'
         )
+        plan.broken_roles.add(None)
         return
     features = data.get("features")
     if not isinstance(features, list):
+        plan.broken_roles.add(None)
         yield doc.error(("features",), '"features" is not a list', "Write the features as a JSON list.")
         return
     first: dict[str, int] = {}
@@ -82,21 +109,26 @@ def read_features(doc: Document, frame: Frame | None, radius_m: float, sound: li
         key: Key = ("features", i)
         findings = list(_check_feature(doc, key, raw, frame, radius_m))
         yield from findings
-        ident = _id_of(raw)
+        broken = any(f.severity is Severity.ERROR for f in findings)
+        ident, role = _text(raw, "id"), _text(raw, "role")
+        if broken:
+            plan.broken_roles.add(role if role in ROLES else None)
+        if ident is not None and role in ("bin", "air"):
+            plan.assets.setdefault(ident, str(role))
         if ident is not None and ident in first:
             what = f'the id "{ident}" is already used in line {doc.line("features", first[ident])}'
             yield doc.error((*key, "properties", "id"), what, "Give each feature its own id.")
             continue
         if ident is not None:
             first[ident] = i
-        if not any(f.severity == "error" for f in findings):
-            sound.append(Feature(key, raw["properties"], _positions(raw["geometry"])))
+        if not broken:
+            plan.sound.append(Feature(key, raw["properties"], _positions(raw["geometry"])))
 
 
-def _id_of(raw: Any) -> str | None:
+def _text(raw: Any, name: str) -> str | None:
     properties = raw.get("properties") if isinstance(raw, dict) else None
-    ident = properties.get("id") if isinstance(properties, dict) else None
-    return ident if isinstance(ident, str) else None
+    value = properties.get(name) if isinstance(properties, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def _check_feature(doc: Document, key: Key, raw: Any, frame: Frame | None, radius_m: float) -> Iterator[Finding]:
@@ -119,7 +151,8 @@ def _check_feature(doc: Document, key: Key, raw: Any, frame: Frame | None, radiu
         return
     if role is not None and geometry.get("type") != role.geometry:
         what = f'a {role.name} has the geometry "{geometry.get("type")}"'
-        yield doc.error((*key, "geometry", "type"), what, f"Draw it as a {role.geometry}.")
+        split = " Convert multi-part shapes to single parts." if str(geometry.get("type")).startswith("Multi") else ""
+        yield doc.error((*key, "geometry", "type"), what, f"Draw it as a {role.geometry}.{split}")
         return
     yield from _check_geometry(doc, (*key, "geometry", "coordinates"), geometry, frame, radius_m)
 

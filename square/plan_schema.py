@@ -318,6 +318,9 @@ def check_table(
     strict
         Whether an unknown key is an error (our own files) or a warning (map programs add keys of their own).
     """
+    if not strict:
+        # A map program gives every feature every column and fills the ones it does not have with null.
+        table = {name: value for name, value in table.items() if value is not None}
     for field in fields:
         if field.name not in table:
             if field.required:

@@ -131,12 +131,17 @@ def _file_error(name: str, line: int, what: str, remedy: str) -> Finding:
     return Finding(name, line, Severity.ERROR, what, remedy)
 
 
+def _lowered(message: str) -> str:
+    """Start a message in lower case, unless it starts with a name such as NaN."""
+    return message[:1].lower() + message[1:] if message[1:2].islower() and message[2:3].islower() else message
+
+
 def _parse_json(name: str, text: str) -> Document | Finding:
     reader = _JsonReader(text)
     try:
         data = reader.read()
     except json.JSONDecodeError as error:
-        what = f"the JSON breaks off at column {error.colno}: {error.msg[:1].lower()}{error.msg[1:]}"
+        what = f"the JSON breaks off at column {error.colno}: {_lowered(error.msg)}"
         return _file_error(
             name, error.lineno, what, "Correct the text at this place; a comma or quote nearby is the usual cause."
         )
@@ -243,7 +248,7 @@ def _parse_toml(name: str, text: str) -> Document | Finding:
         line = int(place[1]) if place else len(text.splitlines()) or 1
         column = f" at column {place[2]}" if place else ""
         reason = re.sub(r" *\(at .*\)$", "", message)
-        what = f"the TOML breaks off{column}: {reason[:1].lower()}{reason[1:]}"
+        what = f"the TOML breaks off{column}: {_lowered(reason)}"
         return _file_error(name, line, what, "Correct the text at this place; text values need double quotes.")
     except RecursionError:
         return _file_error(name, 1, "the TOML is nested too deeply", "Write plain tables and lists.")

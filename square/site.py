@@ -383,7 +383,7 @@ def _build(checked: CheckedSite) -> Site:
     top = {f.name: data.get(f.name, f.default) for f in SITE_FIELDS}
     frame = Frame(float(data["frame"]["origin_lon"]), float(data["frame"]["origin_lat"]))
     by_role: dict[str, list[Feature]] = {}
-    for feature in checked.features:
+    for feature in checked.plan.sound:
         by_role.setdefault(feature.role, []).append(feature)
     zones = tuple(_zone(f) for f in by_role.get("zone", ()))
     zone_by_id = {zone.id: zone for zone in zones}

@@ -78,7 +78,8 @@ class WalkingGraph:
         if a == b:
             return 0.0
         (node_a, leg_a_m), (node_b, leg_b_m) = self.nearest(*a), self.nearest(*b)
-        return leg_a_m + self._between_m(node_a, node_b) + leg_b_m
+        # The legs first: a sum in this order is the same from either end.
+        return (leg_a_m + leg_b_m) + self._between_m(node_a, node_b)
 
     def matrix_m(self, points: Sequence[LonLat]) -> list[list[float]]:
         """Lengths of the shortest walks between all points.
@@ -91,7 +92,7 @@ class WalkingGraph:
         ends = [self.nearest(*p) for p in points]
         return [
             [
-                0.0 if points[i] == points[j] else leg_i_m + self._between_m(node_i, node_j) + leg_j_m
+                0.0 if points[i] == points[j] else (leg_i_m + leg_j_m) + self._between_m(node_i, node_j)
                 for j, (node_j, leg_j_m) in enumerate(ends)
             ]
             for i, (node_i, leg_i_m) in enumerate(ends)
