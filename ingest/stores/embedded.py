@@ -33,6 +33,7 @@ from ingest.stores.points import (
     FieldType,
     PointError,
     check_name,
+    check_series_request,
     check_tags,
     check_time,
     field_type,
@@ -122,10 +123,7 @@ class EmbeddedStore:
         limit: int = 20_000,
     ) -> Series:
         """Values of one asset. See :meth:`ingest.store.TimeSeriesStore.series`; text fields read as ``None``."""
-        if not fields:
-            raise ValueError("name at least one field")
-        if every_s is not None and every_s <= 0:
-            raise ValueError(f"every_s must be positive, got {every_s}")
+        check_series_request(fields, every_s)
         empty = Series(ts_ms=[], columns={name: [] for name in fields})
         with self._reader() as reader:
             types = _read_types(reader, measurement)
@@ -397,6 +395,8 @@ def _translated(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         # A full disk or a full file table can also show as "cannot open": then the folder itself is fine.
         reachable = code == sqlite3.SQLITE_CANTOPEN and os.access(path.parent, os.W_OK | os.X_OK) and not path.is_dir()
+        if code == sqlite3.SQLITE_ERROR and "no such table: " in str(error):
+            raise StoreUnavailable(f"{path} is still empty: ingest fills it when it starts", retry_after_s=1.0) from error
         if code in _FOR_NOW or reachable:
             raise StoreUnavailable(f"{path}: {error}; the batch is kept, free space or end the other user") from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

@@ -1,7 +1,7 @@
 """Where an InfluxDB is, how it is asked, and the names of the settings that lead there."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -66,18 +66,21 @@ class Endpoint:
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=REPLY_TIMEOUT_S),
         )
 
-    def post(self, path: str, parameters: Mapping[str, str], body: bytes, content_type: str) -> Reply:
-        """POST and return whatever the server answers.
+    def request(
+        self, method: Literal["GET", "POST"], path: str, parameters: Mapping[str, str], lines: bytes | None = None
+    ) -> Reply:
+        """Ask and return whatever the server answers. ``lines`` is a body of line protocol.
 
         Raises
         ------
         StoreUnavailable
             When there is no answer: refused, unreachable, timed out, cut off.
         """
-        url = f"{self.base}{path}?{urlencode(parameters)}" if parameters else f"{self.base}{path}"
-        headers = {**self._headers, "Content-Type": content_type}
+        headers = self._headers if lines is None else {**self._headers, "Content-Type": "text/plain; charset=utf-8"}
         try:
-            answer = self._pool.request("POST", url, body=body, headers=headers)
+            answer = self._pool.request(
+                method, f"{self.base}{path}?{urlencode(parameters)}", body=lines, headers=headers
+            )
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(self.place, error) from error
         return Reply(answer.status, answer.data, answer.headers.get("Retry-After"))

@@ -54,12 +54,11 @@ class Influx1Store(InfluxStore):
         except DatabaseMissing as error:
             if self.read_only:
                 raise StoreUnavailable(f"{error}; ingest creates it when it starts", retry_after_s=1.0) from error
-            self.query(f"CREATE DATABASE {quote_name(self._database)}")
+            self.query(f"CREATE DATABASE {quote_name(self._database)}", method="POST")
         if not self.read_only:
             reply = self._post_lines(b"\n")  # an empty write is answered like a full one (1.6.7)
             if reply.status != STORED:
                 raise failure(reply, self._endpoint.place)
 
     def _post_lines(self, body: bytes) -> Reply:
-        parameters = {"db": self._database, "precision": "ms"}
-        return self._endpoint.post("/write", parameters, body, "text/plain; charset=utf-8")
+        return self._endpoint.request("POST", "/write", {"db": self._database, "precision": "ms"}, body)

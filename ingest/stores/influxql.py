@@ -6,16 +6,16 @@
 """
 
 import heapq
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Any, Final, Literal
 
 import msgspec
 
 from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.store import FieldValue, Point, Series
 from ingest.stores.endpoint import Endpoint
-from ingest.stores.points import INT_FIELDS, STR_FIELDS, TAGS, PointError, check_name
+from ingest.stores.points import INT_FIELDS, STR_FIELDS, TAGS, PointError, check_name, check_series_request
 from ingest.stores.replies import failure, reason
 
 PAGE_ROWS: Final = 10_000
@@ -26,6 +26,9 @@ LATEST_WINDOW_S: Final = 14 * 86_400
 
 _OK: Final = 200
 _FOR_NOW_WORDS: Final = ("timeout", "limit exceeded", "max-concurrent", "shutdown", "engine is closed")
+_MISSING: Final = re.compile(
+    r"(database|bucket|dbrp|mapping)\b.*not found|not found.*\b(database|bucket)", re.IGNORECASE
+)
 _PLAIN_TEXT: Final = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n"})
 _PLAIN_NAME: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
@@ -92,10 +95,7 @@ class InfluxQLReads:
         limit: int = 20_000,
     ) -> Series:
         """Values of one asset. See :meth:`ingest.store.TimeSeriesStore.series`; text fields read as ``None``."""
-        if not fields:
-            raise ValueError("name at least one field")
-        if every_s is not None and every_s <= 0:
-            raise ValueError(f"every_s must be positive, got {every_s}")
+        check_series_request(fields, every_s)
         wanted = [name for name in dict.fromkeys(fields) if name not in STR_FIELDS]
         rows: list[list[Any]] = []
         if wanted:
@@ -148,8 +148,10 @@ class InfluxQLReads:
         streams = [self._points(name, site, start_ms, end_ms) for name in sorted(names) if _is_ours(name)]
         yield from heapq.merge(*streams, key=lambda point: point.ts_ms)
 
-    def query(self, statement: str) -> list[_Table]:
+    def query(self, statement: str, *, method: Literal["GET", "POST"] = "GET") -> list[_Table]:
         """Return the tables that one InfluxQL statement answers, times in ms.
+
+        GET is what all generations document for reading; 1.x wants POST for a statement that changes something.
 
         Raises
         ------
@@ -158,12 +160,11 @@ class InfluxQLReads:
         StoreUnavailable, StoreRefused
             As told by :mod:`ingest.stores.replies`, or by the statement's own error.
         """
-        form = urlencode({"q": statement, "db": self._database, "epoch": "ms"})
-        reply = self._endpoint.post("/query", {}, form.encode(), "application/x-www-form-urlencoded")
+        reply = self._endpoint.request(method, "/query", {"q": statement, "db": self._database, "epoch": "ms"})
         place = self._endpoint.place
         if reply.status != _OK:
             error = failure(reply, place)
-            if isinstance(error, StoreRefused) and "not found" in reason(reply).lower():
+            if isinstance(error, StoreRefused) and _MISSING.search(reason(reply)):
                 raise DatabaseMissing(str(error))
             raise error
         try:
@@ -173,7 +174,7 @@ class InfluxQLReads:
         words = answer.error or next((result.error for result in answer.results if result.error), None)
         if words is None:
             return [table for result in answer.results for table in result.series]
-        if "not found" in words:
+        if _MISSING.search(words):
             raise DatabaseMissing(
                 f"{place} is not there ({words}): create the {place.container}, or correct its name in store_url"
             )

@@ -6,6 +6,7 @@ taken by all of them: VictoriaMetrics, for one, answers 204 to a bad value and s
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from ingest.store import FieldValue
@@ -107,3 +108,11 @@ def field_type(name: str, value: FieldValue) -> FieldType:
             raise PointError("bad-field", f"field {name} holds a NUL character")
         return "str"
     raise PointError("bad-field", f"field {name} is a {type(value).__name__}, not float, int or str")
+
+
+def check_series_request(fields: Sequence[str], every_s: int | None) -> None:
+    """Raise :class:`ValueError` unless a field is named and ``every_s`` [s] is positive or None."""
+    if not fields:
+        raise ValueError("name at least one field")
+    if every_s is not None and every_s <= 0:
+        raise ValueError(f"every_s must be positive, got {every_s}")

@@ -16,6 +16,7 @@ Sources: docs.influxdata.com, pages ``influxdb/v1/tools/api``, ``influxdb/v2/wri
 """
 
 import email.utils
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -149,9 +150,11 @@ def retry_after_s(header: str | None, now_s: float | None = None) -> float | Non
     if header is None:
         return None
     try:
-        return max(0.0, float(header))
+        wait_s = float(header)
     except ValueError:
         pass
+    else:
+        return max(0.0, wait_s) if math.isfinite(wait_s) else None
     try:
         at_s = email.utils.parsedate_to_datetime(header).timestamp()
     except ValueError:
