@@ -28,13 +28,13 @@ $(STAMPS)/python: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Resik needs Python 3.11 or newer; $(PYTHON) is older: make PYTHON=python3.12"; exit 2; }
 	@test -x $(BIN)/python || { echo "Making the environment in $(VENV)"; $(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: on Debian apt-get install python3-venv"; exit 2; }; }
 	@echo "Installing what Resik needs (the first time takes a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip setuptools wheel
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stack,postgres]'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt pip setuptools wheel
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[stack,postgres]'
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/dev: $(STAMPS)/python
 	@echo "Installing what tests and checks need"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt --group dev
 	@touch $@
 
 $(STAMPS)/web: $(STAMPS)/python $(WEB_SOURCES) scripts/web.sh
@@ -43,7 +43,7 @@ $(STAMPS)/web: $(STAMPS)/python $(WEB_SOURCES) scripts/web.sh
 	@touch $@
 
 $(STAMPS)/typings: $(STAMPS)/dev
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade -c constraints.txt --target typings micropython-esp32-stubs
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --upgrade -c constraints.txt --target typings micropython-esp32-stubs
 	@touch $@
 
 setup: $(STAMPS)/python ## Make the environment in .venv

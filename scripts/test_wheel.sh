@@ -9,8 +9,8 @@ trap 'rm -rf "$room"' EXIT
 wheel=$(ls "$root"/dist/*.whl)
 
 "$venv/bin/python" -m venv "$room/venv"
-"$room/venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt pip
-"$room/venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+"$room/venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt pip
+"$room/venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt \
     "$wheel[stack,postgres]" --group pyproject.toml:dev
 # Only the tests go along, and what they read beside the code; the packages come from the wheel.
 mkdir "$room/work"

