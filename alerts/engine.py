@@ -208,6 +208,12 @@ class Engine:
         self.tally.add(tally)
         return tally
 
+    def beat(self, now_ms: int, beat: tuple[float, dict[str, Any]]) -> None:
+        """Write a sign of life and nothing else: ``beat`` is wall time [s] and detail."""
+        with self._database.writing() as connection:
+            wall_s, detail = beat
+            Ledger(connection, self._plan.site_id).beat(SERVICE, at_ms=now_ms, wall_s=wall_s, detail=detail)
+
     def prune(self, *, keep_changes: int) -> None:
         """Delete what nobody needs any more: old lines of the change log and hourly sums."""
         with self._database.writing() as connection:

@@ -5,8 +5,8 @@ from typing import Any
 
 from alerts.adapters.crew_links import read_links, write_links
 from alerts.adapters.ledger import Ledger, Row
-from alerts.desk import new_token, token_hash
 from alerts.plan import SquarePlan
+from alerts.tokens import new_token, token_hash
 
 _UNHEARD: dict[str, Any] = {
     "last_seen_ms": None,
