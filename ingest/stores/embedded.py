@@ -396,7 +396,9 @@ def _translated(path: Path) -> Iterator[None]:
         # A full disk or a full file table can also show as "cannot open": then the folder itself is fine.
         reachable = code == sqlite3.SQLITE_CANTOPEN and os.access(path.parent, os.W_OK | os.X_OK) and not path.is_dir()
         if code == sqlite3.SQLITE_ERROR and "no such table: " in str(error):
-            raise StoreUnavailable(f"{path} is still empty: ingest fills it when it starts", retry_after_s=1.0) from error
+            raise StoreUnavailable(
+                f"{path} is still empty: ingest fills it when it starts", retry_after_s=1.0
+            ) from error
         if code in _FOR_NOW or reachable:
             raise StoreUnavailable(f"{path}: {error}; the batch is kept, free space or end the other user") from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

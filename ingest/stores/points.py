@@ -27,8 +27,8 @@ REASON_LIMIT: Final = 300
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_INT64_MIN: Final = -(2**63)
-_INT64_MAX: Final = 2**63 - 1
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
 _TS_MAX_MS: Final = 9_223_372_036_854
 """Last millisecond whose nanoseconds fit in 63 bits: the year 2262, InfluxDB's own end."""
 
@@ -100,7 +100,7 @@ def field_type(name: str, value: FieldValue) -> FieldType:
             raise PointError("bad-field", f"field {name} is {value}: a missing value is left out, never NaN")
         return "float"
     if isinstance(value, int) and not isinstance(value, bool):
-        if not _INT64_MIN <= value <= _INT64_MAX:
+        if not INT64_MIN <= value <= INT64_MAX:
             raise PointError("bad-field", f"field {name} does not fit in 64 bits")
         return "int"
     if isinstance(value, str):
