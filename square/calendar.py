@@ -131,7 +131,10 @@ class ServiceHours:
         zone
             Zone of the square.
         """
-        local = local_time(now_s, zone)
+        return self.is_open(local_time(now_s, zone))
+
+    def is_open(self, local: datetime) -> bool:
+        """Whether work may happen at a wall-clock time of the square."""
         return any(w.contains(local) for w in self.allowed) and not any(w.contains(local) for w in self.closed)
 
     def next_allowed(self, now_s: float, zone: ZoneInfo) -> float | None:
@@ -144,8 +147,21 @@ class ServiceHours:
         """
         if self.is_allowed(now_s, zone):
             return now_s
-        starts = {w.start_min for w in self.allowed} | {w.end_min % DAY_MIN for w in self.closed}
-        return next((at_s for at_s in _instants(starts, now_s, zone) if self.is_allowed(at_s, zone)), None)
+        return next((at_s for at_s in _instants(self._openings(), now_s, zone) if self.is_allowed(at_s, zone)), None)
+
+    def meets(self, shifts: "Sequence[Shift]") -> bool:
+        """Whether some minute of an ordinary week is open and has a shift on duty."""
+        minutes = self._openings() | {s.window.start_min for s in shifts}
+        week = (
+            datetime(2024, 1, day, minute // 60, minute % 60)  # noqa: DTZ001 - a wall clock; 2024-01-01 is a Monday
+            for day in range(1, 8)
+            for minute in minutes
+        )
+        return any(self.is_open(at) and any(s.window.contains(at) for s in shifts) for at in week)
+
+    def _openings(self) -> set[int]:
+        """Minutes of the day at which a closed time can turn into an open one."""
+        return {w.start_min for w in self.allowed} | {w.end_min % DAY_MIN for w in self.closed}
 
 
 def local_time(now_s: float, zone: ZoneInfo) -> datetime:

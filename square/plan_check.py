@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from square.calendar import Shift
+from square.calendar import ServiceHours, Shift
 from square.geometry import Frame, contains
 from square.plan_features import PlanFeatures, read_features
 from square.plan_schema import DEVICE_FIELDS, check_table
@@ -158,6 +158,13 @@ def _check_zones(doc: Document, checked: CheckedSite) -> Iterator[Finding]:
         inside = [z.id for z in zones if contains(z.rings, feature.point)]
         if inside:
             checked.zone_of[feature.id] = inside[0]
+            zone = next(z for z in zones if z.id == inside[0])
+            hours = feature.hours(zone.hours(ServiceHours()))
+            if feature.role == "bin" and checked.shifts and not hours.meets(checked.shifts):
+                what = f'"{feature.id}" can never be emptied: no shift is on duty while its hours are open'
+                yield doc.warning(
+                    feature.place, what, "Correct its service_hours or closed_hours, or those of its zone."
+                )
         if len(inside) > 1:
             what = f'"{feature.id}" lies in {len(inside)} zones: {", ".join(inside)}'
             yield doc.warning(feature.place, what, f"It counts for {inside[0]}; let zones share borders only.")

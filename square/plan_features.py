@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
+from square.calendar import ServiceHours, Window
 from square.geometry import Frame, LonLat, first_crossing, signed_area
 from square.plan_schema import PROPERTY_FIELDS, ROLES, Role, check_table
 from square.plan_source import Document, Finding, Key, Severity
@@ -56,6 +57,14 @@ class Feature:
     def line(self) -> tuple[LonLat, ...]:
         """Positions of a LineString."""
         return self.rings[0]
+
+    def hours(self, otherwise: ServiceHours) -> ServiceHours:
+        """Build the service hours it gives, completed by those of its zone."""
+        allowed, closed = self.properties.get("service_hours"), self.properties.get("closed_hours")
+        return ServiceHours(
+            otherwise.allowed if allowed is None else tuple(map(Window.parse, allowed)),
+            otherwise.closed if closed is None else tuple(map(Window.parse, closed)),
+        )
 
 
 @dataclass

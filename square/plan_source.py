@@ -23,6 +23,7 @@ CREWS_FILE = "crews.toml"
 DEVICES_FILE = "devices.toml"
 
 _MAX_DEPTH = 32
+_MAX_SHOWN = 300
 _MAX_BYTES = 16 * 1024 * 1024
 
 
@@ -90,11 +91,17 @@ class Document:
 
     def error(self, key: Key, what: str, remedy: str) -> Finding:
         """Complain about a value so that the site cannot load."""
-        return Finding(self.file, self.line(*key), Severity.ERROR, what, remedy)
+        return Finding(self.file, self.line(*key), Severity.ERROR, _shown(what), remedy)
 
     def warning(self, key: Key, what: str, remedy: str) -> Finding:
         """Complain about a value that does not keep the site from loading."""
-        return Finding(self.file, self.line(*key), Severity.WARNING, what, remedy)
+        return Finding(self.file, self.line(*key), Severity.WARNING, _shown(what), remedy)
+
+
+def _shown(text: str) -> str:
+    """Make a text that quotes a file safe for a terminal: no control characters, no endless values."""
+    printable = "".join(c if c.isprintable() else "?" for c in text)
+    return printable if len(printable) <= _MAX_SHOWN else printable[:_MAX_SHOWN] + "..."
 
 
 def read_document(folder: Path, name: str) -> Document | Finding:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from square.calendar import ServiceHours, Shift, ShiftPlan, Window
+from square.calendar import ServiceHours, Shift, ShiftPlan
 from square.errors import SiteError
 from square.geometry import Frame, LonLat
 from square.plan_check import CheckedSite, read_site
@@ -419,17 +419,9 @@ def _place(feature: Feature) -> Place:
     return Place(p["id"], p["role"], p["name_id"], p["name_en"], *feature.point)
 
 
-def _hours(properties: Mapping[str, Any], otherwise: ServiceHours) -> ServiceHours:
-    allowed, closed = properties.get("service_hours"), properties.get("closed_hours")
-    return ServiceHours(
-        otherwise.allowed if allowed is None else tuple(map(Window.parse, allowed)),
-        otherwise.closed if closed is None else tuple(map(Window.parse, closed)),
-    )
-
-
 def _zone(feature: Feature) -> Zone:
     p = feature.properties
-    return Zone(p["id"], p["name_id"], p["name_en"], feature.rings, _hours(p, ServiceHours()))
+    return Zone(p["id"], p["name_id"], p["name_en"], feature.rings, feature.hours(ServiceHours()))
 
 
 def _bin(feature: Feature, zone: Zone) -> Bin:
@@ -446,7 +438,7 @@ def _bin(feature: Feature, zone: Zone) -> Bin:
         waste_kind=p["waste_kind"],
         empty_mm=p["empty_mm"],
         full_mm=p["full_mm"],
-        hours=_hours(p, zone.hours),
+        hours=feature.hours(zone.hours),
     )
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from square.calendar import (
@@ -125,6 +125,19 @@ def test_service_hours_once_a_week():
 def test_service_hours_never():
     """Hours that are always closed give None instead of searching on."""
     assert ServiceHours(closed=(Window.parse("00:00-24:00"),)).next_allowed(wib("2026-11-20T12:00"), WIB) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(windows, min_size=1, max_size=2), st.lists(windows, max_size=2), st.lists(windows, min_size=1, max_size=2)
+)
+def test_meets_agrees_with_every_minute_of_a_week(allowed, closed, shift_windows):
+    """The few instants that are looked at decide as all 10,080 minutes of the week do."""
+    hours = ServiceHours(tuple(allowed), tuple(closed))
+    shifts = [Shift("s", "S", "S", Window(w.start_min, w.end_min)) for w in shift_windows]
+    monday = datetime(2024, 1, 1)  # noqa: DTZ001 - a wall clock
+    week = (monday + timedelta(minutes=m) for m in range(7 * 1440))
+    assert hours.meets(shifts) == any(hours.is_open(at) and any(s.window.contains(at) for s in shifts) for at in week)
 
 
 @given(

@@ -375,6 +375,26 @@ def test_main_text(tmp_path):
     assert main_text([], folder).startswith(f"Denah {folder} benar.")
 
 
+def test_check_site_bin_that_nobody_can_empty(tmp_path):
+    """Hours that no shift meets are a warning: tasks at this bin would wait for ever."""
+    folder = write_site(tmp_path / "site", (PLAN_T, '["05:00-07:00", "22:00-02:00"]', '["18:00-06:00"]'))
+    (found,) = check_site(folder)
+    assert found.severity is Severity.WARNING
+    assert found.what.startswith('"bin-002" can never be emptied')
+
+
+def test_findings_are_safe_for_a_terminal(tmp_path):
+    """Escape sequences and endless values from a file do not reach the terminal."""
+    folder = write_site(
+        tmp_path / "site",
+        (PLAN_T, '"id": "bin-001"', '"id": "\\u001b[2Jbin"'),
+        (CREWS_T, 'shift = "pagi"', f'shift = "{"x" * 5000}"'),
+    )
+    for finding in check_site(folder):
+        assert finding.what.isprintable()
+        assert len(finding.what) < 400
+
+
 scalars = st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats() | st.text(max_size=8)
 anything = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)

@@ -1,0 +1,16 @@
+"""The examples in the docstrings are true."""
+
+import doctest
+
+import pytest
+
+import square.calendar
+import square.geometry
+
+
+@pytest.mark.parametrize("module", [square.calendar, square.geometry])
+def test_docstring_examples(module):
+    """Every example of the module runs and prints what it says, and there is at least one."""
+    failed, attempted = doctest.testmod(module)
+    assert attempted > 0
+    assert failed == 0
