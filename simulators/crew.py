@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import httpx
 
+from simulators.errors import CrewApiError, TaskTaken
 from simulators.footfall import Parameter
 from square.clock import Clock
 from square.geometry import LonLat
@@ -33,17 +34,6 @@ RETRY_MAX_S = 30.0
 _REQUEST_TIMEOUT_S = 10.0
 _CONFLICT = 409
 Task = dict[str, Any]
-
-
-class CrewApiError(Exception):
-    """The crew interface did not answer as agreed; trying again later is always right."""
-
-    retryable = True
-    retry_after_s: float | None = None
-
-
-class TaskTaken(CrewApiError):  # noqa: N818 - a state of the task, not a mistake
-    """The task has moved on (409): fetch the list again."""
 
 
 class CrewApi:

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from firmware import wire
-from simulators.mqtt_link import LinkError, LinkRefused, MqttLink, open_link
+from simulators.errors import LinkError, LinkRefused
+from simulators.mqtt_link import MqttLink, open_link
 from simulators.node import Ledger, VirtualNode
 from square.clock import Clock
 from square.mqtt import MqttEndpoint

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from simulators.errors import LinkError, LinkRefused
+
 STEP_TIMEOUT_S: Final = 15.0
 KEEPALIVE_S: Final = 60
 
@@ -27,20 +29,6 @@ _REFUSALS = {
 }
 _SUBSCRIBE_FAILED = 0x80
 _MAX_PACKET_BYTES = 1 << 20
-
-
-class LinkError(Exception):
-    """The link is gone or the broker broke the protocol; a new link can be tried after a pause."""
-
-    retryable = True
-
-
-class LinkRefused(LinkError):  # noqa: N818 - what the broker decided, not a mistake of the caller
-    """The broker refused the connection or the subscription; `reason` says why in its own terms."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def _text(value: str | bytes) -> bytes:

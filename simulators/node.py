@@ -131,9 +131,9 @@ class NodeQueue:
         """Return the lowest seq of a boot that is still held."""
         return min((seq for its_boot, seq in self._readings if its_boot == boot), default=None)
 
-    def oldest_ts(self) -> int | None:
-        """Return the time of the oldest reading that has one [s since 1970 UTC]."""
-        return min((r["ts"] for r in self._readings.values() if r.get("ts") is not None), default=None)
+    def head_ts(self) -> int | None:
+        """Return the time of the first reading in line [s since 1970 UTC]; None when there is none or it has none."""
+        return next((r.get("ts") for r in self._readings.values()), None)
 
     def ack(self, boot: int, upto: int, also: Iterable[tuple[int, int]]) -> list[int]:
         """Forget what the gateway holds and return the freed seqs."""

@@ -2,22 +2,18 @@
 
 import asyncio
 import json
-from collections import Counter
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from firmware import wire
 from simulators.fleet import Fleet
-from simulators.mqtt_link import LinkError, open_link
+from simulators.mqtt_link import open_link
 from simulators.node import Ledger, NodeIdentity, VirtualNode, checksum, read_ledger
 from square.clock import WallClock
 from square.mqtt import MqttEndpoint
-from tests import services
+from tests.fakes.stub_gateway import SITE, StubGateway, broker_with_acl, running
 
 pytestmark = pytest.mark.service
-SITE = "alun-alun"
 
 
 class CheckedNode(VirtualNode):
@@ -42,72 +38,6 @@ class CheckedNode(VirtualNode):
         return message
 
 
-class StubGateway:
-    """Stores every reading once and acknowledges it; `lose` says which acks never leave."""
-
-    def __init__(self, port, password, lose=lambda _device, _count: False):
-        self.stored: dict[tuple[str, int, int], dict] = {}
-        self.acked: set[tuple[str, int, int]] = set()
-        self.windows: list[tuple[str, tuple[int, ...]]] = []
-        self.statuses = Counter()
-        self.wills = Counter()
-        self._port, self._password, self._lose = port, password, lose
-        self._inbox: asyncio.Queue = asyncio.Queue()
-        self._messages = Counter()
-        self.link = None
-
-    async def run(self):
-        while True:
-            with suppress(LinkError):
-                link = self.link = await open_link(
-                    "127.0.0.1",
-                    self._port,
-                    "gateway",
-                    username="gateway",
-                    password=self._password,
-                    will=None,
-                    on_message=lambda topic, payload: self._inbox.put_nowait((topic, payload)),
-                    on_lost=lambda: self._inbox.put_nowait(None),
-                )
-                await link.subscribe([f"resik/{SITE}/+/up/+"])
-                while link.lost is None:
-                    item = await self._inbox.get()
-                    if item is not None:
-                        await self._take(link, *item)
-            await asyncio.sleep(0.05)
-
-    async def _take(self, link, topic, payload):
-        _, device, _, kind = wire.parse_topic(topic)
-        if kind == "status":
-            self.statuses[device] += 1
-            return
-        if kind == "will":
-            self.wills[device] += 1
-            return
-        envelope = wire.decode_envelope(payload)
-        boot = envelope["boot"]
-        keys = {(device, boot, r["seq"]) for r in envelope["readings"]}
-        self.windows.append((device, tuple(r["seq"] for r in envelope["readings"])))
-        self.stored.update({(device, boot, r["seq"]): r for r in envelope["readings"]})
-        self._messages[device] += 1
-        if self._lose(device, self._messages[device]):
-            return
-        upto = max(seq for _, _, seq in keys)
-        await link.publish(wire.topic_down(SITE, device, "ack"), wire.encode_ack(boot, upto).encode())
-        self.acked |= keys
-
-
-@asynccontextmanager
-async def running(*coroutines):
-    tasks = [asyncio.create_task(c) for c in coroutines]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 def make_nodes(count, interval_s=1):
     names = [f"rsk-b{i:03d}" for i in range(count)]
     now_s = WallClock().now_s()
@@ -120,14 +50,6 @@ def make_nodes(count, interval_s=1):
         )
         for i, name in enumerate(names)
     ], {name: f"secret-{name}" for name in names}
-
-
-def broker_with_acl(folder: Path, passwords: dict[str, str]) -> services.Server:
-    acl = (
-        "user gateway\ntopic readwrite resik/#\n\n"
-        f"pattern write resik/{SITE}/%u/up/+\npattern read resik/{SITE}/%u/down/+\n"
-    )
-    return services.start_mosquitto(folder, users=passwords | {"gateway": "secret-gateway"}, acl=acl)
 
 
 def reconcile(ledger_file: Path, stored: dict) -> tuple[set, set]:

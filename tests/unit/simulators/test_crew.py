@@ -7,7 +7,8 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from simulators.crew import Claims, CrewApi, CrewApiError, Crews, TaskTaken, Walker, square_sleep
+from simulators.crew import Claims, CrewApi, Crews, Walker, square_sleep
+from simulators.errors import CrewApiError, TaskTaken
 from square.clock import FixedClock
 from square.site import load_site
 

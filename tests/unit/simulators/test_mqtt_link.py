@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.mqtt_link import LinkError, PacketReader, connect_packet, publish_packet, subscribe_packet
+from simulators.errors import LinkError
+from simulators.mqtt_link import PacketReader, connect_packet, publish_packet, subscribe_packet
 
 
 def test_connect_with_will_and_credentials():
