@@ -104,6 +104,7 @@ _VALUES: dict[str, Callable[[Any], tuple[int | None, ...]]] = {
 _MEASURED: dict[str, Callable[[Any], tuple[int | None, ...]]] = {
     kind: attrgetter(*fields) for kind, fields in wire.MEASURED_FIELDS.items()
 }
+_MEASURED_COUNT = {kind: len(fields) for kind, fields in wire.MEASURED_FIELDS.items()}
 
 _REFUSALS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """What msgspec raises on input: nesting beyond the interpreter's limit is a RecursionError."""
@@ -121,7 +122,7 @@ def decode_body(kind: str, raw: bytes | Raw) -> BinBody | AirBody:
         body = _DECODE_BODY[kind](raw)
     except _REFUSALS as error:
         _raise_explained(kind, raw, error)
-    if (body.state is None or body.state == "ok") and not any(v is not None for v in _MEASURED[kind](body)):
+    if (body.state is None or body.state == "ok") and _MEASURED[kind](body).count(None) == _MEASURED_COUNT[kind]:
         raise BadMessageError("bad-reading", "nothing was measured and the state is ok")
     return body
 

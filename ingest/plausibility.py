@@ -5,7 +5,6 @@ kept, with a flag.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ingest.errors import BadMessageError
 from square.geometry import FillGeometry, fill_pct_of
@@ -25,24 +24,19 @@ AHEAD_MS = 120 * 1000
 """How far a reading may lie after its arrival [ms]: tolerance for a clock that runs fast."""
 
 
-class Conversion(NamedTuple):
-    """One column of the conversion from wire to store, in the order of :data:`CONVERSIONS`."""
-
-    name: str
-    divisor: int
-    plausible_min: float
-    plausible_max: float
-
-
-CONVERSIONS: dict[str, tuple[Conversion, ...]] = {
-    kind: tuple(Conversion(q.name, q.divisor, q.plausible_min, q.plausible_max) for q in quantities_of(kind))
-    for kind in ("bin", "air")
-}
-
 WIRE_FIELDS: dict[str, tuple[str, ...]] = {
     kind: tuple(q.wire_field for q in quantities_of(kind)) for kind in ("bin", "air")
 }
-"""Wire field of each conversion, in the same order."""
+"""Wire fields of each kind, in the order in which :func:`judge` takes their values."""
+
+# (stored name, divisor, lowest and highest plausible wire value), plain tuples: this is the hottest loop of ingest.
+_CONVERSIONS: dict[str, tuple[tuple[str, int, float, float], ...]] = {
+    kind: tuple(
+        (q.name, q.divisor, q.plausible_min * q.divisor, q.plausible_max * q.divisor) for q in quantities_of(kind)
+    )
+    for kind in ("bin", "air")
+}
+_LATE_AFTER_MS = LATE_AFTER_S * 1000
 
 
 def check_clock(ts_ms: int, arrived_ms: int) -> None:
@@ -94,13 +88,13 @@ def judge(
         Values by stored name, and flag bits.
     """
     flags = FLAG_ANCHORED if is_anchored else 0
-    if arrived_ms - ts_ms > LATE_AFTER_S * 1000:
+    if arrived_ms - ts_ms > _LATE_AFTER_MS:
         flags |= FLAG_LATE
     values: dict[str, float] = {}
-    for (name, divisor, low, high), raw in zip(CONVERSIONS[kind], wire_values, strict=True):
+    for (name, divisor, low, high), raw in zip(_CONVERSIONS[kind], wire_values, strict=True):
         if raw is not None:
-            values[name] = value = raw / divisor
-            if not low <= value <= high:
+            values[name] = raw / divisor
+            if not low <= raw <= high:
                 flags |= FLAG_IMPLAUSIBLE
     if geometry is not None and "distance_mm" in values:
         values["fill_pct"] = fill_pct_of(geometry, values["distance_mm"])

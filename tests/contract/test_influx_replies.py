@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from ingest.store import Point, TimeSeriesStore
 from ingest.stores import open_store
 from ingest.stores.endpoint import Place, Reply
 from ingest.stores.replies import deliver, retry_after_s
+from tests.services import require
 
 FOLDER = Path(__file__).parent / "influx_replies"
 RECORDED = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
@@ -30,7 +33,7 @@ PATHS = {"influx1": "/write", "influx2": "/api/v2/write", "influx3": "/api/v2/wr
 class FakeInflux:
     """An HTTP server that answers a write with one recorded reply, and keeps the lines that it took."""
 
-    def __init__(self, recorded: dict[str, Any]) -> None:
+    def __init__(self, recorded: dict[str, Any], certificate: Path | None = None) -> None:
         self.lines: set[str] = set()
         self.requests: list[tuple[str, int]] = []
         body = recorded["body"]
@@ -68,6 +71,12 @@ class FakeInflux:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=lambda: self._server.serve_forever(0.02), daemon=True)
         self._thread.start()
@@ -162,6 +171,41 @@ class FakeHangUp(http.server.HTTPServer):
         self.shutdown()
         self.server_close()
         self._thread.join(5)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Make a certificate for 127.0.0.1 that signs itself; key and certificate in one file."""
+    pem, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [require("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        + ["-keyout", str(key), "-out", str(pem), "-days", "1", "-subj", "/CN=resik-test"]
+        + ["-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True,
+        capture_output=True,
+    )
+    pem.write_text(pem.read_text() + key.read_text())
+    return pem
+
+
+@pytest.mark.parametrize("generation", URLS)
+def test_an_untrusted_certificate_is_refused_and_a_trusted_one_works(
+    generation: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A private authority is a matter for a person, not for retries; SSL_CERT_FILE is the way to trust it."""
+    fake = FakeInflux(RECORDED["all-204-stored"], certificate)
+    url = URLS[generation].replace("+http://", "+https://").replace("influx1://", "influx1+https://")
+    try:
+        store = open_store(url.format(host=fake.host), secret=SECRET)
+        with pytest.raises(StoreRefused, match="SSL_CERT_FILE"):
+            store.write([point(1)])
+        store.close()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        store = open_store(url.format(host=fake.host), secret=SECRET)
+        assert store.write([point(1)]).stored == 1
+        store.close()
+    finally:
+        fake.stop()
 
 
 PLACE = Place(server="InfluxDB 1.x at http://h:8086", container="database", name="resik")
