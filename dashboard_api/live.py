@@ -83,6 +83,7 @@ class Live:
         """Load the board once, if the store answers, and start the loops."""
         self._loop = asyncio.get_running_loop()
         await self._guarded_catch_up()
+        self._board.set_health(self._watch.report())  # every part is named, also before the first round
         self._tasks = [
             asyncio.create_task(self._run_tail(), name="tail"),
             asyncio.create_task(self._run_health(), name="health"),

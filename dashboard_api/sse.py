@@ -2,55 +2,58 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from dashboard_api.events import Client, Hub
 
 _log = logging.getLogger(__name__)
 
-_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # nginx would hold events back
-]
 
-
-class EventStream:
-    """An ASGI application that serves one stream of a client that the hub has accepted.
+class EventStream(Response):
+    """Serves one stream.
 
     Parameters
     ----------
     hub : Hub
         Forgets the client at the end.
-    client : Client
-        What is sent.
+    connect : callable
+        Returns the hub's new client, or raises when the hub has no room; called when the response starts,
+        so that no place is taken by a response that is never sent.
     """
 
-    def __init__(self, hub: Hub, client: Client) -> None:
+    media_type = "text/event-stream"
+
+    def __init__(self, hub: Hub, connect: Callable[[], Client]) -> None:
+        # nginx would hold events back without the second header.
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
         self._hub = hub
-        self._client = client
+        self._connect = connect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the client leaves, is dropped, or the server goes down."""
         del scope
-        sender = asyncio.create_task(self._send_all(send), name="stream")
+        client = self._connect()
+        sender = asyncio.create_task(self._send_all(client, send), name="stream")
         leaver = asyncio.create_task(_left(receive), name="stream-left")
-        watcher = asyncio.create_task(self._client.wait_dropped(), name="stream-dropped")
+        dropper = asyncio.create_task(client.wait_dropped(), name="stream-dropped")
         try:
-            await asyncio.wait({sender, leaver, watcher}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sender, leaver, dropper}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if self._client.dropped:
-                _log.warning("stream of %s dropped: %s", self._client.address, self._client.dropped)
-            self._client.close()
-            self._hub.disconnect(self._client)
-            for task in (sender, leaver, watcher):
+            if client.dropped:
+                _log.warning("stream of %s dropped: %s", client.address, client.dropped)
+            client.close()
+            self._hub.disconnect(client)
+            for task in (sender, leaver, dropper):
                 task.cancel()
-            await asyncio.gather(sender, leaver, watcher, return_exceptions=True)
+            await asyncio.gather(sender, leaver, dropper, return_exceptions=True)
 
-    async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
-        while (chunk := await self._client.next_chunk()) is not None:
+    async def _send_all(self, client: Client, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        while (chunk := await client.next_chunk()) is not None:
             # Waits while the client's buffers are full; the hub sees the queue grow meanwhile.
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -9,13 +9,17 @@ from alerts.errors import TaskConflict
 from dashboard_api.board import Json
 from dashboard_api.deps import MAX_ID, AddressDep, CrewDep, Parts, PartsDep, new_router
 from dashboard_api.errors import ConflictError
-from dashboard_api.events import see_own_tasks
+from dashboard_api.events import Client, see_own_tasks
 from dashboard_api.schemas import CrewPage, ErrorBody, Task
 from dashboard_api.sse import EventStream
 
 router = new_router("crew", "/api/v1/crew/{token}")
 
-_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}, 429: {"model": ErrorBody}}
+_UNKNOWN: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorBody},
+    422: {"model": ErrorBody},
+    429: {"model": ErrorBody},
+}
 _STEP: dict[int | str, dict[str, Any]] = {200: {"model": Task}, 409: {"model": ErrorBody}, **_UNKNOWN}
 TaskId = Annotated[int, Path(ge=1, le=MAX_ID)]
 IdempotencyKey = Annotated[
@@ -68,11 +72,15 @@ async def stream(
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=20)] = None,
 ) -> EventStream:
     """Stream changes of the crew's own tasks; ``reset`` says to load the page again, always after a reconnect."""
-    client = parts.hub.connect(address, see_own_tasks(crew["id"]))
-    if last_event_id:
-        parts.hub.reset(client, "reconnected")
-    parts.live.greet(client, with_health=False)
-    return EventStream(parts.hub, client)
+
+    def connect() -> Client:
+        client = parts.hub.connect(address, see_own_tasks(crew["id"]))
+        if last_event_id:
+            parts.hub.reset(client, "reconnected")
+        parts.live.greet(client, with_health=False)
+        return client
+
+    return EventStream(parts.hub, connect)
 
 
 def _step(parts: Parts, crew: Json, task_id: int, *, accepted: bool) -> Response:

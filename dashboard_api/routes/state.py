@@ -7,6 +7,7 @@ from fastapi import Header, Path, Query, Request, Response
 
 from dashboard_api.deps import MAX_ID, AddressDep, PartsDep, new_router
 from dashboard_api.errors import UnavailableError
+from dashboard_api.events import Client
 from dashboard_api.pages import matches
 from dashboard_api.schemas import AckRequest, ErrorBody, Incident, Site, State
 from dashboard_api.sse import EventStream
@@ -59,6 +60,7 @@ async def state(request: Request, parts: PartsDep) -> Response:
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
             "description": "Events bin, air, incident, task, crew, clock, health, reset",
         },
+        422: {"model": ErrorBody},
         429: {"model": ErrorBody},
         503: {"model": ErrorBody},
     },
@@ -72,9 +74,13 @@ async def stream(
     ] = None,
 ) -> EventStream:
     """Stream every change. ``Last-Event-ID``, else ``after``, resumes; ``reset`` says to load the state again."""
-    client = parts.hub.connect(address, after_id=resume_id(last_event_id, after))
-    parts.live.greet(client)
-    return EventStream(parts.hub, client)
+
+    def connect() -> Client:
+        client = parts.hub.connect(address, after_id=resume_id(last_event_id, after))
+        parts.live.greet(client)
+        return client
+
+    return EventStream(parts.hub, connect)
 
 
 def resume_id(last_event_id: str | None, after: int | None) -> int | None:
