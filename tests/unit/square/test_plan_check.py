@@ -256,6 +256,23 @@ def test_check_site_exact_lines(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (", [112.899, -7.641]]]}", "]]}"),
+        ('"role": "zone", "id": "zone-west"', '"role": "zona", "id": "zone-west"'),
+        ('"volume_l": 120', '"volume_l": 0'),
+        ('"role": "path", "id": "path-1"', '"role": "path", "id": "P1"'),
+        ('"role": "depot", "id": "depot"', '"role": "depot", "id": "D"'),
+        ('{"type": "FeatureCollection",', '{"type": "Features",'),
+    ],
+    ids=["zone-ring", "zone-role", "bin", "path", "depot", "collection"],
+)
+def test_check_site_one_slip_is_one_finding(tmp_path, old, new):
+    """What rests on a broken feature is not reported on top of it."""
+    assert len(check_site(write_site(tmp_path / "site", (PLAN_T, old, new)))) == 1
+
+
 def test_check_site_lists_all_faults_in_one_run(tmp_path):
     """Faults in four files appear together, in order of file and line."""
     folder = write_site(
