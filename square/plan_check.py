@@ -177,6 +177,9 @@ def _check_reach(doc: Document, plan: PlanFeatures, frame: Frame) -> Iterator[Fi
     depots = plan.of("depot")
     if not depots and plan.all_sound("depot"):
         yield doc.error((), "there is no feature with the role depot", "Add one Point where crews start.")
+    for extra in [*depots[1:], *plan.of("tps")[1:]]:
+        what = f'"{extra.id}" is a second {extra.role}; only the first one of the file is used'
+        yield doc.warning((*extra.key, "properties", "id"), what, "Keep one, or draw the other as a building.")
     if not plan.all_sound("path"):
         return
     graph = WalkingGraph((f.line for f in plan.of("path")), frame)

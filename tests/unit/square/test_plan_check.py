@@ -400,6 +400,22 @@ def test_check_site_bin_that_nobody_can_empty(tmp_path):
     assert found.what.startswith('"bin-002" can never be emptied')
 
 
+@pytest.mark.parametrize("role", ["depot", "tps"])
+def test_check_site_second_depot(tmp_path, role):
+    """A second depot or transfer point is not left unused in silence."""
+    plan = json.loads(PLAN)
+    place = {"type": "Point", "coordinates": [112.9, -7.64]}
+    names = {"role": role, "name_id": "Pos", "name_en": "Post", "accuracy_m": 1, "source": "test"}
+    plan["features"] = [f for f in plan["features"] if f["properties"]["role"] != role] + [
+        {"type": "Feature", "properties": {**names, "id": ident}, "geometry": place} for ident in ("one", "two")
+    ]
+    folder = write_site(tmp_path / "site")
+    (folder / PLAN_T).write_text(json.dumps(plan))
+    (found,) = check_site(folder)
+    assert found.severity is Severity.WARNING
+    assert found.what == f'"two" is a second {role}; only the first one of the file is used'
+
+
 def test_findings_are_safe_for_a_terminal(tmp_path):
     """Escape sequences and endless values from a file do not reach the terminal."""
     folder = write_site(
