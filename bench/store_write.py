@@ -91,6 +91,20 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+def influx_environment(folder: Path, port: int) -> dict[str, str]:
+    """Return the settings of an ``influxd`` that lives in ``folder`` and listens on loopback only."""
+    return {
+        "INFLUXDB_REPORTING_DISABLED": "true",
+        "INFLUXDB_BIND_ADDRESS": f"127.0.0.1:{free_port()}",
+        "INFLUXDB_META_DIR": str(folder / "meta"),
+        "INFLUXDB_DATA_DIR": str(folder / "data"),
+        "INFLUXDB_DATA_WAL_DIR": str(folder / "wal"),
+        "INFLUXDB_HTTP_BIND_ADDRESS": f"127.0.0.1:{port}",
+        "INFLUXDB_HTTP_LOG_ENABLED": "false",
+        "INFLUXDB_MONITOR_STORE_ENABLED": "false",
+    }
+
+
 def through_port(url: str, secret: str | None = None) -> Opened:
     """Write through our adapter of ``url``."""
     store = open_store(url, secret=secret)
@@ -175,17 +189,7 @@ def main() -> None:
     encode_us = (time.perf_counter() - started_s) / len(points) * 1e6
     lines = {id(point): line for point, line in zip(points, encoded, strict=True)}
     folder = Path(tempfile.mkdtemp(prefix="resik-bench-"))
-    influx_port, rpc_port, vm_port = free_port(), free_port(), free_port()
-    influx_environment = {
-        "INFLUXDB_REPORTING_DISABLED": "true",
-        "INFLUXDB_BIND_ADDRESS": f"127.0.0.1:{rpc_port}",
-        "INFLUXDB_META_DIR": str(folder / "meta"),
-        "INFLUXDB_DATA_DIR": str(folder / "data"),
-        "INFLUXDB_DATA_WAL_DIR": str(folder / "wal"),
-        "INFLUXDB_HTTP_BIND_ADDRESS": f"127.0.0.1:{influx_port}",
-        "INFLUXDB_HTTP_LOG_ENABLED": "false",
-        "INFLUXDB_MONITOR_STORE_ENABLED": "false",
-    }
+    influx_port, vm_port = free_port(), free_port()
     vm_command = [
         "victoria-metrics",
         f"-httpListenAddr=127.0.0.1:{vm_port}",
@@ -194,7 +198,7 @@ def main() -> None:
     ]
     try:
         with (
-            server(["influxd", "-config", os.devnull], influx_port, influx_environment) as influxd,
+            server(["influxd", "-config", os.devnull], influx_port, influx_environment(folder, influx_port)) as influxd,
             server(vm_command, vm_port, {}) as vm,
         ):
             counter = iter(range(10_000))

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import msgspec
 import urllib3
 
-from ingest.errors import StoreUnavailable
+from ingest.errors import StoreError, StoreRefused, StoreUnavailable
 
 CONNECT_TIMEOUT_S: Final = 3.0
 REPLY_TIMEOUT_S: Final = 15.0
@@ -75,6 +75,8 @@ class Endpoint:
         ------
         StoreUnavailable
             When there is no answer: refused, unreachable, timed out, cut off.
+        StoreRefused
+            When the server's certificate is not trusted.
         """
         headers = self._headers if lines is None else {**self._headers, "Content-Type": "text/plain; charset=utf-8"}
         try:
@@ -90,6 +92,12 @@ class Endpoint:
         self._pool.clear()
 
 
-def unreachable(place: Place, error: Exception) -> StoreUnavailable:
-    """Return the error for a request that got no answer."""
-    return StoreUnavailable(f"no answer from {place.server} ({type(error).__name__}): will try again; check store_url")
+def unreachable(place: Place, error: Exception | str) -> StoreError:
+    """Return the error for a request that got no answer: try again, unless it is the certificate."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return StoreRefused(
+            f"the certificate of {place.server} is not trusted: install its authority on this machine or name it in "
+            "SSL_CERT_FILE, or correct store_url"
+        )
+    kind = error if isinstance(error, str) else type(error).__name__
+    return StoreUnavailable(f"no answer from {place.server} ({kind}): will try again; check store_url")

@@ -96,6 +96,8 @@ class Influx2Store(InfluxStore):
             precision: Any = WritePrecision.MS  # the client declares a class and means its strings
             self._write_api.write(bucket=self._database, record=body, write_precision=precision)
         except ApiException as error:
+            if not error.status:  # the client's way to report a failed TLS handshake
+                raise unreachable(self._endpoint.place, str(error.reason)) from error
             return _reply_of(error)
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(self._endpoint.place, error) from error
@@ -104,8 +106,6 @@ class Influx2Store(InfluxStore):
 
 
 def _reply_of(error: ApiException) -> Reply:
-    if not error.status:
-        raise StoreUnavailable(f"TLS to the store failed ({error.reason}): check its certificate and store_url")
     headers: dict[str, Any] = {name.lower(): value for name, value in (error.headers or {}).items()}
     body = error.body or b""
     return Reply(int(error.status), body.encode() if isinstance(body, str) else body, headers.get("retry-after"))

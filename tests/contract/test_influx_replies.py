@@ -177,10 +177,10 @@ class FakeHangUp(http.server.HTTPServer):
 def certificate(tmp_path: Path) -> Path:
     """Make a certificate for 127.0.0.1 that signs itself; key and certificate in one file."""
     pem, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    options = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {key} -out {pem} -days 1"
+    subject = ["-subj", "/CN=resik-test", "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run(
-        [require("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        + ["-keyout", str(key), "-out", str(pem), "-days", "1", "-subj", "/CN=resik-test"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1"],
+        [require("openssl"), *options.split(), *subject],
         check=True,
         capture_output=True,
     )

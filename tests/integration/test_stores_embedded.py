@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from ingest.errors import StoreUnavailable
 from ingest.store import Point, TimeSeriesStore
 from ingest.stores import open_store
-from tests.services import wait_until
+from tests.services import require, wait_until
 
 WRITER = """
 import sys
@@ -84,6 +85,21 @@ def test_another_process_reads_while_this_one_writes(tmp_path: Path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_every_write_returns_after_its_own_sync(tmp_path: Path):
+    """The kernel's own record: between two acknowledgements of the writer there is an fdatasync of the log."""
+    trace, script = tmp_path / "trace", WRITER.replace("while True:", "while batch < 30:")
+    command = [require("strace"), "-f", "-e", "trace=fdatasync,write", "-o", str(trace), sys.executable, "-c", script]
+    done = subprocess.run([*command, str(tmp_path / "points.sqlite3"), "1"], check=False, capture_output=True)
+    if b"ptrace" in done.stderr:
+        pytest.skip("this machine does not allow strace")
+    events = re.findall(r"fdatasync\(|write\(1, (?=\"\d)", trace.read_text())
+    first = events.index("write(1, ")
+    assert events.count("write(1, ") == 30
+    assert events[first - 1] == "fdatasync("
+    between = "".join("S" if event == "fdatasync(" else "A" for event in events[first:])
+    assert "AA" not in between
 
 
 @pytest.fixture
