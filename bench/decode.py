@@ -155,7 +155,7 @@ def main() -> None:
                 "aim_us": AIM_US,
                 "results": results,
             }
-        )  # fmt: skip
+        )
     )
 
 

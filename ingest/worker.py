@@ -37,8 +37,9 @@ _log = logging.getLogger(__name__)
 
 SERVICE = "ingest"
 EXIT_CONFIGURATION = 2
-INBOUND_LIMIT = 64
-"""Batches that may wait in memory: up to 500 rows each, and a gateway sends at most 4 before it wants an ack."""
+INBOUND_LIMIT = 2000
+"""Batches that may wait in memory. MUST exceed the broker's in-flight window (1,000): a lower limit would cut the
+connection in the middle of a redelivery, and as nothing of it was acknowledged, again and again."""
 PURGE_EVERY_S = 3600.0
 POLL_S = 0.5
 

@@ -297,7 +297,7 @@ def test_store_down_then_up(broker: Server, influxd: Server, tmp_path: Path, clo
     gateway.send(batches(range(1, 51))[0])
     gateway.wait(lambda acks: len(acks) == 1, 10, "the first ack")
     influxd.stop()
-    for payload in batches(range(51, 1051)):
+    for payload in batches(range(51, 1051), size=5):  # more batches than any sane queue, fewer than the broker's window
         gateway.send(payload)
     wait_until(lambda: not worker.health()["ok"], 10, "the health page to notice")
     health = worker.health()
