@@ -1,7 +1,7 @@
 """How much room the spool has left on its disk.
 
-Un-acknowledged rows are never dropped or thinned, so a full disk is met by taking nothing more in: devices
-keep what they are not acknowledged. Pages that SQLite holds free inside the file count as room.
+What ingest has not taken over is never deleted to make room, so a full disk is met by taking nothing more in:
+devices keep what they are not acknowledged. Pages that SQLite holds free inside the file count as room.
 """
 
 import os

@@ -20,12 +20,16 @@ from typing import Any
 
 import msgspec
 
+from firmware import wire
 from gateway.errors import SpoolError, UplinkError
 from gateway.messages import PRESENCE_KINDS
 from gateway.spool import Row, Spool
 
 RESEND_LONGEST_S = 300.0
 """Longest pause before an un-acked batch is sent again [s]: resending must not fill the broker of a dead ingest."""
+
+NOT_LINGERING = float("-inf")
+"""Since when rows wait that have waited long enough [s]."""
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +140,7 @@ class Forwarder:
         self._flying_ids: set[int] = set()
         self._cursor = 0
         self._more = True  # rows may wait from an earlier run
-        self._more_since_s = 0.0
+        self._more_since_s = NOT_LINGERING
         self._copied_s = 0.0
         self._sent_s = 0.0
         self._acks: list[bytes] = []
@@ -290,7 +294,7 @@ class Forwarder:
             if not rows:
                 continue  # unless notified meanwhile, this ends the loop
             with self._changed:
-                self._more = True  # there may be more than fitted
+                self._more, self._more_since_s = True, NOT_LINGERING  # there may be more than fitted
             batch = _Batch(secrets.token_hex(8), rows)
             self._flying[batch.name] = batch
             self._flying_ids.update(batch.rows)
@@ -308,7 +312,7 @@ class Forwarder:
         live = self._spool.take_live(self._batch_rows, self._batch_bytes)
         room_rows = self._batch_rows - len(live)
         room_bytes = self._batch_bytes - sum(len(row.body) for row in live)
-        if room_rows <= 0 or room_bytes <= 0:
+        if room_rows <= 0 or room_bytes < wire.MAX_PAYLOAD_BYTES:
             return live
         taken = self._flying_ids.union(row.id for row in live)
         backlog = self._spool.take_backlog(self._cursor, room_rows, room_bytes, taken)

@@ -135,7 +135,7 @@ class Gateway:
         """Describe the process; quick, reads memory only."""
         intake, forward, backlog = self.intake.counts, self.forwarder.counts, self._backlog
         age_s = 0.0
-        if backlog.oldest_arrived_ms is not None:
+        if backlog.oldest_arrived_ms is not None and self.spool.waiting:
             age_s = max(0.0, (self._now_ms() - backlog.oldest_arrived_ms) / 1000)
         return Health(
             service=SERVICE,
@@ -161,7 +161,7 @@ class Gateway:
                 "settled_dead": forward.settled_dead,
                 "acks_foreign": forward.acks_foreign,
                 "acks_bad": forward.acks_bad,
-                "waiting": backlog.waiting,
+                "waiting": self.spool.waiting,
                 "oldest_waiting_age_s": round(age_s, 1),
                 "gaps": backlog.gaps,
                 "missing_lost": backlog.lost,
@@ -192,7 +192,7 @@ class Gateway:
     def _notes(self) -> list[str]:
         notes = []
         if self._uplink is not self._edge and not self._uplink.is_healthy():
-            notes.append(f"the city broker does not answer; {self._backlog.waiting} rows wait here.")
+            notes.append(f"the city broker does not answer; {self.spool.waiting} rows wait here.")
         if self.spool.space.level == "warn":
             notes.append(f"only {self.spool.space.free_pct} % of the disk is free.")
         replaced = self.spool.replaced
@@ -309,7 +309,7 @@ def run(settings: GatewaySettings, stop: threading.Event | None = None) -> int:
     except (SquareError, GatewayError) as error:
         _log.error("%s", error)
         return EXIT_SETTINGS
-    _log.info("spool %s: %d rows wait", settings.spool_file, gateway.spool.backlog().waiting)
+    _log.info("spool %s: %d rows wait", settings.spool_file, gateway.spool.waiting)
     try:
         return gateway.run(settings.health_port)
     except (SquareError, GatewayError) as error:

@@ -35,7 +35,7 @@ class GatewaySettings(ServiceSettings):
     inbound_limit : int
         Messages that may wait in memory before the connection is cut on purpose [100..100000].
     batch_rows : int
-        Rows of one batch [1..2000].
+        Rows of one batch [1..500].
     batch_bytes : int
         Bodies of one batch [bytes, 10000..900000]; with their frame they MUST fit the broker's message limit.
     batches_in_flight : int
@@ -63,7 +63,7 @@ class GatewaySettings(ServiceSettings):
     intake_messages: Annotated[int, Field(ge=1, le=1_000)] = 100
     intake_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.02
     inbound_limit: Annotated[int, Field(ge=100, le=100_000)] = 2_000
-    batch_rows: Annotated[int, Field(ge=1, le=2_000)] = 500
+    batch_rows: Annotated[int, Field(ge=1, le=500)] = 500
     batch_bytes: Annotated[int, Field(ge=10_000, le=900_000)] = 262_144
     batches_in_flight: Annotated[int, Field(ge=1, le=16)] = 4
     resend_s: Annotated[float, Field(ge=0.1, le=600)] = 30.0

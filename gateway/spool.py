@@ -154,6 +154,11 @@ class Spool:
             return Path(self._replaced)
         return None
 
+    @property
+    def waiting(self) -> int:
+        """Rows not yet settled; read from memory, for health."""
+        return self._waiting
+
     # -- in -------------------------------------------------------------------------------------
 
     def put(self, messages: Sequence[UpMessage]) -> Put:

@@ -1,0 +1,289 @@
+"""The forwarder keeps custody until ingest answers, and the newest readings travel first."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.errors import SpoolError, UplinkError
+from gateway.forward import RESEND_LONGEST_S, Forwarder
+from gateway.messages import read_message
+from gateway.spool import Spool
+from tests.unit.gateway.fakes import NOW_MS, SITE, payload, roomy, up
+
+
+class Bench:
+    """A forwarder whose uplink is a list."""
+
+    def __init__(self, spool: Spool, **options: Any) -> None:
+        self.spool = spool
+        self.sent: list[dict[str, Any]] = []
+        self.is_down = False
+        options = {"resend_s": 30.0, "linger_s": 0.02, "copy_every_s": 2.0, **options}
+        self.forwarder = Forwarder(
+            spool, gateway_id="gw-utama", publish=self._publish, now_ms=lambda: NOW_MS, **options
+        )
+
+    def _publish(self, payload: bytes) -> None:
+        if self.is_down:
+            raise UplinkError("down")
+        self.sent.append(msgspec.json.decode(payload))
+
+    def step(self, now_s: float, **options: bool) -> list[list[int]]:
+        """Step once; return the row ids of the batches that were sent."""
+        before = len(self.sent)
+        self.forwarder.step(now_s, **options)
+        return [[row["id"] for row in batch["rows"]] for batch in self.sent[before:]]
+
+    def ack(self, batch: dict[str, Any], *, dead: tuple[int, ...] = (), **changes: Any) -> None:
+        """Answer a batch as ingest does."""
+        ids = [row["id"] for row in batch["rows"]]
+        answer = {"v": 1, "spool": batch["spool"], "batch": batch["batch"]}
+        answer |= {"stored": [i for i in ids if i not in dead], "dead": list(dead)} | changes
+        self.forwarder.on_ack(msgspec.json.encode(answer))
+
+
+@pytest.fixture
+def bench(spool: Spool) -> Bench:
+    return Bench(spool)
+
+
+def fill(spool: Spool, count: int, device: str = "rsk-b001") -> None:
+    for start in range(1, count + 1, 64):
+        spool.put([up(device, 7, list(range(start, min(start + 64, count + 1))))])
+
+
+def test_a_batch_is_what_the_protocol_says(bench: Bench) -> None:
+    """Every kind of row has its fields; bodies travel as they came."""
+    bench.spool.put([
+        up("rsk-b001", 7, [1]),
+        read_message(f"resik/{SITE}/rsk-b001/up/status", b'{"v":1,"boot":7,"up_s":5}', NOW_MS),
+        read_message(f"resik/{SITE}/rsk-b001/up/will", b'{"v":1,"boot":7}', NOW_MS + 1),
+        read_message(f"resik/{SITE}/rsk-b001/up/bin", b"\xff", NOW_MS),
+    ])  # fmt: skip
+    bench.step(0)
+    (batch,) = bench.sent
+    rows = {row["id"]: row for row in batch.pop("rows")}
+    assert batch.pop("batch")
+    assert batch == {"v": 1, "gw": "gw-utama", "spool": bench.spool.id, "sent_ms": NOW_MS}
+    base = {"device": "rsk-b001", "boot": 7}
+    ts_s = NOW_MS // 1000 - 999
+    assert rows[1] == base | {
+        "id": 1, "kind": "bin", "seq": 1, "ts_ms": ts_s * 1000 + 8, "arrived_ms": NOW_MS, "time": "device",
+        "body": {"seq": 1, "ts": ts_s, "distance_mm": 701},
+    }  # fmt: skip
+    assert rows[2] == base | {
+        "id": 2, "kind": "status", "seq": 0, "ts_ms": NOW_MS, "arrived_ms": NOW_MS, "time": "anchor",
+        "body": {"v": 1, "boot": 7, "up_s": 5},
+    }  # fmt: skip
+    assert rows[3] == base | {
+        "id": 3, "kind": "will", "seq": 0, "ts_ms": NOW_MS + 1, "arrived_ms": NOW_MS + 1, "time": "anchor",
+        "body": {"v": 1, "boot": 7},
+    }  # fmt: skip
+    assert rows[4] == {
+        "id": 4, "device": "rsk-b001", "kind": "poison", "code": "bad-json", "arrived_ms": NOW_MS, "raw": "/w==",
+        "topic": f"resik/{SITE}/rsk-b001/up/bin",
+    }  # fmt: skip
+
+
+def test_flight_is_bounded_and_an_ack_makes_room(bench: Bench) -> None:
+    """At most four un-acked batches; each answered one lets the next go."""
+    bench = Bench(bench.spool, batch_rows=10)
+    fill(bench.spool, 64)
+    assert [len(ids) for ids in bench.step(0)] == [10, 10, 10, 10]
+    assert bench.step(1) == []
+    bench.ack(bench.sent[1])
+    assert [len(ids) for ids in bench.step(1.1)] == [10]
+    assert bench.forwarder.flying == 4
+
+
+def test_the_newest_row_of_each_device_goes_first(spool: Spool) -> None:
+    """After an outage the map is fresh with the first batches; the backlog follows in order, nothing twice."""
+    fill(spool, 30, "rsk-b001")
+    fill(spool, 30, "rsk-b002")
+    bench = Bench(spool, batch_rows=6, in_flight=16)
+    sent = bench.step(0)
+    assert sent[0] == [30, 60, 1, 2, 3, 4]
+    assert sorted(i for ids in sent for i in ids) == list(range(1, 61))
+
+
+def test_an_unacked_batch_is_sent_again_and_ever_more_rarely(bench: Bench) -> None:
+    """The same rows under the same name after 30 s, then 60 s, 120 s ... up to 300 s."""
+    fill(bench.spool, 3)
+    times = [now_s for now_s in range(1200) if bench.step(now_s)]
+    assert times == [0, 30, 90, 210, 450, 750, 1050]
+    assert len({batch["batch"] for batch in bench.sent}) == 1
+    assert (bench.forwarder.counts.batches, bench.forwarder.counts.resent) == (1, 6)
+    assert RESEND_LONGEST_S == 300
+
+
+def test_any_ack_shows_that_upstream_lives(spool: Spool) -> None:
+    """After a long pause the first answer brings the other batches forward to the short pause."""
+    fill(spool, 20)
+    bench = Bench(spool, batch_rows=10)
+    for now_s in (0, 30, 90, 210):
+        assert len(bench.step(now_s)) == 2
+    bench.ack(bench.sent[-1])
+    assert bench.step(211) == []
+    assert len(bench.step(241.5)) == 1
+
+
+def test_reconnecting_sends_unacked_batches_at_once(bench: Bench) -> None:
+    """What may have been lost with the connection does not wait for its pause."""
+    fill(bench.spool, 3)
+    bench.step(0)
+    bench.forwarder.on_reconnect()
+    assert [sorted(ids) for ids in bench.step(0.5)] == [[1, 2, 3]]
+    assert bench.step(1) == []
+
+
+def test_nothing_is_sent_without_a_connection(bench: Bench) -> None:
+    """Rows stay untouched while the link is down, and no batch is formed that would go stale."""
+    fill(bench.spool, 3)
+    assert bench.step(0, is_connected=False) == []
+    assert bench.forwarder.flying == 0
+    assert len(bench.step(1)) == 1
+
+
+def test_a_publish_that_fails_keeps_the_rows(bench: Bench) -> None:
+    """The batch is tried again; it is counted once."""
+    fill(bench.spool, 3)
+    bench.is_down = True
+    bench.step(0)
+    bench.step(1)
+    bench.is_down = False
+    assert len(bench.step(2)) == 1
+    assert (bench.forwarder.counts.failures, bench.forwarder.counts.forwarded) == (2, 3)
+    bench.ack(bench.sent[0])
+    bench.step(3)
+    assert bench.spool.backlog().waiting == 0
+
+
+def test_stored_and_dead_rows_settle_together_and_are_never_sent_again(bench: Bench) -> None:
+    """Ingest's answer ends custody of both; nothing that settled is forwarded again, resend or not."""
+    fill(bench.spool, 4)
+    bench.step(0)
+    bench.ack(bench.sent[0], dead=(2,))
+    assert bench.step(0.1) == []
+    counts = bench.forwarder.counts
+    assert (counts.settled_stored, counts.settled_dead, bench.forwarder.flying) == (3, 1, 0)
+    assert bench.step(100) == []
+    states = bench.spool._connection.execute("SELECT id, state FROM rows ORDER BY id").fetchall()
+    assert states == [(1, 1), (2, 2), (3, 1), (4, 1)]
+
+
+def test_a_partial_ack_leaves_the_rest_in_flight(bench: Bench) -> None:
+    """Rows that were not named are sent again, and only they."""
+    fill(bench.spool, 4)
+    bench.step(0)
+    bench.ack(bench.sent[0], stored=[1, 3])
+    assert bench.step(0.1) == []
+    assert [sorted(ids) for ids in bench.step(31)] == [[2, 4]]
+
+
+@pytest.mark.parametrize(
+    ("payload", "counter"),
+    [
+        (b"{", "acks_bad"),
+        (b"\xff", "acks_bad"),
+        (b'{"v":1}', "acks_bad"),
+        (b'{"v":2,"spool":"SPOOL","batch":"b","stored":[1]}', "acks_bad"),
+        (b'{"v":1,"spool":"SPOOL","batch":"b","stored":["1"]}', "acks_bad"),
+        (b'{"v":1,"spool":"another","batch":"b","stored":[1]}', "acks_foreign"),
+        (b'{"v":1,"spool":"SPOOL","batch":"b","stored":[77,99999999999999999999]}', "acks_stale"),
+        (b'{"v":1,"spool":"SPOOL","batch":"b","stored":[77,-5,18446744073709551615]}', "acks_stale"),
+    ],
+)
+def test_an_ack_that_is_not_ours_settles_nothing(bench: Bench, payload: bytes, counter: str) -> None:
+    """Unreadable, of another file, of unknown rows: counted, ignored, never an exception."""
+    fill(bench.spool, 1)
+    bench.step(0)
+    bench.forwarder.on_ack(payload.replace(b"SPOOL", bench.spool.id.encode()))
+    bench.step(0.1)
+    assert getattr(bench.forwarder.counts, counter) == 1
+    assert bench.spool.backlog().waiting == 1
+
+
+def test_an_ack_for_a_batch_of_an_earlier_run_still_settles(tmp_path: Path) -> None:
+    """After a restart the batch name is unknown but the rows are not: late answers count."""
+    spool = Spool(tmp_path / "s.sqlite3", now_ms=NOW_MS, disk=roomy(tmp_path))
+    fill(spool, 2)
+    before = Bench(spool)
+    before.step(0)
+    spool.close()
+    spool = Spool(tmp_path / "s.sqlite3", now_ms=NOW_MS, disk=roomy(tmp_path))
+    after = Bench(spool)
+    after.step(0)
+    after.ack(before.sent[0])
+    assert after.step(40) == []
+    assert after.forwarder.counts.settled_stored == 2
+    spool.close()
+
+
+def test_copies_keep_the_map_alive_while_nothing_is_acked(spool: Spool) -> None:
+    """With all places taken new readings still go up, once, at most every 2 s, and stay in custody."""
+    bench = Bench(spool, batch_rows=10, in_flight=2)
+    fill(spool, 20)
+    bench.step(0)
+    spool.put([up("rsk-b002", 7, [1])])
+    bench.forwarder.notify()
+    assert bench.step(0.1) == []
+    assert bench.step(2.1) == [[21]]
+    assert bench.step(4.5) == []
+    assert bench.forwarder.counts.copies == 1
+    assert spool.backlog().waiting == 21
+    for batch in bench.sent[:2]:
+        bench.ack(batch)
+    assert bench.step(5) == [[21]], "the regular batch carries it again: a copy gives up no custody"
+
+
+def test_an_ack_of_a_copy_settles_its_rows(spool: Spool) -> None:
+    """A copy that ingest did store is not sent a second time."""
+    bench = Bench(spool, batch_rows=10, in_flight=2)
+    fill(spool, 20)
+    bench.step(0)
+    spool.put([up("rsk-b002", 7, [1])])
+    bench.forwarder.notify()
+    bench.step(2.1)
+    for batch in bench.sent:
+        bench.ack(batch)
+    assert bench.step(2.2) == []
+    assert spool.backlog().waiting == 0
+
+
+def test_a_lone_reading_leaves_at_once_and_company_waits_20_ms(bench: Bench) -> None:
+    """With nothing in flight there is no reason to wait; behind a batch rows gather for the linger."""
+    fill(bench.spool, 1)
+    assert len(bench.step(100.0)) == 1
+    bench.spool.put([up("rsk-b002", 7, [1])])
+    bench.forwarder._more, bench.forwarder._more_since_s = True, 100.001
+    assert bench.step(100.01) == []
+    assert len(bench.step(100.03)) == 1
+
+
+def test_settling_on_a_full_disk_is_tried_again_by_the_resend(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ack that cannot be noted now is no loss and no crash: the rows go up again and are acked again."""
+    fill(bench.spool, 1)
+    bench.step(0)
+
+    def full(*_arguments: object) -> None:
+        raise SpoolError("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.spool, "settle", full)
+        bench.ack(bench.sent[0])
+        assert bench.step(1) == []
+    assert len(bench.step(31)) == 1
+    bench.ack(bench.sent[1])
+    bench.step(32)
+    assert bench.spool.backlog().waiting == 0
+
+
+def test_big_bodies_make_small_batches(spool: Spool) -> None:
+    """The byte limit keeps a batch below the broker's message limit."""
+    raw = b'{"v":1,"boot":7,"r":[{"seq":1,"ts":5,"x":"' + b"y" * 7000 + b'"}]}'
+    spool.put([read_message(f"resik/{SITE}/rsk-b{n:03d}/up/bin", raw, NOW_MS) for n in range(20)])
+    bench = Bench(spool, batch_bytes=30_000, in_flight=16)
+    assert [len(ids) for ids in bench.step(0)] == [4, 4, 4, 4, 4]
+    assert payload(7, [1])  # the usual size, for comparison, is far below it

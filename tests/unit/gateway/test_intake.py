@@ -1,0 +1,207 @@
+"""The intake acknowledges after the commit, in order, or not at all."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware import wire
+from gateway import intake as intake_module
+from gateway.disk import DiskWatch
+from gateway.errors import SpoolCorrupt, SpoolError
+from gateway.intake import Intake
+from gateway.spool import Spool
+from tests.unit.gateway.fakes import NOW_MS, SITE, FakeLink, payload, roomy
+
+ACK_TOPIC = f"resik/{SITE}/gw/gw-utama/ack"
+BIN = f"resik/{SITE}/rsk-b001/up/bin"
+
+
+class Bench:
+    """An intake with everything around it in memory, and a log of what happened in which order."""
+
+    def __init__(self, folder: Path, disk: DiskWatch | None = None, **options: Any) -> None:
+        self.log: list[tuple[str, Any]] = []
+        self.link = FakeLink(self.log)
+        self.spool = Spool(folder / "spool.sqlite3", now_ms=NOW_MS, disk=disk or roomy(folder))
+        self.gateway_acks: list[bytes] = []
+        commit = self.spool._commit
+
+        def logged_commit() -> None:
+            commit()
+            self.log.append(("commit", None))
+
+        self.spool._commit = logged_commit  # type: ignore[method-assign]
+        self.intake = Intake(
+            self.link,
+            self.spool,
+            site=SITE,
+            now_ms=lambda: NOW_MS,
+            on_rows=lambda: self.log.append(("rows", None)),
+            on_gateway_ack=self.gateway_acks.append,
+            gateway_ack_topic=ACK_TOPIC,
+            **options,
+        )
+
+    def happened(self) -> list[str]:
+        """Return the kinds of what happened, in order."""
+        return [kind for kind, _ in self.log]
+
+    def app_acks(self) -> list[tuple[str, Any]]:
+        """Return application acks as (topic, decoded)."""
+        return [(what[0], wire.decode_ack(what[1].encode())) for kind, what in self.log if kind == "publish"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def io_error() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    return error
+
+
+def test_commit_comes_before_every_ack(bench: Bench) -> None:
+    """One commit for what is there, then PUBACKs in order of arrival, then one application ack per device."""
+    for seq in (1, 2, 3):
+        bench.link.push(BIN, payload(7, [seq]))
+    bench.link.push(f"resik/{SITE}/rsk-b002/up/bin", payload(9, [1]))
+    bench.intake.step(0)
+    assert bench.happened() == ["commit", "puback", "puback", "puback", "puback", "publish", "publish", "rows"]
+    assert [what for kind, what in bench.log if kind == "puback"] == [1, 2, 3, 4]
+    assert bench.app_acks() == [
+        (f"resik/{SITE}/rsk-b001/down/ack", (7, 3, [])),
+        (f"resik/{SITE}/rsk-b002/down/ack", (9, 1, [])),
+    ]
+
+
+def test_no_ack_without_commit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that raises acknowledges nothing to anybody; the next try does, with nothing lost or doubled."""
+
+    def fail() -> None:
+        raise io_error()
+
+    bench.link.push(BIN, payload(7, [1]))
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.spool, "_commit", fail)
+        bench.intake.step(0)
+    assert bench.log == []
+    assert bench.intake.stopped_because is not None
+    bench.intake._retry_at_s = 0.0
+    bench.link.push(BIN, payload(7, [2]))
+    bench.intake.step(0)
+    assert bench.happened() == ["commit", "puback", "puback", "publish", "rows"]
+    assert bench.app_acks()[0][1] == (7, 2, [])
+    assert bench.intake.stopped_because is None
+
+
+def test_a_repeat_is_acked_without_a_row(bench: Bench) -> None:
+    """The device whose ack was lost gets it again; the forwarder is not told of rows that do not exist."""
+    bench.link.push(BIN, payload(7, [1]))
+    bench.intake.step(0)
+    bench.log.clear()
+    bench.link.push(BIN, payload(7, [1]))
+    bench.intake.step(0)
+    assert bench.happened() == ["commit", "puback", "publish"]
+    assert (bench.intake.counts.received, bench.intake.counts.spooled, bench.intake.counts.duplicates) == (2, 1, 1)
+
+
+def test_poison_and_presence_get_a_puback_and_no_application_ack(bench: Bench) -> None:
+    """They have no sequence number to promise, but must not block the broker's queue."""
+    bench.link.push(BIN, b"{")
+    bench.link.push(f"resik/{SITE}/rsk-b001/up/will", b'{"v":1,"boot":7}')
+    bench.intake.step(0)
+    assert bench.happened() == ["commit", "puback", "puback", "rows"]
+    assert (bench.intake.counts.poison, bench.intake.counts.presence) == (1, 1)
+
+
+def test_a_full_disk_stops_acks_but_not_settling(tmp_path: Path) -> None:
+    """While full: no row, no ack, no PUBACK; ingest's acks are still read. With space everything follows."""
+    free = [1]
+    bench = Bench(tmp_path, DiskWatch(tmp_path, measure=lambda _folder: (10**9, free[0])))
+    bench.link.push(BIN, payload(7, [1]))
+    bench.link.push(ACK_TOPIC, b"ack one")
+    bench.intake.step(0)
+    bench.link.push(BIN, payload(7, [2]))
+    bench.link.push(ACK_TOPIC, b"ack two")
+    bench.intake.step(0)
+    assert bench.log == []
+    assert bench.gateway_acks == [b"ack one", b"ack two"]
+    assert "free" in (bench.intake.stopped_because or "")
+    free[0] = 10**9
+    bench.spool.check_space()
+    bench.intake._retry_at_s = 0.0
+    bench.intake.step(0)
+    assert bench.happened() == ["commit", *["puback"] * 4, "publish", "rows"]
+    assert bench.app_acks()[0][1] == (7, 2, [])
+
+
+def test_one_commit_takes_at_most_its_share(tmp_path: Path) -> None:
+    """A flood is committed in groups, each acknowledged before the next is taken."""
+    bench = Bench(tmp_path, batch_messages=3)
+    for seq in range(1, 8):
+        bench.link.push(BIN, payload(7, [seq]))
+    for _ in range(3):
+        bench.intake.step(0)
+    assert [acks[1][1] for acks in bench.app_acks()] == [3, 6, 7]
+
+
+def test_a_device_side_that_is_gone_costs_only_the_ack(bench: Bench) -> None:
+    """Without a connection the rows stay, the ack is counted as unsent, and the device will ask again."""
+    bench.link.push(BIN, payload(7, [1]))
+    bench.link.is_down = True
+    bench.intake.step(0)
+    assert (bench.intake.counts.acks_unsent, bench.intake.counts.acked_to_device) == (1, 0)
+    assert bench.spool.backlog().waiting == 1
+
+
+def test_a_damaged_spool_ends_the_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waiting does not heal must not be retried for ever."""
+
+    def damaged(_messages: object) -> None:
+        raise SpoolCorrupt("x")
+
+    monkeypatch.setattr(bench.spool, "put", damaged)
+    bench.link.push(BIN, payload(7, [1]))
+    with pytest.raises(SpoolCorrupt):
+        bench.intake.run(threading.Event())
+    assert bench.log == []
+
+
+def test_held_messages_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit nothing more is taken, and what a dead connection brought is let go: it comes again."""
+    monkeypatch.setattr(intake_module, "HELD_LIMIT", 4)
+
+    def full(_messages: object) -> None:
+        raise SpoolError("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.spool, "put", full)
+        for seq in (1, 2):
+            bench.link.push(BIN, payload(7, [seq]), epoch=1)
+        for seq in (1, 2, 3, 4):
+            bench.link.push(BIN, payload(7, [seq]), epoch=3)
+        bench.intake.step(0)  # takes all six at once
+        bench.intake.step(0)
+        assert [held.delivery.epoch for held in bench.intake._held] == [3, 3, 3, 3]
+        bench.link.push(BIN, payload(7, [5]), epoch=3)
+        bench.intake.step(0)
+        assert len(bench.link.inbound) == 1
+    bench.intake._retry_at_s = 0.0
+    bench.intake.step(0)
+    bench.intake.step(0)
+    assert bench.spool.watermark("rsk-b001", 7) == (5, [])
+
+
+@pytest.mark.parametrize("order", [lambda keys: keys, lambda keys: keys[::-1]])
+def test_every_reading_is_acked_whatever_the_order(bench: Bench, order: Callable[[list[int]], list[int]]) -> None:
+    """After all arrived, the last ack covers everything, holes or not on the way."""
+    for seq in order(list(range(1, 30))):
+        bench.link.push(BIN, payload(7, [seq]))
+        bench.intake.step(0)
+    assert bench.app_acks()[-1][1] == (7, 29, [])

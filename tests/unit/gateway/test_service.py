@@ -1,0 +1,141 @@
+"""The process around the parts: what makes it end, and what it says of itself."""
+
+import doctest
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import clock, service, watermark
+from gateway.service import EXIT_OK, EXIT_SETTINGS, EXIT_WORKER_DIED, Gateway, run
+from gateway.settings import GatewaySettings
+from gateway.spool import Spool
+from gateway.status import status_text
+from square.health import Health
+
+
+def settings(folder: Path, **values: Any) -> GatewaySettings:
+    return GatewaySettings(broker_url="mqtt://127.0.0.1:1", spool_file=folder / "spool.sqlite3", **values)
+
+
+def run_until(folder: Path, stop: threading.Event, **values: Any) -> int:
+    """Run the service in a thread, as signals are for the main thread only; return its exit code."""
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(run(settings(folder, **values), stop)))
+    thread.start()
+    thread.join(20)
+    return codes[0]
+
+
+@pytest.mark.parametrize("part", ["intake", "forwarder"])
+@pytest.mark.parametrize("end", ["raises", "returns"])
+def test_a_worker_that_ends_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, end: str
+) -> None:
+    """A process that looks alive and does nothing is the worst failure: a dead worker is exit code 1."""
+
+    def broken(*_arguments: object) -> None:
+        if end == "raises":
+            raise ZeroDivisionError
+
+    build = Gateway.__init__
+
+    def built(self: Gateway, *arguments: Any) -> None:
+        build(self, *arguments)
+        monkeypatch.setattr(getattr(self, part), "run", broken)
+
+    monkeypatch.setattr(Gateway, "__init__", built)
+    assert run_until(tmp_path, threading.Event()) == EXIT_WORKER_DIED
+
+
+def test_asked_to_stop_it_ends_well_even_without_a_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No broker is no reason to end; a stop is."""
+    monkeypatch.setattr(service, "TICK_S", 0.01)
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    assert run_until(tmp_path, stop) == EXIT_OK
+
+
+def test_what_cannot_be_used_is_one_sentence_and_exit_code_two(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A spool that another gateway holds and a site that does not exist end the start, without a traceback."""
+    spool = Spool(tmp_path / "spool.sqlite3", now_ms=0)
+    assert run_until(tmp_path, threading.Event()) == EXIT_SETTINGS
+    spool.close()
+    assert run_until(tmp_path, threading.Event(), site=str(tmp_path / "nowhere")) == EXIT_SETTINGS
+    said = capfd.readouterr().err + caplog.text
+    assert "held by another process" in said
+    assert "nowhere" in said
+    assert "Traceback" not in said
+
+
+def test_one_broker_under_two_names_is_one_connection(tmp_path: Path) -> None:
+    """An uplink_url that is the device broker must not make two sessions that throw each other off."""
+    same = Gateway(settings(tmp_path, uplink_url="mqtt://127.0.0.1:1"), threading.Event())
+    assert same._uplink is same._edge
+    same.spool.close()
+    other = Gateway(settings(tmp_path, uplink_url="mqtt://127.0.0.1:2"), threading.Event())
+    assert other._uplink is not other._edge
+    other.spool.close()
+
+
+def test_health_holds_what_conservation_needs(tmp_path: Path) -> None:
+    """Every counter that a balance from outside needs is there, and a broker that is away is a reason."""
+    gateway = Gateway(settings(tmp_path), threading.Event())
+    health = gateway.health()
+    gateway.spool.close()
+    assert not health.ok
+    assert "broker" in health.reason
+    wanted = {"received", "spooled", "duplicates", "poison", "gaps", "acked_to_device", "forwarded", "settled_stored"}
+    wanted |= {"settled_dead", "waiting", "oldest_waiting_age_s", "disk_free_pct", "edge_connected", "uplink_connected"}
+    assert wanted <= health.counts.keys()
+
+
+def test_status_text_explains_itself() -> None:
+    """Indonesian first, English second, the same facts in both, thousands as Indonesians write them."""
+    counts: dict[str, float] = {
+        "received": 12_345, "duplicates": 5, "waiting": 1_200, "oldest_waiting_age_s": 7200.0, "settled_stored": 11_100,
+        "settled_dead": 45, "missing_lost": 3, "missing_late": 4, "disk_free_pct": 61.4, "edge_connected": 1,
+        "uplink_connected": 0,
+    }  # fmt: skip
+    text = status_text(Health("gateway", ok=True, reason="the city broker does not answer.", counts=counts))
+    indonesian, english = text.split("\n\n")
+    for word in (
+        "bekerja",
+        "12.345",
+        "1.200 (tertua 2 jam)",
+        "11.100",
+        "45",
+        "7 bacaan",
+        "61 %",
+        "Broker kota: TERPUTUS",
+    ):
+        assert word in indonesian
+    for word in (
+        "working",
+        "12.345",
+        "1.200 (oldest 2 h)",
+        "7 readings",
+        "City broker: NOT CONNECTED",
+        "Reason: the city",
+    ):
+        assert word in english
+
+
+def test_status_text_of_an_idle_gateway_has_no_alarm() -> None:
+    """Nothing waiting and nothing missing are said as such."""
+    text = status_text(Health("gateway", ok=True, reason="", counts={"edge_connected": 1, "uplink_connected": 1}))
+    assert "Tidak ada bacaan yang hilang." in text
+    assert "No reading is missing." in text
+    assert "tertua" not in text
+    assert "Reason" not in text
+
+
+@pytest.mark.parametrize("module", [clock, watermark])
+def test_examples_in_docstrings_are_true(module: Any) -> None:
+    """Every worked example gives what it says."""
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
