@@ -251,6 +251,11 @@ def _translated(url: URL) -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise _unavailable(url, _first_line(error)) from error
+        if type(error) is sa.exc.DatabaseError:  # SQLite: no database at all, or a damaged one
+            raise DatabaseRefused(
+                f"{_shown(url)} is not a usable database ({_first_line(error)}): correct database_url, or move the "
+                "file away and restore the last backup"
+            ) from error
         raise
 
 

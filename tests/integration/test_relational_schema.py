@@ -1,0 +1,246 @@
+"""The relational store: addresses, migrations, transactions. SQLite and PostgreSQL run the same tests."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from alerts.adapters.database import Database, migrate, open_database
+from alerts.adapters.tables import CHANGES, CURSORS, Base
+from alerts.errors import DatabaseError, DatabaseRefused, DatabaseUnavailable, SchemaTooNew
+from tests.integration.relational import database, database_url, postgres, running_postgres
+from tests.services import Server, free_port, wait_until
+
+__all__ = ["database", "database_url", "postgres"]
+
+
+def change(text: str) -> dict[str, object]:
+    return {"site": "s", "at_ms": 0, "kind": "bin", "entity_id": text, "payload": {}}
+
+
+def test_the_migrations_build_the_declared_tables(database: Database) -> None:
+    """Tables, columns, types, indexes and constraints of the migrations equal the declared ones."""
+    with database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_migrating_again_changes_nothing(database_url: str) -> None:
+    """A second start finds the schema current and keeps the rows."""
+    first = migrate(database_url)
+    opened = open_database(database_url)
+    with opened.writing() as connection:
+        connection.execute(sa.insert(CHANGES), [change("a")])
+    opened.close()
+    assert migrate(database_url) == first
+    opened = open_database(database_url)
+    with opened.reading() as connection:
+        assert connection.execute(sa.select(CHANGES.c.entity_id)).scalars().all() == ["a"]
+    opened.close()
+
+
+def test_processes_that_start_together_migrate_once(database_url: str) -> None:
+    """Four concurrent starts on an empty store all succeed with one schema."""
+    results: list[object] = []
+
+    def start() -> None:
+        try:
+            results.append(migrate(database_url))
+        except DatabaseError as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(str, results))) == 1
+    assert not any(isinstance(result, Exception) for result in results)
+
+
+def test_a_newer_schema_is_refused_in_one_sentence(database_url: str) -> None:
+    """A store of a later release is left alone, and the text says what to do."""
+    opened = open_database(database_url)
+    with opened.writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    opened.close()
+    with pytest.raises(SchemaTooNew, match="install the newer release") as caught:
+        open_database(database_url)
+    assert "\n" not in str(caught.value)
+    assert caught.value.retryable is False
+
+
+@pytest.mark.parametrize("die", [True, False], ids=["killed", "raising"])
+def test_a_migration_that_ends_half_way_leaves_nothing(database_url: str, tmp_path: Path, die: bool) -> None:
+    """Killed after half of its tables, or failing there, a migration is as if it had never begun."""
+    script = tmp_path / "half.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import pathlib, time
+        from alembic import op
+        from alerts.adapters.database import migrate
+        real = op.create_table
+        def create_table(name, *columns, **options):
+            if name == "tasks":
+                if not {die}:
+                    raise RuntimeError("half way")
+                pathlib.Path({str(tmp_path / "half")!r}).touch()
+                time.sleep(60)
+            return real(name, *columns, **options)
+        op.create_table = create_table
+        migrate({database_url!r})
+        """)
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.DEVNULL)
+    if die:
+        wait_until(lambda: (tmp_path / "half").exists() or process.poll() is not None, 30, "the migration to begin")
+        process.send_signal(signal.SIGKILL)
+    assert process.wait(30) != 0
+    engine = sa.create_engine(database_url)
+    wait_until(lambda: not sa.inspect(engine).get_table_names(), 10, "the server to roll back")
+    engine.dispose()
+    open_database(database_url).close()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("resik.sqlite3", "no database address"),
+        ("sqlite://", "names no file"),
+        ("sqlite:////nonexistent-folder/resik.sqlite3", "does not exist"),
+        ("mysql://u@h/resik", "neither sqlite"),
+        ("postgresql://u@h/resik", "neither sqlite"),
+    ],
+)
+def test_a_wrong_address_is_one_sentence_for_a_person(url: str, says: str) -> None:
+    """Each kind of wrong address is told apart, and waiting is not suggested."""
+    with pytest.raises(DatabaseRefused, match=says) as caught:
+        open_database(url)
+    assert "\n" not in str(caught.value)
+    assert caught.value.retryable is False
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    """Some other file at the address is named, not overwritten."""
+    path = tmp_path / "notes.txt"
+    path.write_text("belanja: sapu lidi\n" * 100)
+    with pytest.raises(DatabaseRefused, match=r"notes\.txt"):
+        open_database(f"sqlite:///{path}")
+    assert path.read_text().startswith("belanja")
+
+
+def test_a_server_that_is_down_is_worth_a_retry() -> None:
+    """Nothing listens there: retryable, with a time."""
+    with pytest.raises(DatabaseUnavailable, match="does not answer") as caught:
+        open_database(f"postgresql+psycopg://resik:secret@127.0.0.1:{free_port()}/resik")
+    assert caught.value.retryable is True
+    assert caught.value.retry_after_s is not None
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.service
+def test_a_database_that_does_not_exist_needs_a_person(postgres: Server) -> None:
+    """The server answers and says no: not retryable."""
+    with pytest.raises(DatabaseRefused, match="check user, password and database"):
+        open_database(postgres.url.rsplit("/", 1)[0] + "/nowhere")
+
+
+@pytest.mark.service
+def test_a_server_that_goes_away_is_told_and_comes_back() -> None:
+    """An open store reports the outage as retryable and works again after it without being opened anew."""
+    with running_postgres() as server:
+        opened = open_database(server.url)
+        opened.ping()
+        server.kill()
+        with pytest.raises(DatabaseUnavailable):
+            opened.ping()
+        server.start()
+        opened.ping()
+        opened.close()
+
+
+def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
+    """An error at the end undoes what came before."""
+
+    def fail_at_the_end() -> None:
+        with database.writing() as connection:
+            connection.execute(sa.insert(CHANGES), [change("a")])
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fail_at_the_end()
+    with database.reading() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(CHANGES)).scalar() == 0
+
+
+def test_ids_of_the_log_become_visible_in_their_order(database: Database) -> None:
+    """Writers of several threads never make a reader that remembers its last id miss a line."""
+
+    def write(name: str) -> None:
+        for k in range(25):
+            with database.writing() as connection:
+                connection.execute(sa.insert(CHANGES), [change(f"{name}-{k}")])
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    last, got = 0, []
+    while True:
+        is_over = not any(thread.is_alive() for thread in threads)
+        with database.reading() as connection:
+            rows = connection.execute(
+                sa.select(CHANGES.c.id, CHANGES.c.entity_id).where(CHANGES.c.id > last).order_by(CHANGES.c.id)
+            ).all()
+        got += [name for _, name in rows]
+        last = rows[-1][0] if rows else last
+        if is_over and not rows:
+            break
+    assert len(got) == len(set(got)) == 100
+
+
+def test_ids_are_never_used_again(database: Database) -> None:
+    """After the log was emptied the next line still has a higher id."""
+    with database.writing() as connection:
+        connection.execute(sa.insert(CHANGES), [change("a"), change("b")])
+        before = connection.execute(sa.select(sa.func.max(CHANGES.c.id))).scalar() or 0
+        connection.execute(sa.delete(CHANGES))
+    with database.writing() as connection:
+        connection.execute(sa.insert(CHANGES), [change("c")])
+        assert (connection.execute(sa.select(sa.func.max(CHANGES.c.id))).scalar() or 0) > before
+
+
+def test_a_reader_sees_one_moment(database: Database) -> None:
+    """What is committed while a reading transaction runs does not appear in it."""
+    count = sa.select(sa.func.count()).select_from(CURSORS)
+    with database.reading() as connection:
+        assert connection.execute(count).scalar() == 0
+        with database.writing() as writer:
+            writer.execute(sa.insert(CURSORS).values(site="s", event_ms=0, arrived_ms=0, updated_ms=0, pruned_id=0))
+        assert connection.execute(count).scalar() == 0
+    with database.reading() as connection:
+        assert connection.execute(count).scalar() == 1
+
+
+def test_sqlite_is_set_up_for_several_processes(tmp_path: Path) -> None:
+    """Write-ahead log, full sync, foreign keys, a busy timeout, and one process that moves the log."""
+    keeper = open_database(f"sqlite:///{tmp_path}/a.sqlite3", checkpoints=True)
+    other = open_database(f"sqlite:///{tmp_path}/a.sqlite3")
+    found = []
+    for opened in (keeper, other):
+        with opened.reading() as connection:
+            found.append(
+                [
+                    connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                    for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "wal_autocheckpoint")
+                ]
+            )
+        opened.close()
+    assert found == [["wal", 2, 1, 10_000, 1000], ["wal", 2, 1, 10_000, 0]]
