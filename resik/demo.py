@@ -122,7 +122,8 @@ def run_demo(
             time.sleep(0.3)
         progress(1.0, "menunggu sisa data / draining")
         _drain(stack)
-        spooled = _count(stack.child("gateway"), "spooled")
+        gateway = stack.child("gateway")
+        spooled = _count(gateway, "spooled") - _count(gateway, "presence")  # readings alone
         incidents = _count(stack.child("alerts"), "incidents_opened")
         dispatched = _count(stack.child("alerts"), "tasks_dispatched")
         emptied = _count(stack.child("simulator"), "bins_emptied")

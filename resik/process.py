@@ -123,7 +123,8 @@ class Child:
         except urllib.error.HTTPError as error:
             body = error.read()
         except OSError:
-            self.health = None
+            if self.pid is not None:
+                self.health = None  # what a process said before it ended stays
             return None
         try:
             self.health = msgspec.json.decode(body, type=Health)

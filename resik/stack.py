@@ -102,6 +102,8 @@ class Stack:
         Settings of the simulator; None starts none.
     trace : bool
         Whether ingest records when it stored each reading, for measuring.
+    clock_start_s : float | None
+        First moment of a replay's square time [s since 1970 UTC]; whoever replays drives it from there.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Stack:
         config_file: Path | None = None,
         simulate: dict[str, str] | None = None,
         trace: bool = False,
+        clock_start_s: float | None = None,
     ) -> None:
         self.settings = settings
         self.folder = folder
@@ -123,6 +126,7 @@ class Stack:
         self._config_file = config_file
         self._simulate = simulate
         self._trace = trace
+        self._clock_start_s = clock_start_s
         self.broker_port = settings.broker_port or (1883 if folder.kind == "real" else free_port())
         self.broker_url = (
             settings.broker_url if settings.broker == "external" else f"mqtt://127.0.0.1:{self.broker_port}"
@@ -243,14 +247,13 @@ class Stack:
         if self.folder.kind == "real":
             return
         self.clock = ClockDriver(self.folder.clock)
-        start = self.clock.resumed_s
-        if start is None:
+        start_s = self._clock_start_s if self._clock_start_s is not None else self.clock.resumed_s
+        if start_s is None:
             hour, minute = (int(part) for part in self.settings.start.split(":"))
-            today = datetime.now(WIB).replace(hour=hour, minute=minute, second=0, microsecond=0)
-            start = today.timestamp()
+            start_s = datetime.now(WIB).replace(hour=hour, minute=minute, second=0, microsecond=0).timestamp()
         speed = self.settings.speed if self.folder.kind == "simulated" else 0.0
-        self.clock.set(start, speed)
-        self._clock_at = (start, time.monotonic(), speed)
+        self.clock.set(start_s, speed)
+        self._clock_at = (start_s, time.monotonic(), speed)
 
     def square_now_s(self) -> float:
         """Square time [s since 1970 UTC] of a simulated square."""
