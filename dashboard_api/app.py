@@ -19,6 +19,7 @@ from dashboard_api.handlers import add_handlers
 from dashboard_api.health import HealthWatch
 from dashboard_api.live import Live
 from dashboard_api.pages import WebClient
+from dashboard_api.prebuilt import Prebuilt
 from dashboard_api.routes import crew, history, pages, state
 from dashboard_api.services import Services, open_services
 from dashboard_api.settings import PACKAGED_STATIC, DashboardSettings
@@ -92,7 +93,8 @@ def create_app(settings: DashboardSettings, services: Services | None = None) ->
                 Guard,
                 hosts=HostRule((settings.host, *settings.allowed_hosts)),
                 tiles_url=settings.tiles_url,
-            )
+            ),
+            Middleware(Prebuilt),
         ],
     )
     for module in (state, history, crew, pages):

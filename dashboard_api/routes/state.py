@@ -1,11 +1,12 @@
 """The square: its plan, its state, the live stream of changes, and what an operator may set."""
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import Header, Path, Query, Request, Response
 
-from dashboard_api.deps import MAX_ID, AddressDep, PartsDep, new_router
+from dashboard_api.deps import MAX_ID, AddressDep, Parts, PartsDep, new_router
 from dashboard_api.errors import UnavailableError
 from dashboard_api.events import Client
 from dashboard_api.pages import matches
@@ -15,23 +16,26 @@ from dashboard_api.sse import EventStream
 router = new_router("office", "/api/v1")
 
 JSON = "application/json"
+PrebuiltAnswer = Callable[[Parts, str | None], Response]
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since the given ETag"}}
 
 
-@router.get("/site", response_model=None, responses={200: {"model": Site}, **_NOT_MODIFIED})
-async def site(request: Request, parts: PartsDep) -> Response:
-    """Return the plan of the square, its rules, shifts and crews: changes only when the server restarts."""
+def site_answer(parts: Parts, if_none_match: str | None) -> Response:
+    """Return the encoded site, or 304."""
     headers = {"etag": parts.site.etag, "cache-control": "no-cache"}
-    if matches(request.headers.get("if-none-match"), parts.site.etag):
+    if matches(if_none_match, parts.site.etag):
         return Response(status_code=304, headers=headers)
     return Response(parts.site.body, headers=headers, media_type=JSON)
 
 
-@router.get(
-    "/state", response_model=None, responses={200: {"model": State}, **_NOT_MODIFIED, 503: {"model": ErrorBody}}
-)
-async def state(request: Request, parts: PartsDep) -> Response:
-    """Return everything the map shows. The ETag leaves out the clock, which ``Resik-Clock`` repeats (ms; speed)."""
+def state_answer(parts: Parts, if_none_match: str | None) -> Response:
+    """Return the encoded state, or 304.
+
+    Raises
+    ------
+    UnavailableError
+        While the database has not answered yet.
+    """
     if not parts.live.is_loaded:
         raise UnavailableError(
             "database-unavailable",
@@ -47,9 +51,27 @@ async def state(request: Request, parts: PartsDep) -> Response:
         "cache-control": "no-store",
         "resik-clock": f"{clock['now_ms']}; {clock['speed']:g}",
     }
-    if matches(request.headers.get("if-none-match"), parts.board.etag):
+    if matches(if_none_match, parts.board.etag):
         return Response(status_code=304, headers=headers)
     return Response(parts.board.state_bytes(clock), headers=headers, media_type=JSON)
+
+
+PREBUILT: Final[dict[str, PrebuiltAnswer]] = {"/api/v1/site": site_answer, "/api/v1/state": state_answer}
+"""Answers that wait for nothing: :class:`dashboard_api.prebuilt.Prebuilt` gives them before any routing."""
+
+
+@router.get("/site", response_model=None, responses={200: {"model": Site}, **_NOT_MODIFIED})
+async def site(request: Request, parts: PartsDep) -> Response:
+    """Return the plan of the square, its rules, shifts and crews: changes only when the server restarts."""
+    return site_answer(parts, request.headers.get("if-none-match"))
+
+
+@router.get(
+    "/state", response_model=None, responses={200: {"model": State}, **_NOT_MODIFIED, 503: {"model": ErrorBody}}
+)
+async def state(request: Request, parts: PartsDep) -> Response:
+    """Return everything the map shows. The ETag leaves out the clock, which ``Resik-Clock`` repeats (ms; speed)."""
+    return state_answer(parts, request.headers.get("if-none-match"))
 
 
 @router.get(
