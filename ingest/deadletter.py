@@ -25,6 +25,11 @@ APPLICATION_ID: Final = 0x52534B44  # "RSKD": tells the file apart from Resik's 
 OVER_QUOTA: Final = "over-quota"
 """Code of the letter that counts what a flooding device sent beyond its quota."""
 
+_FOR_A_PERSON: Final = frozenset(
+    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+)
+"""Primary result codes that waiting does not cure. A full disk, a lock and an I/O error pass."""
+
 _SCHEMA = """
 CREATE TABLE letters (
   id INTEGER PRIMARY KEY,
@@ -271,18 +276,18 @@ class SqliteDeadLetters:
                 if self._connection is None:
                     self._connection = self._open()
                 yield self._connection
-            except sqlite3.DatabaseError as error:
-                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-                    raise StoreRefused(
-                        f"{self.path} is damaged or no SQLite file ({error}): move it aside or change dead_letter_file"
-                    ) from error
-                raise StoreUnavailable(f"dead-letter file {self.path}: {error}; nothing is acknowledged") from error
             except sqlite3.Error as error:
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if code in _FOR_A_PERSON:
+                    raise StoreRefused(
+                        f"dead-letter file {self.path}: {error}; move a damaged file aside, or change dead_letter_file"
+                    ) from error
                 raise StoreUnavailable(f"dead-letter file {self.path}: {error}; nothing is acknowledged") from error
 
     def _open(self) -> sqlite3.Connection:
         if self.read_only:
+            if not self.path.exists():
+                raise StoreUnavailable(f"{self.path} is not there yet: ingest makes it when it starts")
             return sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ingest.decode import Placed
+from square.errors import SettingsError
 
 _log = logging.getLogger(__name__)
 
@@ -18,13 +19,24 @@ class Trace:
     ----------
     path : Path | None
         The file; None makes every method do nothing.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be opened.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._file: TextIO | None = None
-        if path is not None:
+        if path is None:
+            return
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="ascii")
+        except OSError as error:
+            raise SettingsError(
+                f"trace_file {path} cannot be written ({error}): change it or leave it unset"
+            ) from error
 
     def write(self, readings: Sequence[Placed]) -> None:
         """Append one line for each reading, all with the present wall time [ns]."""

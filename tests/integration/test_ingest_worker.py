@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 
 from ingest.deadletter import SqliteDeadLetters
 from ingest.stores import open_store
+from square.errors import BrokerUnavailable
 from square.mqtt import MqttConnection, MqttEndpoint
 from square.registry import Registry
 from tests.services import Server, free_port, http_ok, start_influxd, start_mosquitto, wait_until
@@ -356,6 +357,9 @@ def test_no_ack_while_dead_letters_cannot_be_kept(broker: Server, tmp_path: Path
         ({"site": "tidak-ada"}, "tidak-ada"),
         ({"broker_url": "http://x"}, "broker_url"),
         ({"clock_file": "/nonexistent/clock.bin"}, "clock"),
+        ({"trace_file": "/dev/null/trace"}, "trace_file"),
+        ({"dead_letter_file": "/dev/null/dead.sqlite3"}, "dead_letter_file"),
+        ({"broker_ca_file": "/dev/null", "broker_url": "mqtts://127.0.0.1:1"}, "broker_ca_file"),
     ],
 )
 def test_a_wrong_setting_ends_with_code_2_and_one_sentence(tmp_path: Path, settings: dict[str, Any], word: str) -> None:
@@ -378,6 +382,41 @@ def test_refused_credentials_at_the_start_end_with_code_2(broker: Server, tmp_pa
     assert worker.process is not None
     assert worker.process.wait(20) == 2
     assert "store_token_file" in worker.log.read_text()
+
+
+def test_a_broker_that_refuses_us_ends_with_code_2(tmp_path: Path, closing: ExitStack) -> None:
+    """A wrong broker password is for the operator at once, with the setting to look at."""
+    server = start_mosquitto(tmp_path / "broker", users={"ingest": "right"})
+    closing.callback(server.stop)
+    (tmp_path / "password").write_text("wrong")
+    worker = Ingest(tmp_path, server.port, embedded(tmp_path), broker_password_file=str(tmp_path / "password"))
+    worker.start(wait=False)
+    assert worker.process is not None
+    assert worker.process.wait(20) == 2
+    assert "broker_password_file" in worker.log.read_text()
+
+
+def test_the_broker_is_killed_three_times(broker: Server, tmp_path: Path, closing: ExitStack) -> None:
+    """A gateway that repeats what was not acked loses nothing through a broker that forgets everything."""
+    worker = open_ingest(closing, tmp_path, broker.port, embedded(tmp_path))
+    gateway = open_gateway(closing, broker.port)
+    pending = {json.loads(payload)["batch"]: payload for payload in batches(range(1, 2001), size=20)}
+    kills = 0
+    deadline = time.monotonic() + 60
+    while pending:
+        assert time.monotonic() < deadline, f"{len(pending)} batches are still not acked after {kills} kills"
+        for payload in list(pending.values())[:10]:
+            with suppress(BrokerUnavailable):
+                gateway.send(payload)
+        time.sleep(0.2)
+        for ack in gateway.take():
+            pending.pop(ack["batch"], None)
+        if kills < 3 and len(pending) < 90 - 30 * kills:
+            broker.kill()
+            broker.start()
+            kills += 1
+    assert kills == 3
+    assert sorted(worker.stored()) == sorted(identities(range(1, 2001)))
 
 
 def test_two_workers_share_the_batches(broker: Server, influxd: Server, tmp_path: Path, closing: ExitStack) -> None:

@@ -147,9 +147,18 @@ def test_a_newer_schema_is_refused(store: SqliteDeadLetters) -> None:
         store.prepare()
 
 
+def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None:
+    """A folder where the file should be, or a folder below a file: a person must change the setting."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "folder", tmp_path / "file" / "dead.sqlite3"):
+        with pytest.raises(StoreRefused, match="dead_letter_file"):
+            SqliteDeadLetters(path).prepare()
+
+
 def test_a_missing_file_is_unavailable_for_a_reader(tmp_path: Path) -> None:
     """Reading never creates the file."""
     reader = SqliteDeadLetters(tmp_path / "none.sqlite3", read_only=True)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match="not there yet"):
         reader.list()
     assert not (tmp_path / "none.sqlite3").exists()
