@@ -32,6 +32,7 @@ export class SquareStream {
   #source: EventSource | null = null;
   #pending: Pending[] | null = null;
   #generation = 0;
+  #loads = 0;
   #retryMs = RETRY_MIN_MS;
   #retryTimer: ReturnType<typeof setTimeout> | null = null;
   #watchdog: ReturnType<typeof setInterval> | null = null;
@@ -95,9 +96,11 @@ export class SquareStream {
   }
 
   async #reload(generation: number): Promise<void> {
+    // Of two loads under way only the later one counts: an older snapshot must not overwrite newer events.
+    const load = ++this.#loads;
     try {
       const state = await this.loadState();
-      if (generation !== this.#generation) return;
+      if (generation !== this.#generation || load !== this.#loads) return;
       this.handlers.onState(state);
       for (const { kind, data, id } of this.#pending ?? []) {
         if (Number.isNaN(id) || id > state.event_id) this.handlers.onChange(kind, data);
@@ -106,7 +109,7 @@ export class SquareStream {
       this.#retryMs = RETRY_MIN_MS;
       this.handlers.onConnection("live", null);
     } catch (error) {
-      if (generation !== this.#generation) return;
+      if (generation !== this.#generation || load !== this.#loads) return;
       this.handlers.onConnection("retrying", error instanceof ApiError ? error : null);
       this.#retryLater();
     }

@@ -133,6 +133,8 @@ export const en: Dictionary = {
     count: (n) => `${n} ${n === 1 ? "item" : "items"}`,
     done: "Just finished",
     ack: "Acknowledge",
+    ackShort: "Take note",
+    yourName: "Your name",
     acking: "Sending",
     acked: (who, age) => `Acknowledged by ${who}, ${age}`,
     ackedBy: "the office",

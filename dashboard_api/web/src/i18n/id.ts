@@ -133,6 +133,8 @@ export const id = {
     count: (n: number) => `${n} hal`,
     done: "Baru selesai",
     ack: "Terima laporan",
+    ackShort: "Terima",
+    yourName: "Nama Anda",
     acking: "Mengirim",
     acked: (who: string, age: string) => `Diterima ${who}, ${age}`,
     ackedBy: "kantor",

@@ -3,7 +3,7 @@
 
 import type { ExpressionSpecification, LayerSpecification, StyleSpecification } from "maplibre-gl";
 import type { Plan, PlanFeature, Site } from "../api/types";
-import type { LonLat } from "../words/places";
+import { type LonLat, offset } from "../words/places";
 import type { Palette } from "./palette";
 import type { Landmark } from "./sprites";
 
@@ -18,6 +18,25 @@ function metres(value: ExpressionSpecification | number, lat: number, minPx: num
   const k = pxPerMetreAtZoom0(lat);
   const at = (zoom: number): ExpressionSpecification => ["max", minPx, ["*", value, k * 2 ** zoom]];
   return ["interpolate", ["exponential", 2], ["zoom"], 12, at(12), 22, at(22)];
+}
+
+/** Scale of a bin sprite by zoom; `binScale` is the same curve for code that needs the number. */
+const BIN_STOPS: readonly [number, number][] = [
+  [15, 0.45],
+  [16.5, 0.7],
+  [18, 1],
+  [20, 1.35],
+];
+const BIN_SIZE: ExpressionSpecification = ["interpolate", ["linear"], ["zoom"], ...BIN_STOPS.flat()] as unknown as ExpressionSpecification;
+
+export function binScale(zoom: number): number {
+  const first = BIN_STOPS[0] as [number, number];
+  let [fromZoom, fromScale] = first;
+  for (const [atZoom, scale] of BIN_STOPS) {
+    if (zoom <= atZoom) return atZoom === fromZoom ? scale : fromScale + ((scale - fromScale) * (zoom - fromZoom)) / (atZoom - fromZoom);
+    [fromZoom, fromScale] = [atZoom, scale];
+  }
+  return fromScale;
 }
 
 const role = (...roles: string[]): ExpressionSpecification => ["in", ["get", "role"], ["literal", roles]];
@@ -102,8 +121,63 @@ export function umbrellaRibs(plan: Plan) {
   return { type: "FeatureCollection" as const, features };
 }
 
-/** West, south, east, north of what the first view must show: every asset and everything built around it. */
-export function planBounds(plan: Plan): [number, number, number, number] | null {
+const FADE_M = 26;
+const FADE_STEPS = 8;
+
+/**
+ * Streets, whose loose ends fade out: the plan stops there, the street does not. An end that meets
+ * another street (within 6 m of one of its segments) is not loose.
+ */
+export function roadLines(plan: Plan) {
+  const roads = plan.features.filter((feature) => feature.properties.role === "road" && feature.geometry.type === "LineString");
+  const lines = roads.map((feature) => feature.geometry.coordinates as LonLat[]);
+  const features = roads.flatMap((feature, index) => {
+    let line = lines[index] as LonLat[];
+    const pieces: { coordinates: LonLat[]; opacity: number }[] = [];
+    for (const isEnd of [false, true]) {
+      if (isEnd) line = [...line].reverse();
+      const tip = line[0];
+      const next = line[1];
+      if (tip && next && !lines.some((other, at) => at !== index && meets(tip, other))) {
+        const { eastM, northM } = offset(tip, next);
+        const lengthM = Math.hypot(eastM, northM);
+        const share = Math.min(FADE_M, lengthM * 0.8) / lengthM;
+        const along = (k: number): LonLat => [tip[0] + (next[0] - tip[0]) * share * k, tip[1] + (next[1] - tip[1]) * share * k];
+        for (let k = 0; k < FADE_STEPS; k += 1) pieces.push({ coordinates: [along(k / FADE_STEPS), along((k + 1) / FADE_STEPS)], opacity: (k + 0.5) / FADE_STEPS });
+        line = [along(1), ...line.slice(1)];
+      }
+      if (isEnd) line = [...line].reverse();
+    }
+    pieces.push({ coordinates: line, opacity: 1 });
+    return pieces.map(({ coordinates, opacity }) => ({
+      type: "Feature" as const,
+      geometry: { type: "LineString" as const, coordinates },
+      properties: { ...feature.properties, opacity },
+    }));
+  });
+  return { type: "FeatureCollection" as const, features };
+}
+
+function meets(at: LonLat, line: readonly LonLat[]): boolean {
+  return line.some((b, i) => {
+    const a = line[i - 1];
+    if (!a) return false;
+    const ab = offset(a, b);
+    const ap = offset(a, at);
+    const square = ab.eastM ** 2 + ab.northM ** 2 || 1;
+    const k = Math.max(0, Math.min(1, (ap.eastM * ab.eastM + ap.northM * ab.northM) / square));
+    return Math.hypot(ap.eastM - k * ab.eastM, ap.northM - k * ab.northM) < 6;
+  });
+}
+
+/**
+ * West, south, east, north of the first view: everything that people orient by on a wide screen; on a narrow one
+ * the square itself with its forecourt, since the whole length of the pilgrims' path would make it tiny.
+ */
+export function planBounds(plan: Plan, isNarrow: boolean): [number, number, number, number] | null {
+  const wide = ["bin", "air", "umbrella", "tugu", "granite", "gate", "water_tower", "terminal"];
+  const narrow = ["umbrella", "granite", "gate"];
+  const roles = isNarrow ? narrow : wide;
   const points: LonLat[] = [];
   const collect = (value: unknown): void => {
     if (!Array.isArray(value)) return;
@@ -111,9 +185,10 @@ export function planBounds(plan: Plan): [number, number, number, number] | null 
     else value.forEach(collect);
   };
   for (const feature of plan.features) {
-    if (["bin", "air", "umbrella", "tugu", "granite", "gate"].includes(feature.properties.role)) collect(feature.geometry.coordinates);
+    const { role: of, kind } = feature.properties;
+    if (roles.includes(of) || (!isNarrow && (kind === "mosque" || kind === "tomb"))) collect(feature.geometry.coordinates);
   }
-  if (points.length === 0) return null;
+  if (points.length === 0) return isNarrow ? planBounds(plan, false) : null;
   const lons = points.map((p) => p[0]);
   const lats = points.map((p) => p[1]);
   return [Math.min(...lons), Math.min(...lats), Math.max(...lons), Math.max(...lats)];
@@ -139,11 +214,13 @@ export function baseStyle(site: Site, p: Palette, name: (props: PlanFeature["pro
     sources: {
       ...tiles,
       plan: { type: "geojson", data: site.plan as never, maxzoom: 16 },
+      roads: { type: "geojson", data: roadLines(site.plan), maxzoom: 16 },
       ribs: { type: "geojson", data: umbrellaRibs(site.plan), maxzoom: 16 },
       labels: { type: "geojson", data: labelPoints(site.plan, name), maxzoom: 16 },
       routes: { type: "geojson", data: EMPTY, maxzoom: 16 },
-      crews: { type: "geojson", data: EMPTY, maxzoom: 16 },
-      air: { type: "geojson", data: EMPTY, maxzoom: 16 },
+      words: { type: "geojson", data: EMPTY, maxzoom: 16 },
+      marks: { type: "geojson", data: EMPTY, maxzoom: 16 },
+      selected: { type: "geojson", data: EMPTY, maxzoom: 16 },
       bins: { type: "geojson", data: EMPTY, maxzoom: 16 },
     },
     layers: [
@@ -152,18 +229,16 @@ export function baseStyle(site: Site, p: Palette, name: (props: PlanFeature["pro
       {
         id: "road-edge",
         type: "line",
-        source: "plan",
-        filter: role("road"),
+        source: "roads",
         layout: { "line-cap": "butt", "line-join": "round" },
-        paint: { "line-color": p.roadEdge, "line-width": metres(["+", ["coalesce", ["get", "width_m"], 7], 0.8], lat, 3) },
+        paint: { "line-opacity": ["get", "opacity"], "line-color": p.roadEdge, "line-width": metres(["+", ["coalesce", ["get", "width_m"], 7], 0.8], lat, 3) },
       },
       {
         id: "road",
         type: "line",
-        source: "plan",
-        filter: role("road"),
+        source: "roads",
         layout: { "line-cap": "butt", "line-join": "round" },
-        paint: { "line-color": p.road, "line-width": metres(["coalesce", ["get", "width_m"], 7], lat, 2) },
+        paint: { "line-opacity": ["get", "opacity"], "line-color": p.road, "line-width": metres(["coalesce", ["get", "width_m"], 7], lat, 2) },
       },
       ...area("granite", ["granite"], p.granite, p.graniteEdge),
       ...area("terminal", ["terminal"], p.granite, p.graniteEdge),
@@ -257,23 +332,29 @@ export function baseStyle(site: Site, p: Palette, name: (props: PlanFeature["pro
         paint: { "text-color": p.ink2, "text-halo-color": p.halo, "text-halo-width": 1.6 },
       },
       {
-        id: "air",
-        type: "symbol",
-        source: "air",
-        layout: { "icon-image": ["get", "sprite"], "icon-anchor": "bottom", "icon-allow-overlap": true, "icon-padding": 1 },
-      },
-      {
-        id: "crews",
-        type: "symbol",
-        source: "crews",
-        layout: { "icon-image": ["get", "sprite"], "icon-anchor": "bottom", "icon-allow-overlap": true, "icon-padding": 1 },
-      },
-      {
         id: "selected",
         type: "circle",
-        source: "bins",
-        filter: ["==", ["get", "id"], ""],
+        source: "selected",
         paint: { "circle-radius": 21, "circle-color": p.accent, "circle-opacity": 0.16, "circle-stroke-color": p.accent, "circle-stroke-width": 2.5 },
+      },
+      // The words lie under every mark, so that no word covers a bin.
+      {
+        id: "words",
+        type: "symbol",
+        source: "words",
+        layout: {
+          "icon-image": ["get", "sprite"],
+          "icon-anchor": ["get", "anchor"],
+          "icon-offset": ["get", "offset"],
+          "icon-allow-overlap": true,
+          "icon-padding": 1,
+        },
+      },
+      {
+        id: "marks",
+        type: "symbol",
+        source: "marks",
+        layout: { "icon-image": ["get", "sprite"], "icon-allow-overlap": true, "icon-padding": 1 },
       },
       {
         id: "bins",
@@ -282,10 +363,17 @@ export function baseStyle(site: Site, p: Palette, name: (props: PlanFeature["pro
         layout: {
           "icon-image": ["get", "sprite"],
           "symbol-sort-key": ["get", "order"],
-          "icon-size": ["interpolate", ["linear"], ["zoom"], 15, 0.45, 16.5, 0.7, 18, 1, 20, 1.35],
+          "icon-size": BIN_SIZE,
           "icon-allow-overlap": true,
-          "icon-padding": 0,
+          "icon-ignore-placement": true,
         },
+      },
+      {
+        // Keeps labels off the bins: an empty sprite of the size of the disc, since the drawn one has a wide margin for its ring.
+        id: "bin-room",
+        type: "symbol",
+        source: "bins",
+        layout: { "icon-image": "bin-room", "icon-size": BIN_SIZE, "icon-allow-overlap": true, "icon-padding": 0 },
       },
     ],
   };

@@ -227,95 +227,131 @@ function drawFault(ctx: Ctx, fault: Fault): void {
   }
 }
 
-/** Width and height of a chip sprite [CSS px]. */
-export interface ChipSize {
+/** Width and height of a word sprite [CSS px]. */
+export interface WordSize {
   width: number;
   height: number;
 }
 
-const CHIP_FONT = '600 13px "Resik Sans", sans-serif';
-const NOTE_FONT = '400 11px "Resik Sans", sans-serif';
+const WORD_FONT = '600 13px "Resik Sans", sans-serif';
+const NOTE_FONT = '400 12px "Resik Sans", sans-serif';
+const PAD_PX = 7;
+const GAP_PX = 5;
 
-function pill(ctx: Ctx, x: number, y: number, width: number, height: number, radius: number): void {
-  ctx.beginPath();
-  ctx.roundRect(x, y, width, height, radius);
+/** Edge of the mark of an air station and of a crew [CSS px]. */
+export const MARK_PX = 24;
+
+const SWATCH_PX = 10;
+
+export interface Word {
+  word: string;
+  /** Smaller words behind it; may be empty. */
+  note: string;
+  /** Colour of a small square before the word. */
+  swatch: string | null;
+  fill: string;
+  ink: string;
+  noteInk: string;
 }
 
-/** A pill with a pointer at its lower edge; the pointer's tip is the place. */
-function chip(ctx: Ctx, size: ChipSize, fill: string, edge: string): void {
-  const body = size.height - 8;
+export function measureWord(ctx: Ctx, word: string, note: string, hasSwatch: boolean): WordSize {
+  ctx.font = WORD_FONT;
+  let width = ctx.measureText(word).width;
+  if (hasSwatch) width += SWATCH_PX + GAP_PX;
+  if (note) {
+    ctx.font = NOTE_FONT;
+    width += GAP_PX + ctx.measureText(note).width;
+  }
+  return { width: Math.ceil(width) + 2 * PAD_PX, height: 22 };
+}
+
+export function drawWord(ctx: Ctx, size: WordSize, { word, note, swatch, fill, ink, noteInk }: Word): void {
   ctx.beginPath();
-  ctx.roundRect(1.5, 1.5, size.width - 3, body - 1.5, 9);
-  ctx.moveTo(size.width / 2 - 5, body);
-  ctx.lineTo(size.width / 2, size.height - 1);
-  ctx.lineTo(size.width / 2 + 5, body);
-  ctx.strokeStyle = edge;
-  ctx.lineWidth = 1.5;
-  ctx.stroke();
+  ctx.roundRect(0.5, 0.5, size.width - 1, size.height - 1, 7);
   ctx.fillStyle = fill;
   ctx.fill();
-}
-
-export function measureAir(ctx: Ctx, word: string, note: string): ChipSize {
-  ctx.font = CHIP_FONT;
-  const wordPx = ctx.measureText(word).width;
-  ctx.font = NOTE_FONT;
-  return { width: Math.ceil(Math.max(wordPx, ctx.measureText(note).width)) + 36, height: 44 };
-}
-
-/** Air station: a square swatch in the colour of the regulation, always with the word, and that it is indicative. */
-export function drawAir(ctx: Ctx, size: ChipSize, category: AirCategory, word: string, note: string, p: Palette): void {
-  chip(ctx, size, p.paper, p.ink2);
-  pill(ctx, 8, 8, 14, 20, 4);
-  ctx.fillStyle = p.air[category];
-  ctx.fill();
-  if (category === "unknown") {
-    ctx.save();
-    ctx.clip();
-    ctx.strokeStyle = p.paper;
-    ctx.lineWidth = 1.4;
-    for (let x = -10; x < 40; x += 5) {
-      ctx.beginPath();
-      ctx.moveTo(x, 30);
-      ctx.lineTo(x + 24, 6);
-      ctx.stroke();
-    }
-    ctx.restore();
-  } else if (category === "berbahaya") {
-    ctx.strokeStyle = p.ink2;
-    ctx.lineWidth = 1;
-    ctx.stroke();
+  let x = PAD_PX;
+  if (swatch !== null) {
+    ctx.beginPath();
+    ctx.roundRect(x, (size.height - SWATCH_PX) / 2, SWATCH_PX, SWATCH_PX, 2.5);
+    ctx.fillStyle = swatch;
+    ctx.fill();
+    x += SWATCH_PX + GAP_PX;
   }
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
-  ctx.fillStyle = p.ink;
-  ctx.font = CHIP_FONT;
-  ctx.fillText(word, 28, 17);
-  ctx.fillStyle = p.ink2;
-  ctx.font = NOTE_FONT;
-  ctx.fillText(note, 28, 30);
-}
-
-export function measureCrew(ctx: Ctx, name: string): ChipSize {
-  ctx.font = CHIP_FONT;
-  return { width: Math.ceil(ctx.measureText(name).width) + 38, height: 34 };
-}
-
-/** Crew member: a dark chip with a small figure and the name. */
-export function drawCrew(ctx: Ctx, size: ChipSize, name: string, p: Palette): void {
-  chip(ctx, size, p.accent, p.halo);
-  const ink = p.paper;
+  ctx.font = WORD_FONT;
   ctx.fillStyle = ink;
+  ctx.fillText(word, x, 15.5);
+  if (!note) return;
+  x += ctx.measureText(word).width + GAP_PX;
+  ctx.font = NOTE_FONT;
+  ctx.fillStyle = noteInk;
+  ctx.fillText(note, x, 15.5);
+}
+
+/** Air station: a square in the colour of the regulation. A square, so that it is never taken for a bin. */
+export function drawAir(ctx: Ctx, category: AirCategory, p: Palette): void {
+  const at = (MARK_PX - 17) / 2;
   ctx.beginPath();
-  ctx.arc(16, 9.5, 3.2, 0, Math.PI * 2);
+  ctx.roundRect(at - 2, at - 2, 21, 21, 6);
+  ctx.fillStyle = p.halo;
   ctx.fill();
   ctx.beginPath();
-  ctx.arc(16, 20, 6, Math.PI, 0);
+  ctx.roundRect(at, at, 17, 17, 4.5);
+  ctx.fillStyle = category === "unknown" ? p.cup : p.air[category];
   ctx.fill();
-  ctx.font = CHIP_FONT;
-  ctx.textAlign = "left";
-  ctx.textBaseline = "alphabetic";
-  ctx.fillText(name, 27, 18);
+  ctx.save();
+  ctx.clip();
+  if (category === "unknown") {
+    ctx.strokeStyle = p.air.unknown;
+    ctx.lineWidth = 1.3;
+    for (let x = -MARK_PX; x < MARK_PX; x += 4.2) {
+      ctx.beginPath();
+      ctx.moveTo(x, MARK_PX);
+      ctx.lineTo(x + MARK_PX, 0);
+      ctx.stroke();
+    }
+  }
+  ctx.restore();
+  ctx.beginPath();
+  ctx.roundRect(at + 0.75, at + 0.75, 15.5, 15.5, 4);
+  ctx.strokeStyle = category === "unknown" ? p.air.unknown : p.ink;
+  ctx.globalAlpha = category === "unknown" ? 1 : 0.35;
+  ctx.lineWidth = 1.5;
+  ctx.stroke();
+  ctx.globalAlpha = 1;
+  if (category === "unknown") return;
+  // Two strokes of wind.
+  ctx.strokeStyle = p.airInk[category];
+  ctx.lineWidth = 1.8;
+  ctx.lineCap = "round";
+  ctx.beginPath();
+  ctx.moveTo(7.5, 10.2);
+  ctx.bezierCurveTo(10, 8, 11.5, 12.4, 16.5, 9.6);
+  ctx.moveTo(7.5, 14.6);
+  ctx.bezierCurveTo(10, 12.4, 11.5, 16.8, 16.5, 14);
+  ctx.stroke();
+}
+
+/** Crew member: a dark disc with a small figure; the name stands beside it. */
+export function drawCrew(ctx: Ctx, p: Palette): void {
+  const c = MARK_PX / 2;
+  ctx.beginPath();
+  ctx.arc(c, c, 11.5, 0, Math.PI * 2);
+  ctx.fillStyle = p.halo;
+  ctx.fill();
+  ctx.beginPath();
+  ctx.arc(c, c, 9.8, 0, Math.PI * 2);
+  ctx.fillStyle = p.accent;
+  ctx.fill();
+  ctx.fillStyle = p.paper;
+  ctx.beginPath();
+  ctx.arc(c, c - 3, 2.7, 0, Math.PI * 2);
+  ctx.fill();
+  ctx.beginPath();
+  ctx.arc(c, c + 6, 5, Math.PI, 0);
+  ctx.fill();
 }
 
 export type Landmark = "mosque" | "tower" | "tugu" | "toilet" | "gate" | "terminal" | "playground" | "depot" | "tps" | "tomb";

@@ -5,10 +5,11 @@ import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import "maplibre-gl/dist/maplibre-gl.css";
 import type { PlanFeature, Site } from "../api/types";
 import type { LonLat } from "../words/places";
-import { EMPTY, baseStyle, labelPoints, planBounds } from "./base";
+import { EMPTY, baseStyle, binScale, labelPoints, planBounds } from "./base";
 import { type AirCategory, type BinStyle, concern, spriteName } from "./level";
 import { type Theme, palette } from "./palette";
-import { BIN_PX, LANDMARK_PX, type Landmark, drawAir, drawBin, drawCrew, drawLandmark, measureAir, measureCrew } from "./sprites";
+import { type Callout, placeCallouts } from "./placement";
+import { BIN_PX, LANDMARK_PX, type Landmark, MARK_PX, type WordSize, drawAir, drawBin, drawCrew, drawLandmark, drawWord, measureWord } from "./sprites";
 
 setWorkerUrl(workerUrl);
 
@@ -53,6 +54,11 @@ const LANDMARKS: readonly Landmark[] = ["mosque", "tower", "tugu", "toilet", "ga
 const EASE_STEPS = 6;
 const EASE_FRAME_MS = 45;
 
+/** A map with less room than this shows the square without the streets around it [px]. */
+const NARROW_PX = 700;
+/** Edge of the room that labels leave to a bin [CSS px]. */
+const BIN_ROOM_PX = 27;
+
 export function hasWebgl(): boolean {
   try {
     return document.createElement("canvas").getContext("webgl2") !== null;
@@ -65,6 +71,7 @@ export class SquareMapView {
   readonly #map: MapLibre;
   readonly #events: MapEvents;
   readonly #shown = new Map<string, number>(); // gauge height on screen, in percent
+  readonly #sizes = new Map<string, WordSize>();
   readonly #ratio = Math.min(3, Math.max(1, Math.ceil(devicePixelRatio)));
   readonly #resize: ResizeObserver;
   #site: Site;
@@ -75,7 +82,7 @@ export class SquareMapView {
   #bins: BinOnMap[] = [];
   #air: AirOnMap[] = [];
   #crews: CrewOnMap[] = [];
-  #selected: string | null = null;
+  #selected: LonLat | null = null;
   #isReady = false;
   #isMoved = false;
   #easing: ReturnType<typeof setTimeout> | null = null;
@@ -107,6 +114,7 @@ export class SquareMapView {
     if (site.tiles_url) this.#map.addControl(new AttributionControl({ compact: true }), "bottom-right");
     this.#map.on("style.load", () => this.#dress());
     this.#map.on("idle", () => this.#report());
+    this.#map.on("moveend", () => this.#drawWords());
     this.#map.on("movestart", (event) => {
       if ("originalEvent" in event && event.originalEvent) this.#isMoved = true;
     });
@@ -140,7 +148,8 @@ export class SquareMapView {
 
   /** The whole square, clear of the panels that lie on the map. */
   fit(isEased = true): void {
-    const bounds = planBounds(this.#site.plan);
+    const room = this.#map.getContainer().clientWidth - this.#padding.left - this.#padding.right;
+    const bounds = planBounds(this.#site.plan, room < NARROW_PX);
     if (!bounds) return;
     this.#map.fitBounds(bounds, { padding: this.#roomInside(this.#padding), duration: isEased ? 300 : 0, maxZoom: 19.5 });
     if (isEased) this.#isMoved = false;
@@ -172,19 +181,21 @@ export class SquareMapView {
 
   setAir(air: AirOnMap[]): void {
     this.#air = air;
-    if (this.#isReady) this.#drawAir();
+    if (this.#isReady) this.#drawMarks();
   }
 
   setCrews(crews: CrewOnMap[]): void {
     this.#crews = crews;
-    if (this.#isReady) this.#drawCrews();
+    if (this.#isReady) this.#drawMarks();
   }
 
-  select(id: string | null, at: LonLat | null): void {
-    this.#selected = id;
+  /** Marks the selected place; null when nothing is selected. */
+  select(at: LonLat | null): void {
+    this.#selected = at;
     if (!this.#isReady) return;
-    this.#map.setFilter("selected", ["==", ["get", "id"], id ?? ""]);
-    if (id === null || at === null) return;
+    const features = at === null ? [] : [{ type: "Feature" as const, geometry: { type: "Point" as const, coordinates: at }, properties: {} }];
+    this.#source("selected").setData({ type: "FeatureCollection", features });
+    if (at === null) return;
     // Move only when the selected thing would lie under a panel.
     const { x, y } = this.#map.project(at);
     const room = this.#cover;
@@ -200,11 +211,11 @@ export class SquareMapView {
 
   #roomInside(p: Padding): Padding {
     const { clientWidth, clientHeight } = this.#map.getContainer();
-    const margin = clientWidth < 700 ? 20 : 44;
+    const margin = clientWidth < NARROW_PX ? 16 : 32;
     const width = Math.max(0, clientWidth - 120);
     const height = Math.max(0, clientHeight - 120);
     return {
-      left: Math.min(p.left + margin, width / 2),
+      left: Math.min(p.left + margin + (p.left > 0 ? 24 : 0), width / 2),
       right: Math.min(p.right + margin, width / 2),
       top: Math.min(p.top + margin, height / 2),
       bottom: Math.min(p.bottom + margin, height / 2),
@@ -225,12 +236,12 @@ export class SquareMapView {
     await Promise.all([document.fonts.load('600 13px "Resik Sans"'), document.fonts.load('400 12px "Resik Sans Semibold"')]).catch(() => []);
     const p = palette(this.#theme);
     for (const kind of LANDMARKS) this.#sprite(`landmark/${kind}`, LANDMARK_PX, LANDMARK_PX, (ctx) => drawLandmark(ctx, kind, p));
+    this.#sprite("bin-room", BIN_ROOM_PX, BIN_ROOM_PX, () => undefined);
     this.#isReady = true;
     this.#shown.clear();
     this.#drawBins();
-    this.#drawAir();
-    this.#drawCrews();
-    this.#map.setFilter("selected", ["==", ["get", "id"], this.#selected ?? ""]);
+    this.#drawMarks();
+    this.select(this.#selected);
   }
 
   #sprite(name: string, width: number, height: number, draw: (ctx: CanvasRenderingContext2D) => void): void {
@@ -270,48 +281,79 @@ export class SquareMapView {
     if (isMoving) this.#easing = setTimeout(() => this.#drawBins(), EASE_FRAME_MS);
   }
 
-  #drawAir(): void {
+  #drawMarks(): void {
     const p = palette(this.#theme);
-    const features = this.#air.map(({ id, at, category, word, note }) => {
-      const sprite = `air/${category}/${word}/${note}`;
-      if (!this.#map.hasImage(sprite)) {
-        const size = measureAir(this.#measure(), word, note);
-        this.#sprite(sprite, size.width, size.height, (ctx) => drawAir(ctx, size, category, word, note, p));
-      }
-      return { type: "Feature" as const, geometry: { type: "Point" as const, coordinates: at }, properties: { id, sprite } };
-    });
-    this.#source("air").setData({ type: "FeatureCollection", features });
-  }
-
-  #drawCrews(): void {
-    const p = palette(this.#theme);
-    const features = this.#crews.map(({ id, at, name }) => {
-      const sprite = `crew/${name}`;
-      if (!this.#map.hasImage(sprite)) {
-        const size = measureCrew(this.#measure(), name);
-        this.#sprite(sprite, size.width, size.height, (ctx) => drawCrew(ctx, size, name, p));
-      }
-      return { type: "Feature" as const, geometry: { type: "Point" as const, coordinates: at }, properties: { id, sprite } };
-    });
-    this.#source("crews").setData({ type: "FeatureCollection", features });
+    const features = [
+      ...this.#air.map(({ id, at, category }) => {
+        const sprite = `air/${category}`;
+        this.#sprite(sprite, MARK_PX, MARK_PX, (ctx) => drawAir(ctx, category, p));
+        return { type: "Feature" as const, geometry: { type: "Point" as const, coordinates: at }, properties: { id, sprite } };
+      }),
+      ...this.#crews.map(({ at }) => {
+        this.#sprite("crew", MARK_PX, MARK_PX, (ctx) => drawCrew(ctx, p));
+        return { type: "Feature" as const, geometry: { type: "Point" as const, coordinates: at }, properties: { sprite: "crew" } };
+      }),
+    ];
+    this.#source("marks").setData({ type: "FeatureCollection", features });
     const routes = this.#crews
       .filter(({ stops }) => stops.length > 0)
       .map(({ at, stops }) => ({ type: "Feature" as const, geometry: { type: "LineString" as const, coordinates: [at, ...stops] }, properties: {} }));
     this.#source("routes").setData(routes.length > 0 ? { type: "FeatureCollection", features: routes } : EMPTY);
+    this.#drawWords();
   }
 
-  #measure(): CanvasRenderingContext2D {
-    return document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
+  /** Words beside the marks, each on its clearest side for the present zoom. */
+  #drawWords(): void {
+    if (!this.#isReady) return;
+    const p = palette(this.#theme);
+    const { clientWidth, clientHeight } = this.#map.getContainer();
+    const { left, top, right, bottom } = this.#padding;
+    const view = { x: left, y: top, width: clientWidth - left - right, height: clientHeight - top - bottom };
+    const isInView = ({ at }: { at: LonLat }): boolean => {
+      const { x, y } = this.#map.project(at);
+      return x > view.x && x < view.x + view.width && y > view.y && y < view.y + view.height;
+    };
+    // A word without its mark in view would only say that something is cut off.
+    const words = [
+      ...this.#air.filter(isInView).map(({ id, at, category, word, note }) => ({ id, at, ...this.#word(word, note, category === "unknown" ? null : p.air[category], p.paper, p.ink, p.ink2) })),
+      ...this.#crews.filter(isInView).map(({ at, name }) => ({ id: "", at, ...this.#word(name, "", null, p.accent, p.paper, p.paper) })),
+    ];
+    const half = (BIN_ROOM_PX * binScale(this.#map.getZoom())) / 2;
+    const obstacles = this.#bins.map(({ at }) => {
+      const { x, y } = this.#map.project(at);
+      return { x: x - half, y: y - half, width: 2 * half, height: 2 * half };
+    });
+    const callouts = words.map(({ at, size }): Callout => ({ ...this.#xy(at), ...size, clear: MARK_PX / 2 + 1 }));
+    const places = placeCallouts(callouts, obstacles, view);
+    const features = words.map(({ id, at, sprite }, index) => {
+      const { anchor, offset } = places[index] ?? { anchor: "left", offset: [0, 0] };
+      return { type: "Feature" as const, geometry: { type: "Point" as const, coordinates: at }, properties: { id, sprite, anchor, offset } };
+    });
+    this.#source("words").setData({ type: "FeatureCollection", features });
+  }
+
+  #xy(at: LonLat): { x: number; y: number } {
+    const { x, y } = this.#map.project(at);
+    return { x, y };
+  }
+
+  #word(word: string, note: string, swatch: string | null, fill: string, ink: string, noteInk: string): { sprite: string; size: WordSize } {
+    const sprite = `word/${fill}/${swatch ?? "-"}/${word}/${note}`;
+    const known = this.#sizes.get(sprite);
+    const size = known ?? measureWord(document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D, word, note, swatch !== null);
+    if (!known) this.#sizes.set(sprite, size);
+    this.#sprite(sprite, size.width, size.height, (ctx) => drawWord(ctx, size, { word, note, swatch, fill, ink, noteInk }));
+    return { sprite, size };
   }
 
   #assetAt(x: number, y: number): string | null {
     if (!this.#isReady) return null;
     const reach = 8; // a finger or a shaky hand still hits the bin
-    const hits = this.#map.queryRenderedFeatures([[x - reach, y - reach], [x + reach, y + reach]], { layers: ["bins", "air"] });
+    const hits = this.#map.queryRenderedFeatures([[x - reach, y - reach], [x + reach, y + reach]], { layers: ["bins", "marks"] });
     let best: string | null = null;
     let bestPx = Infinity;
     for (const hit of hits) {
-      if (hit.geometry.type !== "Point") continue;
+      if (hit.geometry.type !== "Point" || hit.properties["id"] === undefined) continue;
       const place = this.#map.project(hit.geometry.coordinates as LonLat);
       const px = Math.hypot(place.x - x, place.y - y);
       if (px < bestPx) [best, bestPx] = [String(hit.properties["id"]), px];
