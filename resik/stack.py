@@ -285,10 +285,13 @@ class Stack:
         self._start_clock()
         self._build()
         try:
-            for child in self.children:
-                progress(child.name)
-                child.start()
-                self._wait_ready(child)
+            for together in (("broker",), ("gateway", "ingest", "alerts"), ("dashboard",), ("simulator",)):
+                group = [child for child in self.children if child.name in together]
+                for child in group:
+                    progress(child.name)
+                    child.start()
+                for child in group:
+                    self._wait_ready(child)
             yield self
         finally:
             self.stop()

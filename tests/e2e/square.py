@@ -125,8 +125,10 @@ class HandDevice:
         self.send_raw(payload, kind)
 
     def send_raw(self, payload: str | bytes, kind: str = "bin") -> None:
-        """Publish any payload on the device's own topic."""
-        self._client.publish(wire.topic_up(self._site, self.id, kind), payload, 1).wait_for_publish(10)
+        """Publish any payload on the device's own topic; without a connection it goes out with the next one."""
+        info = self._client.publish(wire.topic_up(self._site, self.id, kind), payload, 1)
+        if info.rc == paho.MQTT_ERR_SUCCESS:
+            info.wait_for_publish(10)
 
     def close(self) -> None:
         """Disconnect."""

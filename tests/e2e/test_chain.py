@@ -80,7 +80,7 @@ def malformed(number, rng):
         f'{{"v":9,"boot":103,"r":[{{"seq":{seq},"ts":{ts},"fill_pct":5}}]}}',
         f'{{"v":1,"boot":103,"r":[{{"seq":{seq},"ts":{ts},"fill_pct":NaN}}]}}',
         f'{{"v":1,"boot":-{seq},"r":[{{"seq":1,"ts":{ts},"fill_pct":5}}]}}',
-        f'{{"v":1,"boot":103,"r":[{{"seq":0,"ts":{ts + seq}}}]}}',
+        f'{{"v":1,"boot":103,"r":[{{"seq":0,"ts":{ts},"n":{seq}}}]}}',
         f'{{"v":1,"boot":9{seq},"r":[{{"seq":{seq},"ts":{ts},"fill_pct":900}}]}}',
         f'{{"v":1,"boot":9{seq},"r":[{{"seq":{seq},"ts":{ts},"fill_pct":"full"}}]}}',
         f'{{"v":1,"boot":9{seq},"r":[{{"seq":{seq},"ts":{ts}}}]}}',
