@@ -100,6 +100,10 @@ def _open_influx(
         user = unquote(parts.username) if parts.username else None
         if user and not secret:
             raise StoreRefused("store_url names a user: put the password into the file that store_token_file names")
+        if secret and not user:
+            raise StoreRefused(
+                "store_token_file holds a password but store_url names no user: write influx1://USER@..."
+            )
         return Influx1Store(base, database=names[0], user=user, password=secret, read_only=read_only)
     if parts.username:
         raise StoreRefused(f"store_url holds a user or token: {kind} takes its token from store_token_file alone")

@@ -75,7 +75,7 @@ def check_tags(tags: dict[str, str]) -> tuple[str, str, str, str]:
     if len(tags) > len(TAGS) or not tags.keys() <= set(TAGS):
         raise PointError("bad-tag", f"only {', '.join(TAGS)} are tags, got {', '.join(sorted(tags))}")
     for name, value in zip(TAGS, values, strict=True):
-        if _CONTROL.search(value) or value.endswith("\\"):
+        if _CONTROL.search(value) or value.endswith("\\") or not _is_unicode(value):
             raise PointError("bad-tag", f"tag {name} holds a control character or ends in a backslash: {value!r}")
     return site, asset, device, zone
 
@@ -104,8 +104,8 @@ def field_type(name: str, value: FieldValue) -> FieldType:
             raise PointError("bad-field", f"field {name} does not fit in 64 bits")
         return "int"
     if isinstance(value, str):
-        if "\x00" in value:
-            raise PointError("bad-field", f"field {name} holds a NUL character")
+        if "\x00" in value or not _is_unicode(value):
+            raise PointError("bad-field", f"field {name} holds a NUL character or half a character")
         return "str"
     raise PointError("bad-field", f"field {name} is a {type(value).__name__}, not float, int or str")
 
@@ -116,3 +116,14 @@ def check_series_request(fields: Sequence[str], every_s: int | None) -> None:
         raise ValueError("name at least one field")
     if every_s is not None and every_s <= 0:
         raise ValueError(f"every_s must be positive, got {every_s}")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be encoded: half of a surrogate pair, which JSON escapes can smuggle in, cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

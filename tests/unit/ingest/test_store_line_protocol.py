@@ -91,7 +91,9 @@ def test_the_cached_head_belongs_to_its_own_series(points: list[Point]):
     assert twice == [LineEncoder().encode(point) for point in points] * 2
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, None, 2**63, -(2**63) - 1, b"x", "nul\x00"])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, True, None, 2**63, -(2**63) - 1, b"x", "nul\x00", "\ud800"]
+)
 def test_a_value_that_no_store_takes_is_refused(value: object):
     """NaN and its like never reach a server: VictoriaMetrics would answer 204 and store 0."""
     point = Point("bin", {"site": "s", "asset": "a", "device": "d"}, 1, {"fill_pct": value})  # type: ignore[dict-item]
@@ -108,6 +110,7 @@ def test_a_value_that_no_store_takes_is_refused(value: object):
         ({"site": "s", "asset": "a", "device": "d", "firmware": "1"}, "only"),
         ({"site": "s", "asset": "a\nb", "device": "d"}, "control character"),
         ({"site": "s", "asset": "a\\", "device": "d"}, "backslash"),
+        ({"site": "s", "asset": "\ud800", "device": "d"}, "control character"),
     ],
 )
 def test_tags_that_cannot_be_written_are_refused(tags: dict[str, str], word: str):

@@ -1,5 +1,6 @@
 """One URL chooses the store; a wrong one is answered with the grammar and never with a secret."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,24 @@ def test_a_secret_in_the_url_is_refused_and_not_repeated(url: str):
     assert "rahasia" not in str(refused.value)
 
 
+def test_a_password_without_a_user_is_refused():
+    """It would never be sent: the server's 401 would then blame the wrong setting."""
+    with pytest.raises(StoreRefused, match="names no user"):
+        open_store("influx1://host/db", secret="kunci")
+
+
 @pytest.mark.parametrize("url", ["influx1://ani@host/db", "influx2+http://host/o/b"])
 def test_a_missing_secret_is_refused_before_anything_is_sent(url: str):
     """A user without a password and a 2.x bucket without a token cannot work: say so at once."""
     with pytest.raises(StoreRefused, match="store_token_file"):
         open_store(url)
+
+
+def test_every_url_of_the_documentation_opens():
+    """The table of docs/stores.md and the grammar of the code cannot drift apart."""
+    text = (Path(__file__).parents[3] / "docs" / "stores.md").read_text()
+    urls = re.findall(r"`((?:sqlite|influx)[a-z0-9+]*://[^`]+)`", text)
+    kinds = {url.partition(":")[0] for url in urls}
+    assert kinds == {"sqlite", "influx1", "influx1+https", "influx2+https", "influx3+https"}
+    for url in urls:
+        open_store(url, secret="t" if "@" in url or url.startswith(("influx2", "influx3")) else None).close()
