@@ -15,12 +15,13 @@ from dashboard_api.sse import EventStream
 
 router = new_router("crew", "/api/v1/crew/{token}")
 
-_UNKNOWN: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorBody},
-    422: {"model": ErrorBody},
-    429: {"model": ErrorBody},
-}
-_STEP: dict[int | str, dict[str, Any]] = {200: {"model": Task}, 409: {"model": ErrorBody}, **_UNKNOWN}
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ErrorBody} for status in statuses}
+
+
+_READ = _refusals(403, 404, 422, 429, 503)
+_STEP = {200: {"model": Task}, **_refusals(400, 403, 404, 409, 413, 422, 429, 503)}
 TaskId = Annotated[int, Path(ge=1, le=MAX_ID)]
 IdempotencyKey = Annotated[
     str | None,
@@ -32,7 +33,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.get("", response_model=None, responses={200: {"model": CrewPage}, **_UNKNOWN})
+@router.get("", response_model=None, responses={200: {"model": CrewPage}, **_READ})
 def page(parts: PartsDep, crew: CrewDep) -> Response:
     """Return the crew's own work with the places, active tasks and those closed in the last two hours."""
     tasks = parts.services.desk.crew_tasks(crew["id"], parts.now_ms())
@@ -63,7 +64,7 @@ def done(parts: PartsDep, crew: CrewDep, task_id: TaskId, idempotency_key: Idemp
 @router.get(
     "/stream",
     response_model=None,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **_UNKNOWN},
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **_READ},
 )
 async def stream(
     parts: PartsDep,

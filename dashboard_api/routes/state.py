@@ -82,9 +82,7 @@ async def state(request: Request, parts: PartsDep) -> Response:
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
             "description": "Events bin, air, incident, task, crew, clock, health, reset",
         },
-        422: {"model": ErrorBody},
-        429: {"model": ErrorBody},
-        503: {"model": ErrorBody},
+        **{status: {"model": ErrorBody} for status in (403, 422, 429, 503)},
     },
 )
 async def stream(
@@ -118,9 +116,7 @@ def resume_id(last_event_id: str | None, after: int | None) -> int | None:
     response_model=None,
     responses={
         200: {"model": Incident},
-        404: {"model": ErrorBody},
-        409: {"model": ErrorBody},
-        422: {"model": ErrorBody},
+        **{status: {"model": ErrorBody} for status in (400, 403, 404, 409, 413, 422, 503)},
     },
 )
 def acknowledge(incident_id: Annotated[int, Path(ge=1, le=MAX_ID)], ack: AckRequest, parts: PartsDep) -> Response:

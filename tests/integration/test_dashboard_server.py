@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from alerts.desk import add_change
+from alerts.adapters.log import add_change
 from square.clock import ClockDriver
 from tests.services import free_port, port_open, wait_until
 from tests.unit.dashboard_api.world import BIN, START_S, TOKENS, World

@@ -6,8 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from alerts.adapters.database import Database, open_database
+from alerts.adapters.log import add_change
 from alerts.adapters.tables import ASSET_STATES, CHANGES, CREWS, CURSORS, DEVICES, HEARTBEATS, INCIDENTS, TASKS
-from alerts.desk import add_change, token_hash
+from alerts.tokens import token_hash
 from alerts.views import air_view, bin_view, incident_view, task_view
 from dashboard_api.services import Services, make_desk
 from dashboard_api.settings import DashboardSettings
