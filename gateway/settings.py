@@ -37,7 +37,7 @@ class GatewaySettings(ServiceSettings):
     batch_rows : int
         Rows of one batch [1..500].
     batch_bytes : int
-        Bodies of one batch [bytes, 10000..900000]; with their frame they MUST fit the broker's message limit.
+        Bodies of one batch [bytes, 10000..600000]; with their frame they MUST fit the broker's message limit.
     batches_in_flight : int
         Batches that may be un-acked [1..16].
     resend_s : float
@@ -64,7 +64,7 @@ class GatewaySettings(ServiceSettings):
     intake_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.02
     inbound_limit: Annotated[int, Field(ge=100, le=100_000)] = 2_000
     batch_rows: Annotated[int, Field(ge=1, le=500)] = 500
-    batch_bytes: Annotated[int, Field(ge=10_000, le=900_000)] = 262_144
+    batch_bytes: Annotated[int, Field(ge=10_000, le=600_000)] = 262_144
     batches_in_flight: Annotated[int, Field(ge=1, le=16)] = 4
     resend_s: Annotated[float, Field(ge=0.1, le=600)] = 30.0
     forward_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.02
