@@ -222,9 +222,17 @@ def _place(batch: Batch, row: Row, registry: Registry, topic: str) -> None:
         else:
             batch.readings.append(Placed(row.id, _reading(row, placement, registry.site)))
     except BadMessageError as error:
-        device = row.device if wire.is_id(row.device) else ""
-        raw = bytes(row.body)[:RAW_LIMIT_BYTES]
-        batch.dead.append(DeadRow(row.id, device, topic, error.code, error.reason, raw))
+        known = wire.is_id(row.device)
+        batch.dead.append(
+            DeadRow(
+                row.id,
+                row.device if known else "",
+                wire.topic_up(registry.site, row.device, row.kind) if known else topic,
+                error.code,
+                error.reason,
+                bytes(row.body)[:RAW_LIMIT_BYTES],
+            )
+        )
 
 
 def _placement(device: str, registry: Registry) -> Placement:

@@ -193,6 +193,17 @@ def test_a_bad_row_leaves_its_neighbours_alone(bad: Any) -> None:
     assert found.rows == 3
 
 
+def test_a_dead_letter_names_the_topic_on_which_the_device_sent() -> None:
+    """The batch's own topic stands only where the device is not known."""
+    dead = decode(row(1, device="rsk-b999"), row(2, body={"fill_pct": 101}), row(3, device="Bad/Id"), {"id": 4}).dead
+    assert [(letter.device, letter.topic) for letter in dead] == [
+        ("rsk-b999", f"resik/{SITE}/rsk-b999/up/bin"),
+        ("rsk-b001", f"resik/{SITE}/rsk-b001/up/bin"),
+        ("", TOPIC),
+        ("", TOPIC),
+    ]
+
+
 def test_a_row_without_a_readable_id_cannot_be_acknowledged() -> None:
     """It is kept as a dead letter without an id, so that no ack names a row that the gateway did not mean."""
     found = decode(row(1) | {"id": "one"}, row(2) | {"id": True})
