@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from firmware import wire
@@ -89,6 +89,26 @@ async def running(*coroutines):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextmanager
+def gateway_thread(gateway):
+    """Run a stub gateway on a loop of its own, beside code that blocks."""
+    stop = threading.Event()
+
+    async def main():
+        async with running(gateway.run()):
+            while not stop.is_set():  # noqa: ASYNC110 - a thread's event
+                await asyncio.sleep(0.05)
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    try:
+        assert gateway.ready.wait(10)
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
 
 
 def broker_with_acl(folder: Path, passwords: dict[str, str], site: str = SITE) -> services.Server:

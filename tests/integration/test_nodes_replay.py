@@ -1,9 +1,7 @@
 """A recording replayed through a real broker: nothing lost, in time order, at the speed asked for."""
 
-import asyncio
 import threading
 from collections import defaultdict
-from contextlib import contextmanager
 
 import pytest
 
@@ -12,7 +10,7 @@ from simulators.errors import ReplayError
 from simulators.node import checksum, read_ledger
 from simulators.replay import load_map, read_files, run_replay
 from square.clock import ClockDriver, SharedClock
-from tests.fakes.stub_gateway import StubGateway, broker_with_acl, running
+from tests.fakes.stub_gateway import StubGateway, broker_with_acl, gateway_thread
 
 pytestmark = pytest.mark.service
 START_S = 1_600_000_000
@@ -59,26 +57,6 @@ def record(tmp_path, minutes, step_s=60):
     (tmp_path / "data.csv").write_text("t,d,pm,lon,lat\n" + "\n".join(rows) + "\n")
     doc = load_map(tmp_path / "map.toml")
     return doc, read_files(doc, [tmp_path / "data.csv"])
-
-
-@contextmanager
-def gateway_thread(gateway):
-    """Run a stub gateway on a loop of its own beside the blocking replay."""
-    stop = threading.Event()
-
-    async def main():
-        async with running(gateway.run()):
-            while not stop.is_set():  # noqa: ASYNC110 - a thread's event
-                await asyncio.sleep(0.05)
-
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
-    thread.start()
-    assert gateway.ready.wait(10)
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(10)
 
 
 def test_everything_arrives_in_order_through_a_broker_kill(tmp_path, chain):
