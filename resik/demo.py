@@ -21,8 +21,8 @@ from resik.stack import Stack, StackSettings
 from square.settings import read_secret
 
 DRAIN_WITHIN_S = 60.0
-END_OF_TIME_MS = 253_402_300_800_000
-"""Year 10000: later than every reading [ms]."""
+END_OF_TIME_MS = 7_258_118_400_000
+"""Year 2200: later than every reading, and a time that InfluxDB's 64-bit nanoseconds can still hold [ms]."""
 
 BUSY_START = "16:30"
 """Vendors and the late afternoon's visitors are there and two shifts meet: something happens at once."""

@@ -99,7 +99,7 @@ class DataFolder:
         return self.root / "run"
 
     def lock(self) -> None:
-        """Keep a second stack out of this folder for as long as this process lives.
+        """Keep a second stack out of this folder until :meth:`unlock` or the end of this process.
 
         Raises
         ------
@@ -120,6 +120,12 @@ class DataFolder:
         file.write(f"{os.getpid()}\n")
         file.flush()
         self._lock = file
+
+    def unlock(self) -> None:
+        """Let the next stack use this folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def credentials(self, principals: Iterable[str]) -> dict[str, str]:
         """Return a password for each principal, making what is missing: 256 random bits, never shared.
@@ -158,4 +164,5 @@ def fresh_replay_folder(root: Path) -> DataFolder:
         old = DataFolder(root, "replay")
         old.lock()
         shutil.rmtree(root)
+        old.unlock()
     return DataFolder(root, "replay")

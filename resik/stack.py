@@ -277,14 +277,14 @@ class Stack:
             If a port is taken or a part does not come up; everything is stopped again.
         """
         self.folder.lock()
-        claim_port(self.settings.port, "the map", f"choose another with --port {self.settings.port + 1}")
-        if self.settings.broker != "external":
-            claim_port(self.broker_port, "the MQTT broker", "stop the other broker, or choose another --broker-port")
-        for file in (self.trace_file, self.ledger_file):
-            file.unlink(missing_ok=True)
-        self._start_clock()
-        self._build()
         try:
+            claim_port(self.settings.port, "the map", f"choose another with --port {self.settings.port + 1}")
+            if self.settings.broker != "external":
+                claim_port(self.broker_port, "the MQTT broker", "stop the other one, or choose another --broker-port")
+            for file in (self.trace_file, self.ledger_file):
+                file.unlink(missing_ok=True)
+            self._start_clock()
+            self._build()
             for together in (("broker",), ("gateway", "ingest", "alerts"), ("dashboard",), ("simulator",)):
                 group = [child for child in self.children if child.name in together]
                 for child in group:
@@ -344,3 +344,4 @@ class Stack:
                 self.clock.set(self.square_now_s(), 0.0)
             self.clock.close()
             self.clock = None
+        self.folder.unlock()

@@ -4,14 +4,16 @@ A message is acknowledged only when its consumer says so, after its own commit. 
 
 * **Epochs.** After a reconnect packet ids start again, so an ack that belongs to the old connection would
   acknowledge somebody else's message. Each connect and disconnect starts a new epoch; acks of another are dropped.
-* **Bounded memory.** Broker limits are no back-pressure once acks are delayed. A full inbound queue cuts the
-  connection on purpose and resumes when the consumer has caught up; the broker sends the rest again.
+* **Bounded memory.** Broker limits are no back-pressure once acks are delayed. A full inbound queue first makes the
+  network thread wait, for less than half the keepalive; then it cuts the connection on purpose and resumes when the
+  consumer has caught up; the broker sends the rest again.
 * **A probe instead of a flag.** A network thread can die while ``is_connected()`` stays true. Health is a message
   to ourselves that came back.
 
 The client library is paho-mqtt; nothing outside this module knows that.
 """
 
+import contextlib
 import logging
 import queue
 import socket
@@ -35,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 PROBE_EVERY_S = 10.0
 KEEPALIVE_S = 30
+ROOM_WITHIN_S = KEEPALIVE_S / 3
+"""How long a full queue may hold up the network thread: the broker cuts us after 1.5 keepalives of silence."""
 RECONNECT_MIN_S = 1
 RECONNECT_MAX_S = 30
 
@@ -177,6 +181,7 @@ class MqttConnection:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_pre_connect = self._on_pre_connect
+        client.on_socket_open = self._on_socket_open
         return client
 
     # -- life cycle ---------------------------------------------------------------------------
@@ -300,6 +305,20 @@ class MqttConnection:
 
     # -- callbacks of the network thread: short, and never raising ------------------------------
 
+    def _on_socket_open(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
+        # Acks are small packets: left to Nagle's algorithm each waits for the one before, about 40 ms
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _has_room(self) -> bool:
+        """Wait a while for room in the queue: cutting at once would bring back the same messages, for ever."""
+        deadline = time.monotonic() + ROOM_WITHIN_S
+        while self._inbound.qsize() >= self._limit:
+            if self._stopping.is_set() or time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
     def _on_pre_connect(self, _client: paho.Client, _userdata: Any) -> None:
         while self._overflowing and not self._stopping.is_set():
             if self._inbound.qsize() <= self._limit // 2:
@@ -351,7 +370,7 @@ class MqttConnection:
             return
         if self._overflowing:
             return  # un-acked: the broker sends it again after the reconnect
-        if self._inbound.qsize() >= self._limit:
+        if not self._has_room():
             self._overflowing = True
             self.overflows += 1
             _log.warning(
@@ -359,7 +378,7 @@ class MqttConnection:
             )
             sock = client.socket()
             if sock is not None:
-                cast(socket.socket, sock).shutdown(socket.SHUT_RDWR)
+                cast("socket.socket", sock).shutdown(socket.SHUT_RDWR)
             return
         self._inbound.put(
             Delivery(self._epoch, message.mid, message.qos, topic, bytes(message.payload), message.retain, message.dup)

@@ -93,8 +93,9 @@ def test_stale_ack_is_dropped(broker):
     writer.stop()
 
 
-def test_slow_consumer_is_cut_and_loses_nothing(broker):
+def test_slow_consumer_is_cut_and_loses_nothing(broker, monkeypatch):
     """A full inbound queue cuts the connection on purpose; every message still arrives, in bounded memory."""
+    monkeypatch.setattr("square.mqtt.ROOM_WITHIN_S", 0.2)
     reader, writer = connect(broker, "reader", "r", inbound_limit=50), connect(broker, "writer", "w")
     reader.subscribe("t/#")
     for connection in (reader, writer):
@@ -112,6 +113,29 @@ def test_slow_consumer_is_cut_and_loses_nothing(broker):
             seen.add(delivery.payload)
             reader.ack(delivery)
     assert seen == {b"%d" % n for n in range(400)}
+    reader.stop()
+    writer.stop()
+
+
+def test_queue_smaller_than_the_brokers_window_still_drains(broker):
+    """A consumer that keeps working is waited for: no cut, no endless redelivery, each message once."""
+    reader, writer = connect(broker, "reader", "r", inbound_limit=5), connect(broker, "writer", "w")
+    reader.subscribe("t/#")
+    for connection in (reader, writer):
+        connection.start()
+        connection.wait_connected()
+    time.sleep(0.2)
+    for number in range(200):
+        writer.publish("t/x", b"%d" % number)
+    seen = []
+    for _ in range(200):
+        delivery = reader.get(5)
+        assert delivery is not None
+        seen.append(delivery.payload)
+        reader.ack(delivery)
+        time.sleep(0.002)
+    assert seen == [b"%d" % n for n in range(200)]
+    assert reader.overflows == 0
     reader.stop()
     writer.stop()
 
