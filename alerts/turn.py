@@ -87,10 +87,20 @@ class Turn:
     def judge(self, asset: Tracked) -> None:
         """Evaluate an asset that took readings."""
         self._changed[asset.plan.id] = asset
-        for verdict in asset.evaluate(self._policy):
+        before_ms = None if asset.estimate is None else asset.estimate.emptied_ms
+        verdicts = asset.evaluate(self._policy)
+        if asset.estimate is not None and asset.estimate.emptied_ms not in {None, before_ms}:
+            self._note_emptying(asset)
+        for verdict in verdicts:
             self._advance(asset.plan.id, verdict)
         if asset.is_silent:
             self.judge_silence(asset, expected_from_ms=0)
+
+    def _note_emptying(self, asset: Tracked) -> None:
+        found = asset.estimate
+        assert found is not None
+        detail = {"at_ms": found.emptied_ms, "before_pct": found.emptied_before_pct, "after_pct": found.fill_pct}
+        self._note("bin.emptied", f"bin:{asset.plan.id}", detail | {"source": "sensor"})
 
     def judge_silence(self, asset: Tracked, *, expected_from_ms: int) -> None:
         """Judge whether an asset has been quiet too long; nobody is for longer than since ``expected_from_ms``."""
@@ -328,15 +338,10 @@ class Turn:
         detail: dict[str, Any] = {"asset_id": view["asset_id"]}
         if why is not None:
             detail["why"] = why
-        self._audit.append(
-            {
-                "at_ms": self._now_ms,
-                "who": ENGINE,
-                "action": f"{kind}.{what}",
-                "entity": f"{kind}:{entity_id}",
-                "detail": detail,
-            }
-        )
+        self._note(f"{kind}.{what}", f"{kind}:{entity_id}", detail)
+
+    def _note(self, action: str, entity: str, detail: dict[str, Any]) -> None:
+        self._audit.append({"at_ms": self._now_ms, "who": ENGINE, "action": action, "entity": entity, "detail": detail})
 
     def finish(self) -> None:
         """Write the states that changed, the change log and the audit."""

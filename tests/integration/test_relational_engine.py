@@ -95,6 +95,9 @@ def test_an_emptying_without_a_claim_closes_the_task(square: Square) -> None:
     assert [task["state"] for task in square.tasks(10)] == ["assigned"]
     square.read(20, bin_reading(20, 6.0))
     assert [task["state"] for task in square.tasks(20)] == ["verified"]
+    (line,) = [one for one in _all(square.database, AUDIT) if one["action"] == "bin.emptied"]
+    assert line["entity"] == "bin:bin-001"
+    assert line["detail"] == {"at_ms": square.at(10), "before_pct": 92.0, "after_pct": 6.0, "source": "sensor"}
 
 
 def test_a_claim_that_the_sensor_denies_is_unverified_and_given_out_again_later(square: Square) -> None:
