@@ -1,0 +1,72 @@
+"""What the documents say is what the code does."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from simulators import crew, footfall, replay_map, sensing
+from simulators.settings import SimulatorSettings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("module", [footfall, sensing, crew])
+def test_every_parameter_is_documented_with_value_and_source(module):
+    """Each parameter is one row of docs/simulator.md with the code's value, unit and source."""
+    text = (ROOT / "docs/simulator.md").read_text(encoding="utf-8")
+    for name, p in module.PARAMETERS.items():
+        assert f"| `{name}` | {p.value:g} | {p.unit} | {p.source} |" in text
+
+
+def test_every_key_of_a_map_is_documented():
+    """Each key of the map's types appears in docs/replay.md."""
+    text = (ROOT / "docs/replay.md").read_text(encoding="utf-8")
+    parts = {
+        "file": replay_map.FileMap,
+        "time": replay_map.TimeMap,
+        "device": replay_map.DeviceMap,
+        "fields.<wire field>": replay_map.FieldMap,
+        "clock": replay_map.ClockMap,
+        "site": replay_map.SiteMap,
+        "site.bin": replay_map.BinMap,
+    }
+    missing = [
+        f"{prefix}.{field.name}"
+        for prefix, struct in parts.items()
+        for field in msgspec.structs.fields(struct)
+        if f"`{prefix}.{field.name}" not in text and f"{prefix}.{field.name}" != "site.bin"
+    ]
+    assert missing == []
+
+
+def test_the_ten_minute_map_of_the_guide_works(tmp_path):
+    """The pieces of the guide, put together, read the guide's own example file."""
+    text = (ROOT / "docs/replay.md").read_text(encoding="utf-8")
+    guide = text[text.index("## Your own CSV") : text.index("## What is exact")]
+    blocks = re.findall(r"(?m)(?:^ {4,7}\S.*\n|^\n(?= {4,7}\S))+", guide)
+    data, *pieces = (re.sub(r"(?m)^ {4,7}", "", block) for block in blocks if "resik replay" not in block)
+    (tmp_path / "luft.csv").write_text(data.strip() + "\n", encoding="utf-8")
+    top = 'schema = 1\nname = "nord"\nkind = "air"\n'
+    (tmp_path / "nord.toml").write_text(top + "\n".join(p for p in pieces if "[" in p), encoding="utf-8")
+    from simulators.replay_rows import read_files
+
+    recording = read_files(replay_map.load_map(tmp_path / "nord.toml"), [tmp_path / "luft.csv"])
+    assert recording.devices == ("nord-hafen", "nord-markt")
+    assert recording.rejected == []
+    fields = {row.device: row.fields for row in recording.rows}
+    assert fields == {"nord-markt": {"pm25_ngm3": 5400, "temp_cdeg": 2130}, "nord-hafen": {"temp_cdeg": 2090}}
+
+
+def test_sample_settings_are_the_defaults():
+    """Every setting is in the sample of simulators/README.md, and a commented value is the default."""
+    text = (ROOT / "simulators/README.md").read_text(encoding="utf-8")
+    begin = text.index("```toml") + 7
+    sample = text[begin : text.index("```", begin)]
+    shown = dict(re.findall(r"(?m)^# (\w+) =(?: ([^#\n]*?))?[ \t]*(?:#.*)?$", sample))
+    assert set(shown) == set(SimulatorSettings.model_fields)
+    for name, value in shown.items():
+        default = SimulatorSettings.model_fields[name].default
+        assert (tomllib.loads(f"x = {value}")["x"] if value else None) == default
