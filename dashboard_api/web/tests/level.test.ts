@@ -81,9 +81,13 @@ describe("air", () => {
     expect([of(50), of(50.05), of(100), of(200), of(300), of(300.1)]).toEqual(["baik", "sedang", "sedang", "tidak-sehat", "sangat-tidak-sehat", "berbahaya"]);
   });
 
-  it("is unknown when silent, stale, never heard or without an index", () => {
-    for (const doubt of [{ silent: true }, { stale: true }, { ts_ms: null }, {}]) {
-      expect(airCategory(air({ ispu_category: "Baik", ...doubt, ...(Object.keys(doubt).length === 0 ? { ispu_category: null } : {}) }), NOW_MS, true)).toBe("unknown");
+  it("is unknown when silent, stale or never heard, whatever the last index was", () => {
+    for (const doubt of [{ silent: true }, { stale: true }, { ts_ms: null }]) {
+      expect(airCategory(air({ ispu: 30, ispu_category: "Baik", ...doubt }), NOW_MS, true)).toBe("unknown");
     }
+  });
+
+  it("is pending while it is heard but has no 24-hour mean, and never a class made from a minute value", () => {
+    expect(airCategory(air({ pm25_ugm3: 4 }), NOW_MS, true)).toBe("pending");
   });
 });

@@ -3,7 +3,7 @@ import { en } from "../src/i18n/en";
 import { type Dictionary, id } from "../src/i18n/id";
 import { binStyle } from "../src/map/level";
 import {
-  bandSentence, batterySentence, binSentence, binWord, dueSentence, forecastWord, incidentWord, noCrewSentence, rankIncidents, sureness, taskSentence, waitingSentence,
+  bandSentence, batterySentence, binSentence, binWord, dueSentence, forecastWord, incidentWord, noCrewSentence, ownerSentence, rankIncidents, sureness, taskSentence, waitingSentence,
 } from "../src/words/sentences";
 import { HOUR_MS, MINUTE_MS, NOW_MS, bin, incident, present, task } from "./fixtures";
 
@@ -92,6 +92,12 @@ describe("incidents", () => {
       incident({ id: 7, rule: "overflow", state: "closed" }),
     ];
     expect(rankIncidents(list).map((one) => one.id)).toEqual([5, 4, 2, 1, 6, 3]);
+  });
+
+  it("say whose they are, when they say so", () => {
+    expect(ownerSentence(incident({ detail: { owner: "teknisi" } }), id)).toBe("untuk teknisi");
+    expect(ownerSentence(incident({ detail: { owner: "teknisi" } }), en)).toBe("for the technician");
+    expect(ownerSentence(incident({ detail: {} }), id)).toBeNull();
   });
 
   it("name the fault that the detail gives, and survive one that it does not", () => {

@@ -70,8 +70,15 @@ export class Desk {
     }),
   );
   readonly waiting = $derived(this.actions.filter((one) => one.refused === null).length);
-  /** Refusals about tasks that are no longer on the list. */
-  readonly strayRefusals = $derived(this.actions.filter((one) => one.refused !== null && !(this.page?.tasks ?? []).some((task) => task.id === one.taskId)));
+  /** Refusals about tasks that have no card of their own any more: closed meanwhile, or gone from the list. */
+  readonly strayRefusals = $derived(
+    this.actions.flatMap((action) => {
+      const refused = action.refused;
+      const task = (this.page?.tasks ?? []).find((one) => one.id === action.taskId) ?? null;
+      const hasCard = task !== null && (task.state === "assigned" || task.state === "accepted" || task.state === "claimed");
+      return refused === null || hasCard ? [] : [{ key: action.key, refused, task }];
+    }),
+  );
 
   constructor(token: string) {
     this.#base = `/api/v1/crew/${encodeURIComponent(token)}`;

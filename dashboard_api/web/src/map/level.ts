@@ -65,14 +65,15 @@ export function spriteName(style: BinStyle): string {
 const CONCERN: Record<Look, number> = { overflow: 8, full: 7, fault: 6, filling: 5, silent: 4, stale: 3, unknown: 2, half: 1, empty: 0 };
 export const concern = (look: Look): number => CONCERN[look];
 
-export type AirCategory = "baik" | "sedang" | "tidak-sehat" | "sangat-tidak-sehat" | "berbahaya" | "unknown";
+/** The five classes of the regulation; `pending` = heard, but no 24 h mean yet; `unknown` = not heard. */
+export type AirCategory = "baik" | "sedang" | "tidak-sehat" | "sangat-tidak-sehat" | "berbahaya" | "pending" | "unknown";
 
 /** Category word of the server, in any spelling, as one of ours; by index when the word is missing (P.14/2020 bounds). */
 export function airCategory(air: AirState, nowMs: number, isLive: boolean): AirCategory {
   if (air.ts_ms === null || air.silent || isStale(air, nowMs, isLive)) return "unknown";
   const word = (air.ispu_category ?? "").trim().toLowerCase().replace(/[\s_]+/g, "-");
   if (word === "baik" || word === "sedang" || word === "tidak-sehat" || word === "sangat-tidak-sehat" || word === "berbahaya") return word;
-  if (air.ispu === null) return "unknown";
+  if (air.ispu === null) return "pending";
   if (air.ispu <= 50) return "baik";
   if (air.ispu <= 100) return "sedang";
   if (air.ispu <= 200) return "tidak-sehat";

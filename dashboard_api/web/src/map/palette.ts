@@ -80,9 +80,10 @@ const LIGHT: Palette = {
     "tidak-sehat": "#f0c419",
     "sangat-tidak-sehat": "#d8322a",
     berbahaya: "#1c1c1c",
+    pending: "#868c92",
     unknown: "#868c92",
   },
-  airInk: { baik: "#fff", sedang: "#fff", "tidak-sehat": "#2b2300", "sangat-tidak-sehat": "#fff", berbahaya: "#fff", unknown: "#fff" },
+  airInk: { baik: "#fff", sedang: "#fff", "tidak-sehat": "#2b2300", "sangat-tidak-sehat": "#fff", berbahaya: "#fff", pending: "#5d676d", unknown: "#fff" },
 };
 
 const DARK: Palette = {
@@ -124,7 +125,7 @@ const DARK: Palette = {
     fault: "#e9edf2",
   },
   air: { ...LIGHT.air, baik: "#3fa856", sedang: "#4a86e8", berbahaya: "#0a0a0a" },
-  airInk: LIGHT.airInk,
+  airInk: { ...LIGHT.airInk, pending: "#a9b4c1" },
 };
 
 export const palette = (theme: Theme): Palette => (theme === "dark" ? DARK : LIGHT);

@@ -299,7 +299,8 @@ export function drawAir(ctx: Ctx, category: AirCategory, p: Palette): void {
   ctx.fill();
   ctx.beginPath();
   ctx.roundRect(at, at, 17, 17, 4.5);
-  ctx.fillStyle = category === "unknown" ? p.cup : p.air[category];
+  const isClass = category !== "unknown" && category !== "pending";
+  ctx.fillStyle = isClass ? p.air[category] : p.cup;
   ctx.fill();
   ctx.save();
   ctx.clip();
@@ -316,8 +317,8 @@ export function drawAir(ctx: Ctx, category: AirCategory, p: Palette): void {
   ctx.restore();
   ctx.beginPath();
   ctx.roundRect(at + 0.75, at + 0.75, 15.5, 15.5, 4);
-  ctx.strokeStyle = category === "unknown" ? p.air.unknown : p.ink;
-  ctx.globalAlpha = category === "unknown" ? 1 : 0.35;
+  ctx.strokeStyle = isClass ? p.ink : p.air.unknown;
+  ctx.globalAlpha = isClass ? 0.35 : 1;
   ctx.lineWidth = 1.5;
   ctx.stroke();
   ctx.globalAlpha = 1;

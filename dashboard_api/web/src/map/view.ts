@@ -105,7 +105,7 @@ export class SquareMapView {
       dragRotate: false,
       pitchWithRotate: false,
       touchPitch: false,
-      fadeDuration: 150,
+      fadeDuration: 0,
       renderWorldCopies: false,
       locale: { "Map.Title": label },
     });
@@ -315,7 +315,7 @@ export class SquareMapView {
     };
     // A word without its mark in view would only say that something is cut off.
     const words = [
-      ...this.#air.filter(isInView).map(({ id, at, category, word, note }) => ({ id, at, ...this.#word(word, note, category === "unknown" ? null : p.air[category], p.paper, p.ink, p.ink2) })),
+      ...this.#air.filter(isInView).map(({ id, at, category, word, note }) => ({ id, at, ...this.#word(word, note, category === "unknown" || category === "pending" ? null : p.air[category], p.paper, p.ink, p.ink2) })),
       ...this.#crews.filter(isInView).map(({ at, name }) => ({ id: "", at, ...this.#word(name, "", null, p.accent, p.paper, p.paper) })),
     ];
     const half = (BIN_ROOM_PX * binScale(this.#map.getZoom())) / 2;

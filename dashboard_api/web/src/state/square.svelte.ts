@@ -21,6 +21,8 @@ export interface Asset {
 /** Closed tasks stay on screen for this long after they closed [ms of square time]. */
 const CLOSED_SHOWN_MS = 2 * 3_600_000;
 
+const FLUSH_EVERY_MS = 250;
+
 class Square {
   site = $state.raw<Site | null>(null);
   connection = $state<Connection>("connecting");
@@ -48,13 +50,16 @@ class Square {
   });
 
   #stream: SquareStream | null = null;
+  #waiting: [StreamKind, unknown][] = [];
+  #flushTimer: ReturnType<typeof setTimeout> | null = null;
+  #flushedAt = -Infinity;
   #siteTimer: ReturnType<typeof setTimeout> | null = null;
 
   start(): void {
     this.clock.run();
     this.#stream = new SquareStream("/api/v1/stream", fetchState, {
       onState: (state) => this.#replace(state),
-      onChange: (kind, data) => this.#change(kind, data),
+      onChange: (kind, data) => this.#queue(kind, data),
       onConnection: (connection, error) => {
         this.connection = connection;
         this.error = error;
@@ -80,6 +85,7 @@ class Square {
   }
 
   #replace(state: SquareState): void {
+    this.#waiting = []; // older than this state
     this.clock.anchor(state.clock);
     fill(this.bins, state.bins, (bin) => bin.asset_id);
     fill(this.air, state.air, (air) => air.asset_id);
@@ -89,6 +95,24 @@ class Square {
     this.health = state.health;
     this.newsMs = state.clock.now_ms;
     this.isLoaded = true;
+  }
+
+  /** A busy square sends dozens of changes a second; the page is redrawn at most four times in that time. */
+  #queue(kind: StreamKind, data: unknown): void {
+    this.#waiting.push([kind, data]);
+    if (this.#flushTimer) return;
+    const sinceMs = performance.now() - this.#flushedAt;
+    if (sinceMs >= FLUSH_EVERY_MS) this.#flush();
+    else this.#flushTimer = setTimeout(() => this.#flush(), FLUSH_EVERY_MS - sinceMs);
+  }
+
+  #flush(): void {
+    this.#flushTimer = null;
+    this.#flushedAt = performance.now();
+    const changes = this.#waiting;
+    this.#waiting = [];
+    for (const [kind, data] of changes) this.#change(kind, data);
+    this.newsMs = this.clock.read();
   }
 
   #change(kind: StreamKind, data: unknown): void {
@@ -116,7 +140,6 @@ class Square {
         this.health = data as Health;
         break;
     }
-    this.newsMs = this.clock.read();
   }
 
   #incident(incident: Incident): void {

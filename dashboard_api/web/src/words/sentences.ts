@@ -79,7 +79,7 @@ export function airSentence(air: AirState, now: Present, t: Dictionary): string 
   if (air.ts_ms === null) return t.air.neverHeard;
   if (air.silent || isStale(air, now.nowMs, now.isLive)) return t.air.silent(ago(air.ts_ms, now.nowMs, t));
   const category = airCategory(air, now.nowMs, now.isLive);
-  if (air.ispu === null || category === "unknown") return t.air.noIspu;
+  if (air.ispu === null || category === "unknown" || category === "pending") return t.air.noIspu;
   return `${t.air.ispu(whole(air.ispu), airWord(category, t))} · ${t.air.indicative}.`;
 }
 
@@ -142,6 +142,12 @@ export function incidentWord(incident: Incident, t: Dictionary): string {
     if (typeof state === "string" && t.fault[state]) return t.fault[state];
   }
   return t.rule[incident.rule] ?? incident.rule;
+}
+
+/** "untuk teknisi": the role that looks after an incident, or null when it names none. */
+export function ownerSentence(incident: Incident, t: Dictionary): string | null {
+  const owner = incident.detail?.["owner"];
+  return typeof owner === "string" && owner ? t.action.owner(t.action.owners[owner] ?? owner) : null;
 }
 
 const RULE_RANK = ["overflow", "full", "bad-air", "fault", "soon-full", "silent"];
