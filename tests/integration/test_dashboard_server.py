@@ -32,8 +32,8 @@ RUN = (
 class Dashboard:
     """A running dashboard process on a world of its own."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        self.world = World(folder)
+    def __init__(self, folder: Path, *, world: World | None = None, **settings: Any) -> None:
+        self.world = world or World(folder)
         self.driver = ClockDriver(folder / "clock.bin")
         self.driver.set(START_S, 1.0)
         self.port = free_port()

@@ -30,13 +30,15 @@ class World:
     ----------
     folder : Path
         Where the files go.
+    database_url : str | None
+        An empty relational store; a SQLite file in the folder by default.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str | None = None) -> None:
         self.folder = folder
         self.site: Site = load_site(SITE_NAME)
         self.clock = FixedClock(START_S)
-        self.database_url = f"sqlite:///{folder}/resik.sqlite3"
+        self.database_url = database_url or f"sqlite:///{folder}/resik.sqlite3"
         self.store_url = f"sqlite:///{folder}/points.sqlite3"
         self.database: Database = open_database(self.database_url)
         self.writer = open_store(self.store_url)
