@@ -266,10 +266,13 @@ def _run_service(
     from importlib import import_module
 
     from square.health import configure_logging
+    from square.mqtt import MqttEndpoint, wait_for_broker
     from square.settings import load_settings
 
     settings = load_settings(getattr(import_module(settings_module), settings_class), name, config)
     configure_logging(name, settings.log_level)
+    if name in {"gateway", "ingest", "alerts"}:
+        wait_for_broker(MqttEndpoint.from_settings(settings, name), settings.broker_wait_s)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     sys.exit(import_module(service_module).run(settings))
 

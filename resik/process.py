@@ -1,5 +1,6 @@
 """One supervised child process of the local stack."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,12 +21,20 @@ STOP_WITHIN_S = 15.0
 
 
 def last_words(log: Path) -> str:
-    """Return the last line of a log that a person should read."""
+    """Return the last line of a log that a person should read: of a JSON line, its message."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return lines[-1][:500] if lines else ""
+    if not lines:
+        return ""
+    try:
+        entry = json.loads(lines[-1])
+    except ValueError:
+        return lines[-1][:500]
+    return (
+        f"{entry.get('service', '')}: {entry.get('message', '')}"[:500] if isinstance(entry, dict) else lines[-1][:500]
+    )
 
 
 class Child:

@@ -91,6 +91,28 @@ class MqttEndpoint(msgspec.Struct, frozen=True):
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
 
 
+def wait_for_broker(endpoint: MqttEndpoint, within_s: float) -> None:
+    """Return once somebody accepts connections at ``endpoint``: a service that starts before its broker is normal.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If nobody does within ``within_s``; the text says where and why.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            socket.create_connection((endpoint.host, endpoint.port), timeout=2).close()
+        except OSError as error:
+            if time.monotonic() >= deadline:
+                raise BrokerUnavailable(
+                    f"no MQTT broker answers at {endpoint} ({error.strerror or error}): start it, or set broker_url"
+                ) from error
+            time.sleep(0.2)
+        else:
+            return
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """One message from the broker, to be acknowledged with :meth:`MqttConnection.ack`."""
 
@@ -222,9 +244,9 @@ class MqttConnection:
 
     def _why_unreachable(self) -> str:
         try:
-            socket.create_connection((self.endpoint.host, self.endpoint.port), timeout=2).close()
-        except OSError as error:
-            return f"no MQTT broker answers at {self.endpoint} ({error}): start it, or set broker_url"
+            wait_for_broker(self.endpoint, 0)
+        except BrokerUnavailable as error:
+            return str(error)
         return (
             f"the broker at {self.endpoint} accepts connections but no MQTT session: check broker_url (TLS or plain), "
             f"broker_username {self.endpoint.username!r} and broker_password_file"

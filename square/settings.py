@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from square.errors import SettingsError
@@ -39,6 +39,8 @@ class ServiceSettings(BaseSettings):
         File that holds nothing but the password.
     broker_ca_file : Path | None
         Root certificate for ``mqtts``; the system's roots when unset.
+    broker_wait_s : float
+        How long a starting service waits for its broker before it leaves with exit code 1 [s].
     log_level : str
         DEBUG, INFO, WARNING or ERROR.
     """
@@ -52,6 +54,7 @@ class ServiceSettings(BaseSettings):
     broker_username: str | None = None
     broker_password_file: Path | None = None
     broker_ca_file: Path | None = None
+    broker_wait_s: float = Field(default=15.0, ge=0, le=3600)
     log_level: LogLevel = "INFO"
 
 

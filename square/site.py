@@ -348,11 +348,15 @@ def load_site(folder: Path | str) -> Site:
 
 
 def resolve_site(folder: Path | str) -> Path:
-    """Folder of a site given by path or by the name of a shipped site; a path that exists comes first."""
+    """Folder of a site given by path or by the name of a shipped site; a path that exists comes first.
+
+    Raises
+    ------
+    SiteError
+        If it is neither.
+    """
     path = Path(folder)
-    if not path.exists() and str(folder) in shipped_sites():
-        return shipped_site(str(folder))
-    return path
+    return path if path.exists() else shipped_site(str(folder))
 
 
 def shipped_sites() -> tuple[str, ...]:
@@ -372,8 +376,8 @@ def shipped_site(name: str) -> Path:
     """
     names = shipped_sites()
     if name not in names:
-        remedy = f"Use one of {', '.join(names)}, or the path of a folder."
-        raise SiteError(Path(name), None, f'no site named "{name}" ships with Resik', remedy)
+        remedy = f"Name an existing folder, or one of: {', '.join(names)}."
+        raise SiteError(Path(name), None, "there is no such folder, and no site of this name ships with Resik", remedy)
     return Path(str(resources.files("square").joinpath("sites", name)))
 
 

@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from square.site import shipped_site
-from tests.services import free_port, start_influxd
+from tests.services import free_port, start_influxd, start_mosquitto
 
 pytestmark = pytest.mark.e2e
 
@@ -90,7 +90,10 @@ def test_missing_broker(tmp_path, service):
         service,
         "run",
         cwd=tmp_path,
-        **{f"RESIK_{service.upper()}_BROKER_URL": f"mqtt://127.0.0.1:{free_port()}"},
+        **{
+            f"RESIK_{service.upper()}_BROKER_URL": f"mqtt://127.0.0.1:{free_port()}",
+            f"RESIK_{service.upper()}_BROKER_WAIT_S": "0.5",
+        },
     )
     assert code == 1
     assert "no MQTT broker answers at mqtt://127.0.0.1:" in output
@@ -137,8 +140,10 @@ class _Refusing(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
+@pytest.mark.service
 def test_wrong_influxdb_token(tmp_path):
     """InfluxDB 2.x refuses a token: ingest leaves with the code that says a person must act."""
+    broker = start_mosquitto(tmp_path / "broker")
     server = HTTPServer(("127.0.0.1", 0), _Refusing)
     Thread(target=server.serve_forever, daemon=True).start()
     (tmp_path / "token").write_text("wrong")
@@ -147,12 +152,14 @@ def test_wrong_influxdb_token(tmp_path):
             "ingest",
             "run",
             cwd=tmp_path,
+            RESIK_INGEST_BROKER_URL=broker.url,
             RESIK_INGEST_STORE_URL=f"influx2+http://127.0.0.1:{server.server_port}/org/bucket",
             RESIK_INGEST_STORE_TOKEN_FILE="token",
             RESIK_INGEST_DEAD_LETTER_FILE=str(tmp_path / "dead.sqlite3"),
         )
     finally:
         server.shutdown()
+        broker.stop()
     assert code == 2
     assert "token" in one_sentence(output)
 
