@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 STATE_VERSION = 1
 SAVE_EVERY_S = 30.0
 CONNECT_GRACE_S = 30.0
+LOOK_AT_LINKS_S = 1.0
 _NEW_WORLD = "move it away to begin a new world"
 NOT_DRAINED = 4
 """Exit code when some readings were not acknowledged at the deadline."""
@@ -258,10 +259,26 @@ class Simulator:
                 _log.warning("the state of the world could not be saved: %s", error)
 
     async def _crews(self) -> None:
+        """Work with the links of the file, and begin again when it changes: links are replaced when one is lost."""
         assert self._settings.api_url is not None
         assert self._settings.crew_links_file is not None
-        while (links := read_links(self._settings.crew_links_file)) is None:  # noqa: ASYNC110 - a file, not an event
-            await asyncio.sleep(1.0)
+        links: dict[str, str] | None = None
+        working: asyncio.Task[None] | None = None
+        try:
+            while True:
+                found = read_links(self._settings.crew_links_file)
+                if found is not None and found != links:
+                    links = found
+                    await _cancelled(working)
+                    working = asyncio.create_task(self._work(links), name="crews at work")
+                if working is not None and working.done():
+                    working.result()
+                await asyncio.sleep(LOOK_AT_LINKS_S)
+        finally:
+            await _cancelled(working)
+
+    async def _work(self, links: Mapping[str, str]) -> None:
+        assert self._settings.api_url is not None
         api = CrewApi(self._settings.api_url)
         crews = Crews(
             api,
@@ -276,6 +293,12 @@ class Simulator:
             await crews.run()
         finally:
             await api.close()
+
+
+async def _cancelled(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def run(settings: SimulatorSettings) -> int:

@@ -22,7 +22,7 @@ class SimulatorSettings(ServiceSettings):
     api_url : str | None
         Office whose crew interface is watched; unset means that nobody empties a bin.
     crew_links_file : Path | None
-        JSON file {crew id: token}; read when it appears.
+        JSON file {crew id: token}; read when it appears or changes.
     crews : bool
         False only watches for claims: people do the work with the crew page.
     ledger_file : Path | None

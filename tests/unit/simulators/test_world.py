@@ -1,5 +1,7 @@
 """The shipped site as a world: every kind of place is known, sensors follow the truth, time may jump."""
 
+import asyncio
+
 import pytest
 
 from firmware import wire
@@ -146,3 +148,48 @@ def test_health_counts_what_conservation_needs(tmp_path):
     assert counts["made"] == counts["nodes"] == len(REGISTRY.placements())
     assert counts["made"] == counts["acked"] + counts["waiting"] + counts["dropped"]
     assert counts["published"] == counts["bins_emptied"] == 0
+
+
+def test_crews_begin_again_when_their_links_change(tmp_path, monkeypatch):
+    """Links that appear late are taken, and links that were replaced are used from then on."""
+    from simulators import service
+
+    tokens = []
+
+    class Pages:
+        def __init__(self, base_url):
+            assert base_url == "http://office"
+
+        async def page(self, token):
+            tokens.append(token)
+            return {"crew": {}, "tasks": []}
+
+        async def close(self):
+            tokens.append("closed")
+
+    monkeypatch.setattr(service, "CrewApi", Pages)
+    monkeypatch.setattr(service, "LOOK_AT_LINKS_S", 0.01)
+    path = tmp_path / "links.json"
+    simulator = Simulator(settings(tmp_path, api_url="http://office", crew_links_file=path), SITE, FixedClock(NOW_S))
+
+    async def until(token):
+        for _ in range(300):
+            if token in tokens:
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail(f"{token} was never used: {tokens}")
+
+    async def scenario():
+        crews = asyncio.create_task(simulator._crews())
+        await asyncio.sleep(0.05)
+        assert tokens == []
+        path.write_text('{"pagi-1": "first"}')
+        await until("first")
+        path.write_text('{"pagi-1": "second"}')
+        await until("second")
+        crews.cancel()
+        await asyncio.gather(crews, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert tokens.index("closed") < tokens.index("second")
+    assert tokens[-1] == "closed"
