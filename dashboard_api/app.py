@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
@@ -26,6 +27,7 @@ from dashboard_api.settings import PACKAGED_STATIC, DashboardSettings
 from dashboard_api.site_view import SiteView
 
 API_VERSION = "1.0"
+HISTORY_THREADS = 8
 
 
 def make_parts(settings: DashboardSettings, services: Services) -> Parts:
@@ -44,6 +46,7 @@ def make_parts(settings: DashboardSettings, services: Services) -> Parts:
         site=site,
         web=WebClient(settings.static_dir or PACKAGED_STATIC),
         crew_failures=FailureLimit(),
+        history_slots=CapacityLimiter(HISTORY_THREADS),
     )
 
 

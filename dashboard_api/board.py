@@ -6,7 +6,7 @@ request costs a copy and not a query.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -79,6 +79,14 @@ class Board:
             item["stale"] = self._is_stale(item, now_ms)
         items[ident] = item
         return item
+
+    def retain(self, kind: str, idents: Collection[str]) -> bool:
+        """Forget every object of a kind that is not named; return whether there was one."""
+        gone = [ident for ident in self._items[kind] if ident not in idents]
+        for ident in gone:
+            del self._items[kind][ident]
+        self._version += bool(gone)
+        return bool(gone)
 
     def judge(self, now_ms: int) -> list[Key]:
         """Judge every age at ``now_ms`` again.

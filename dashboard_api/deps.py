@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Path, Request
 
 from alerts.errors import NotFoundError as UnknownThing
@@ -34,6 +35,7 @@ class Parts:
     site: SiteView
     web: WebClient
     crew_failures: FailureLimit
+    history_slots: CapacityLimiter
 
     def now_ms(self) -> int:
         """Square time [ms since 1970 UTC]."""

@@ -7,7 +7,8 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from ingest.store import TimeSeriesStore
 POLL_S: Final = 2.0
 TIMEOUT_S: Final = 1.0
 STORE_POLL_S: Final = 10.0
+STORE_HANGS_S: Final = 5.0
 ENGINE_LATE_S: Final = 120.0
 """An engine that said nothing for this long evaluates nothing: dead-man limit of RELIABILITY F14 [wall s]."""
 _AGE_STEP_S: Final = 10
@@ -94,6 +96,8 @@ class HealthWatch:
         self._heard_s: dict[str, float] = {}
         self._answers: dict[str, Answer] = {}
         self._beats: dict[str, tuple[float, Answer]] = {}  # service -> (wall_s, what it said)
+        self._probe: Future[Answer] | None = None
+        self._probe_began_s = 0.0
         self._next_store_s = 0.0
         self.relational = Answer(ok=False, reason="belum diperiksa (not checked yet)")
         self.time_series = Answer(ok=False, reason="belum diperiksa (not checked yet)")
@@ -109,9 +113,22 @@ class HealthWatch:
             else:
                 self._heard_s[service] = now_s
                 self._answers[service] = answer
-        if now_s >= self._next_store_s:
-            self._next_store_s = now_s + STORE_POLL_S
-            self.time_series = probe_store(self._store, self._site)
+        self._poll_store(now_s)
+
+    def _poll_store(self, now_s: float) -> None:
+        """Look at the running question, or ask a new one: a store that hangs holds up nothing else."""
+        if self._probe is None and now_s >= self._next_store_s:
+            self._probe, self._next_store_s = (
+                self._pool.submit(probe_store, self._store, self._site),
+                now_s + STORE_POLL_S,
+            )
+            self._probe_began_s = now_s
+        if self._probe is not None:
+            try:
+                self.time_series, self._probe = self._probe.result(TIMEOUT_S), None
+            except FutureTimeoutError:
+                if now_s - self._probe_began_s > STORE_HANGS_S:
+                    self.time_series = Answer(ok=False, reason="tidak menjawab (no answer)")
 
     def note_relational(self, answer: Answer) -> None:
         """Take over how the last query of the relational store went."""

@@ -202,7 +202,10 @@ class Live:
     async def _refresh_crews(self) -> None:
         """Shifts begin and end and tasks are handed out without a line about the crew: compare and tell."""
         now_ms = self._now_ms()
-        for crew in await self._call(lambda: self._desk.crews(now_ms)):
+        crews = await self._call(lambda: self._desk.crews(now_ms))
+        if self._board.retain("crew", {crew["id"] for crew in crews}):
+            self._hub.reset_all("crew-left")
+        for crew in crews:
             if crew != self._board.get("crew", crew["id"]):
                 self._board.apply(self._board.event_id, "crew", crew["id"], crew, now_ms)
                 self._hub.publish(Event(None, "crew", crew["id"], crew))

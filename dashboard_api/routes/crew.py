@@ -5,9 +5,10 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Header, Path, Response
 
-from alerts.errors import TaskConflict
+from alerts.errors import DatabaseError, TaskConflict
+from alerts.errors import NotFoundError as UnknownThing
 from dashboard_api.board import Json
-from dashboard_api.deps import MAX_ID, AddressDep, CrewDep, Parts, PartsDep, new_router
+from dashboard_api.deps import MAX_ID, AddressDep, CrewDep, Parts, PartsDep, Token, new_router
 from dashboard_api.errors import ConflictError
 from dashboard_api.events import Client, see_own_tasks
 from dashboard_api.schemas import CrewPage, ErrorBody, Task
@@ -70,6 +71,7 @@ async def stream(
     parts: PartsDep,
     address: AddressDep,
     crew: CrewDep,
+    token: Token,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=20)] = None,
 ) -> EventStream:
     """Stream changes of the crew's own tasks; ``reset`` says to load the page again, always after a reconnect."""
@@ -81,7 +83,17 @@ async def stream(
         parts.live.greet(client, with_health=False)
         return client
 
-    return EventStream(parts.hub, connect)
+    return EventStream(parts.hub, connect, is_allowed=lambda: _is_link_known(parts, token))
+
+
+def _is_link_known(parts: Parts, token: str) -> bool:
+    try:
+        parts.services.desk.crew_by_token(token, parts.now_ms())
+    except UnknownThing:
+        return False
+    except DatabaseError:
+        return True  # an outage revokes nothing; the next look will tell
+    return True
 
 
 def _step(parts: Parts, crew: Json, task_id: int, *, accepted: bool) -> Response:

@@ -23,7 +23,8 @@ from tests.services import free_port, port_open, wait_until
 from tests.unit.dashboard_api.world import BIN, START_S, TOKENS, World
 
 RUN = (
-    "import sys; from pathlib import Path; from dashboard_api.server import run; "
+    "import os, sys; from pathlib import Path; from dashboard_api.server import run; from dashboard_api import sse; "
+    "sse.RECHECK_S = float(os.environ.get('RESIK_TEST_RECHECK_S', sse.RECHECK_S)); "
     "from dashboard_api.settings import DashboardSettings; from square.settings import load_settings; "
     "sys.exit(run(load_settings(DashboardSettings, 'dashboard', Path(sys.argv[1]))))"
 )
@@ -308,3 +309,18 @@ def test_crew_stream_and_log_keep_the_secret(dashboard: Dashboard) -> None:
     dashboard.get(f"/api/v1/crew/{token}")
     dashboard.stop()
     assert token not in (dashboard.world.folder / "log").read_text()
+
+
+def test_renewed_link_ends_the_stream(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crew whose link was renewed stops hearing of its work: a new request is 404, an open stream ends."""
+    monkeypatch.setenv("RESIK_TEST_RECHECK_S", "0.3")
+    dashboard.stop()
+    dashboard.process = dashboard.start()
+    wait_until(lambda: port_open(dashboard.port), 20, "the dashboard to listen again")
+    token = TOKENS["pagi-1"]
+    with closing(Stream(dashboard.port, f"/api/v1/crew/{token}/stream")) as stream:
+        stream.until("clock")
+        dashboard.world.services().desk.renew_crew_link("pagi-1", "test", 0)
+        while stream.event() is not None:
+            pass
+    assert dashboard.get(f"/api/v1/crew/{token}")["error"]["code"] == "unknown-link"

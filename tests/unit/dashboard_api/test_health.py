@@ -43,7 +43,12 @@ class FakeStore:
 
     error: Exception | None = None
 
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.answers.set()
+
     def series(self, *_: Any, **__: Any) -> None:
+        self.answers.wait(20)
         if self.error:
             raise self.error
 
@@ -130,3 +135,20 @@ def test_stores_are_named() -> None:
         "age_s": 0.0,
     }
     assert broken.report()["ok"] is False
+
+
+def test_store_that_hangs_holds_up_nothing(page_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that never answers is reported after 5 s, while the services are asked on; it comes back by itself."""
+    monkeypatch.setattr("dashboard_api.health.TIMEOUT_S", 0.05)
+    PAGE.update(status=200, body=b'{"ok": true, "reason": ""}')
+    store, now = FakeStore(), [1000.0]
+    store.answers.clear()
+    seen = watch({"ingest": page_url}, store, now)
+    seen.poll()
+    now[0] = 1006.0
+    seen.poll()
+    assert entry(seen.report(), "time-series")["reason"] == "tidak menjawab (no answer)"
+    assert entry(seen.report(), "ingest") == {"service": "ingest", "ok": True, "reason": "", "age_s": 0.0}
+    store.answers.set()
+    seen.poll()
+    assert entry(seen.report(), "time-series")["ok"] is True

@@ -204,3 +204,18 @@ async def test_crews_are_compared(stage: Stage) -> None:
     await stage.live.catch_up()
     assert await names(client) == []
     assert json.loads(stage.board.state_bytes({}))["crews"] == stage.desk.crew_list
+
+
+@pytest.mark.anyio
+async def test_crew_that_left_is_forgotten(stage: Stage) -> None:
+    """A crew that is no longer active leaves the state, and the clients are told to look again."""
+    client = stage.hub.connect("a")
+    stage.desk.crew_list = [{"id": "pagi-1"}, {"id": "pagi-2"}]
+    stage.now_s = 6.0
+    await stage.live.catch_up()
+    await names(client)
+    stage.desk.crew_list = [{"id": "pagi-2"}]
+    stage.now_s = 12.0
+    await stage.live.catch_up()
+    assert await names(client) == ["reset"]
+    assert json.loads(stage.board.state_bytes({}))["crews"] == [{"id": "pagi-2"}]
