@@ -16,5 +16,5 @@ export default defineConfig({
     rollupOptions: { input: { office: "index.html", crew: "petugas.html" } },
   },
   server: { proxy: { "/api": "http://127.0.0.1:8080", "/healthz": "http://127.0.0.1:8080" } },
-  test: { include: ["tests/**/*.test.ts"], environment: "node" },
+  test: { include: ["tests/**/*.test.ts"], environment: "node", css: true },
 });

@@ -194,6 +194,11 @@ export function planBounds(plan: Plan, isNarrow: boolean): [number, number, numb
   return [Math.min(...lons), Math.min(...lats), Math.max(...lons), Math.max(...lats)];
 }
 
+/** MapLibre writes an attribution as HTML; what comes from settings is text. */
+export function asText(value: string): string {
+  return value.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+}
+
 export function baseStyle(site: Site, p: Palette, name: (props: PlanFeature["properties"]) => string): StyleSpecification {
   const lat = site.centre[1];
   const area = (id: string, roles: string[], fill: string, edge: string): LayerSpecification[] => [
@@ -203,7 +208,7 @@ export function baseStyle(site: Site, p: Palette, name: (props: PlanFeature["pro
   const isMosque: ExpressionSpecification = ["in", ["coalesce", ["get", "kind"], ""], ["literal", ["mosque", "minaret", "tomb"]]];
 
   const tiles: StyleSpecification["sources"] = site.tiles_url
-    ? { tiles: { type: "raster", tiles: [site.tiles_url], tileSize: 256, maxzoom: 19, attribution: site.tiles_attribution ?? "" } }
+    ? { tiles: { type: "raster", tiles: [site.tiles_url], tileSize: 256, maxzoom: 19, attribution: asText(site.tiles_attribution ?? "") } }
     : {};
   const tileLayers: LayerSpecification[] = site.tiles_url
     ? [{ id: "tiles", type: "raster", source: "tiles", paint: { "raster-saturation": -0.7, "raster-opacity": 0.55 } }]
