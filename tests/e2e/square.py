@@ -46,6 +46,10 @@ class Square:
         with urllib.request.urlopen(request, timeout=10) as reply:
             return json.load(reply)
 
+    def now_s(self) -> int:
+        """Return the square time in whole seconds: what a device's clock shows."""
+        return int(self.stack.square_now_s())
+
     def bin_state(self, asset: str) -> dict[str, Any]:
         """Return the state of one bin as the map gets it."""
         return next(item for item in self.get("/api/v1/state")["bins"] if item["asset_id"] == asset)
@@ -137,12 +141,13 @@ class HandDevice:
 
 
 @contextlib.contextmanager
-def running_square(
-    folder: Path, *, kind: str = "real", simulate: dict[str, str] | None = None, **settings: Any
-) -> Iterator[Square]:
-    """Run a stack in ``folder`` and keep watch over it until the test is done."""
-    values = {"port": free_port(), "broker_port": free_port(), **settings}
-    stack = Stack(StackSettings(**values), DataFolder(folder, kind), simulate=simulate, trace=True)
+def running_square(folder: Path, *, simulate: dict[str, str] | None = None, **settings: Any) -> Iterator[Square]:
+    """Run a stack in ``folder`` and keep watch over it until the test is done.
+
+    Unless told otherwise it is ten in the morning there and time is real: a shift is on duty whenever the test runs.
+    """
+    values = {"port": free_port(), "broker_port": free_port(), "start": "10:00", "speed": 1.0, **settings}
+    stack = Stack(StackSettings(**values), DataFolder(folder, "simulated"), simulate=simulate, trace=True)
     done = threading.Event()
     trouble: list[BaseException] = []
 
@@ -165,8 +170,3 @@ def running_square(
             watcher.join(5)
     if trouble:
         raise trouble[0]
-
-
-def now_s() -> int:
-    """Return the wall time in whole seconds."""
-    return int(time.time())

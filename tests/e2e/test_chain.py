@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.e2e.square import now_s, running_square
+from tests.e2e.square import running_square
 from tests.services import require, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.service]
@@ -29,7 +29,7 @@ def asset_of(square, device_id):
 def test_a_reading_reaches_the_map(square):
     """One published reading is acknowledged to the device, stored once, and shown with its level."""
     device = square.device(BIN, boot=100)
-    device.send({"seq": 1, "ts": now_s(), "fill_pct": 42, "battery_mv": 3700, "quality": 4})
+    device.send({"seq": 1, "ts": square.now_s(), "fill_pct": 42, "battery_mv": 3700, "quality": 4})
     wait_until(lambda: device.upto == 1, 10, "the application ack")
     wait_until(lambda: square.bin_state(asset_of(square, BIN))["fill_pct"] == 42, 10, "the map")
     assert square.stored().count((BIN, 100, 1)) == 1
@@ -41,7 +41,7 @@ def test_a_full_bin_becomes_a_task(square):
     device = square.device("rsk-b002", boot=101)
     asset = asset_of(square, "rsk-b002")
     for seq in range(1, 4):
-        device.send({"seq": seq, "ts": now_s() - 30 + seq, "fill_pct": 92, "quality": 4})
+        device.send({"seq": seq, "ts": square.now_s() - 30 + seq, "fill_pct": 92, "quality": 4})
 
     def task():
         tasks = [item for item in square.get("/api/v1/state")["tasks"] if item["asset_id"] == asset]
@@ -57,7 +57,7 @@ def test_a_full_bin_becomes_a_task(square):
 def test_duplicates_and_disorder_change_nothing(square):
     """Each reading sent three times in random order is stored once, and the newest is the one shown."""
     device = square.device("rsk-b003", boot=102)
-    start = now_s() - 600
+    start = square.now_s() - 600
     readings = [{"seq": seq, "ts": start + seq, "fill_pct": seq} for seq in range(1, 61)]
     sent = readings * 3
     random.Random(5).shuffle(sent)
@@ -72,9 +72,9 @@ def test_duplicates_and_disorder_change_nothing(square):
     device.close()
 
 
-def malformed(number, rng):
+def malformed(number, ts, rng):
     """Return one of many ways to be wrong, each distinct."""
-    seq, ts = number, now_s()
+    seq = number
     ways = [
         f'{{"v":1,"boot":103,"r":[{{"seq":{seq},"ts":{ts},"fill_pct":',
         f'{{"v":9,"boot":103,"r":[{{"seq":{seq},"ts":{ts},"fill_pct":5}}]}}',
@@ -100,13 +100,13 @@ def test_poison_blocks_nothing(square):
     rng = random.Random(11)
     order = [("good", n) for n in range(1, 1001)] + [("bad", n) for n in range(1000)]
     rng.shuffle(order)
-    start = now_s() - 3000
+    start = square.now_s() - 3000
     pids = [child.pid for child in square.stack.children]
     for quality, number in order:
         if quality == "good":
             device.send({"seq": number, "ts": start + number, "fill_pct": number % 80})
         else:
-            device.send_raw(malformed(number, rng))
+            device.send_raw(malformed(number, start, rng))
     wait_until(lambda: device.upto == 1000, 60, "the application ack of all good ones")
     square.settled(60)
     stored = [identity for identity in square.stored() if identity[:2] == ("rsk-b004", 103)]
@@ -119,7 +119,7 @@ def test_poison_blocks_nothing(square):
 def test_broker_killed_in_mid_flow(square):
     """The broker dies without a word while devices report: all that was made is stored once after its restart."""
     device = square.device("rsk-b005", boot=104)
-    start = now_s() - 1000
+    start = square.now_s() - 1000
     made = 0
     for made in range(1, 201):
         device.send({"seq": made, "ts": start + made, "fill_pct": made % 80})
@@ -142,7 +142,7 @@ def test_broker_killed_in_mid_flow(square):
 def test_ingest_killed_in_mid_flow(square):
     """Kill -9 of ingest loses nothing and stores nothing twice."""
     device = square.device("rsk-b006", boot=105)
-    start = now_s() - 1000
+    start = square.now_s() - 1000
     ingest = square.stack.child("ingest")
     for seq in range(1, 401):
         device.send({"seq": seq, "ts": start + seq, "fill_pct": seq % 80})
@@ -162,9 +162,9 @@ def test_a_device_cannot_speak_for_another(square):
     device = square.device("rsk-b007", boot=106)
     from firmware import wire
 
-    payload = wire.encode_up(106, [{"seq": 1, "ts": now_s(), "fill_pct": 99}])
+    payload = wire.encode_up(106, [{"seq": 1, "ts": square.now_s(), "fill_pct": 99}])
     device._client.publish(wire.topic_up(square.site, "rsk-b008", "bin"), payload, 1).wait_for_publish(10)
-    device.send({"seq": 1, "ts": now_s(), "fill_pct": 10})
+    device.send({"seq": 1, "ts": square.now_s(), "fill_pct": 10})
     wait_until(lambda: device.upto == 1, 10, "the device's own reading")
     square.settled()
     assert not [identity for identity in square.stored() if identity[:2] == ("rsk-b008", 106)]

@@ -76,7 +76,7 @@ def test_demo_on_production_parts(tmp_path):
 
 def test_second_start_finds_yesterday(tmp_path):
     """A second start goes on in square time with the tasks, levels and points of the first."""
-    options = {"kind": "simulated", "start": "16:30", "speed": 120.0}
+    options = {"start": "16:30", "speed": 120.0}
     world = {"seed": "3", "initial_fill_min_pct": "80", "initial_fill_max_pct": "97"}
     with running_square(tmp_path / "data", simulate=world, **options) as square:
         wait_until(lambda: square.count("alerts", "tasks_dispatched") > 0, 60, "a task")
