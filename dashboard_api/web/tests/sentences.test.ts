@@ -3,7 +3,7 @@ import { en } from "../src/i18n/en";
 import { type Dictionary, id } from "../src/i18n/id";
 import { binStyle } from "../src/map/level";
 import {
-  bandSentence, batterySentence, binSentence, binWord, dueSentence, forecastWord, incidentWord, noCrewSentence, ownerSentence, rankIncidents, sureness, taskSentence, waitingSentence,
+  airLabel, airSentence, bandSentence, batterySentence, binSentence, binWord, dueSentence, forecastWord, incidentWord, noCrewSentence, ownerSentence, rankIncidents, sureness, taskSentence, waitingSentence,
 } from "../src/words/sentences";
 import { HOUR_MS, MINUTE_MS, NOW_MS, bin, incident, present, task } from "./fixtures";
 
@@ -77,6 +77,25 @@ describe("tasks and crews", () => {
     const crew = { id: "a", name: "Sri", shift: "siang", on_shift: false, lon: null, lat: null, position_ms: null, open_tasks: 0 };
     expect(noCrewSentence([crew], present(), id)).toBe("Tidak ada petugas bertugas sampai besok 04.30");
     expect(noCrewSentence([crew, { ...crew, on_shift: true }], present(), id)).toBeNull();
+  });
+});
+
+describe("air on the map", () => {
+  const air = {
+    asset_id: "air-01", device_id: null, ts_ms: NOW_MS, pm25_ugm3: 38.4, pm10_ugm3: null, rh_pct: null, temp_c: null,
+    mean_24h_pm25_ugm3: null, ispu: null, ispu_category: null, silent: false, stale: false, indicative: true,
+  };
+
+  it("is the class in words, or the concentration while there is no class, or unknown", () => {
+    expect(airLabel(air, "tidak-sehat", id)).toBe("Tidak sehat");
+    expect(airLabel(air, "pending", id)).toBe("PM2.5 38 µg/m³");
+    expect(airLabel({ ...air, pm25_ugm3: null }, "pending", id)).toBe("Belum 24 jam");
+    expect(airLabel(air, "unknown", id)).toBe("Tidak diketahui"); // a silent station's last value is not shown as if it were now
+  });
+
+  it("is said to be indicative in the sentence", () => {
+    expect(airSentence({ ...air, ispu: 107, ispu_category: "Tidak Sehat" }, present(), id)).toBe("ISPU 107, Tidak sehat · indikatif.");
+    expect(airSentence(air, present(), id)).toBe(id.air.noIspu);
   });
 });
 

@@ -75,6 +75,12 @@ export function airWord(category: AirCategory, t: Dictionary): string {
   return t.air.category[category];
 }
 
+/** The word on the map. Before there is a class, the concentration itself: it is measured, an index of it would not be. */
+export function airLabel(air: AirState, category: AirCategory, t: Dictionary): string {
+  if (category === "pending" && air.pm25_ugm3 !== null) return `${t.air.pm25} ${t.air.ugm3(whole(air.pm25_ugm3))}`;
+  return airWord(category, t);
+}
+
 export function airSentence(air: AirState, now: Present, t: Dictionary): string {
   if (air.ts_ms === null) return t.air.neverHeard;
   if (air.silent || isStale(air, now.nowMs, now.isLive)) return t.air.silent(ago(air.ts_ms, now.nowMs, t));
