@@ -147,12 +147,12 @@ class Engine:
 
     def _take(self, reading: Reading, now_ms: int, touched: dict[str, Tracked], tally: Tally) -> None:
         tally.readings += 1
-        tally.late += now_ms - reading.ts_ms > self._policy.late_s * 1000
         asset = self._tracked.get(reading.asset)
         if asset is None:
             tally.unplaced += 1
         elif asset.take(reading, now_ms, self._policy):
             touched[asset.plan.id] = asset
+            tally.late += now_ms - reading.ts_ms > self._policy.late_s * 1000
         else:
             tally.duplicates += 1
 
