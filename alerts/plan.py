@@ -132,11 +132,16 @@ class SquarePlan:
         hours = self.assets[asset_id].hours
         return hours is None or hours.is_allowed(now_ms / 1000, self.shift_plan.zone)
 
-    def place_of_crew(self, lon: float | None, lat: float | None, position_ms: int | None, now_ms: int) -> LonLat:
-        """Where a crew is: its position when it is fresh, the depot otherwise."""
-        if lon is None or lat is None or position_ms is None or now_ms - position_ms > _POSITION_FRESH_MS:
-            return self.base
-        return lon, lat
+    def place_of_crew(
+        self, lon: float | None, lat: float | None, position_ms: int | None, *, last_asset: str | None, now_ms: int
+    ) -> LonLat:
+        """Where a crew is: at its position when it is fresh, else at the last bin it was sent to, else at the depot."""
+        is_fresh = position_ms is not None and now_ms - position_ms <= _POSITION_FRESH_MS
+        if lon is not None and lat is not None and is_fresh:
+            return lon, lat
+        if last_asset is not None and last_asset in self.assets:
+            return self.assets[last_asset].place
+        return self.base
 
     def _walk_m(self, a: LonLat, b: LonLat) -> float:
         return self._walking.distance_m(a, b)

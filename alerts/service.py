@@ -295,7 +295,7 @@ class AlertService:
         # A time-series store that is down pauses no decision: said, but no fault.
         reason = fault or (f"catching up waits: {self._store_fault}" if self._store_fault else "")
         engine = self._engine
-        age_s = -1.0 if not engine.event_ms else round(self._clock.now_s() - engine.event_ms / 1000, 1)
+        age_s = -1.0 if not engine.event_ms else max(0.0, round(self._clock.now_s() - engine.event_ms / 1000, 1))
         tally = engine.tally
         return Health(
             SERVICE,

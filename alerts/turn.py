@@ -1,5 +1,6 @@
 """One turn of the engine: decisions inside one transaction, written together at its end."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -234,14 +235,14 @@ class Turn:
         waiting = {task.id: task for task in self._tasks if task.state == "open" and task.id is not None}
         if not waiting:
             return
-        loads: dict[str, int] = {}
-        for task in self._tasks:
-            if task.state in CREW_TASK_STATES and task.crew_id is not None:
-                loads[task.crew_id] = loads.get(task.crew_id, 0) + 1
+        loads = self._loads()
+        last = {task.crew_id: task.asset_id for task in sorted(self._tasks, key=lambda task: task.assigned_ms or 0)}
         workers = [
             Worker(
                 row["id"],
-                self._plan.place_of_crew(row["lon"], row["lat"], row["position_ms"], self._now_ms),
+                self._plan.place_of_crew(
+                    row["lon"], row["lat"], row["position_ms"], last_asset=last.get(row["id"]), now_ms=self._now_ms
+                ),
                 # In the handover a crew finishes what it has.
                 max(loads.get(row["id"], 0), self._policy.max_open_tasks)
                 if self._plan.is_leaving(row["shift"], self._now_ms)
@@ -307,10 +308,7 @@ class Turn:
 
     def crew_views(self) -> dict[str, View]:
         """Return every crew member as the map shows it."""
-        loads: dict[str, int] = {}
-        for task in self._tasks:
-            if task.state in CREW_TASK_STATES and task.crew_id is not None:
-                loads[task.crew_id] = loads.get(task.crew_id, 0) + 1
+        loads = self._loads()
         return {
             row["id"]: crew_view(
                 row,
@@ -319,6 +317,11 @@ class Turn:
             )
             for row in self._ledger.crews()
         }
+
+    def _loads(self) -> dict[str, int]:
+        """Tasks in hand by crew."""
+        in_hand = (task.crew_id for task in self._tasks if task.state in CREW_TASK_STATES)
+        return Counter(crew_id for crew_id in in_hand if crew_id is not None)
 
     def announce_crew(self, view: View) -> None:
         """Put a crew member into the change log."""

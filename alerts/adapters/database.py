@@ -11,6 +11,7 @@ Two promises that both kinds of store keep, and that the change log needs:
 * a reading transaction sees one moment.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,6 +154,7 @@ def migrate(url: str) -> str:
 
 
 def _migrate(engine: Engine) -> str:
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells its internals at each start
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     script = ScriptDirectory.from_config(config)

@@ -223,6 +223,13 @@ def test_the_nearest_crew_is_sent(database: Database) -> None:
     assert [task["crew_id"] for task in square.tasks(0)] == ["pagi-2"]
 
 
+def test_a_crew_is_where_it_was_sent(square: Square) -> None:
+    """Nobody shares a position: crew 1 was sent to bin 3, 100 m from bin 2; crew 2 waits at the depot, 200 m away."""
+    square.read(0, bin_reading(0, 92.0, asset="bin-003"))
+    square.read(1, bin_reading(1, 92.0, asset="bin-002"))
+    assert [task["crew_id"] for task in square.tasks(1)] == ["pagi-1", "pagi-1"]
+
+
 def test_a_silent_device_has_an_owner_and_is_over_when_it_speaks(square: Square) -> None:
     """Three intervals of 10 min: nothing at 30 min, an incident after, closed by the next reading."""
     square.read(0, bin_reading(0, 40.0))
