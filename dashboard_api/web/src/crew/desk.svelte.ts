@@ -7,6 +7,13 @@ import { type Action, type ActionKind, ActionQueue, randomKey, shownState } from
 
 const POLL_MS = 10_000;
 
+type Names = Record<string, { name_id?: string; name_en?: string }>;
+
+interface Ground {
+  plan: Plan;
+  zones: Names;
+}
+
 interface Kept {
   page: CrewPage;
   wallMs: number;
@@ -51,6 +58,7 @@ function recall<T>(key: string): T | null {
 export class Desk {
   page = $state.raw<CrewPage | null>(null);
   plan = $state.raw<Plan | null>(null);
+  zones = $state.raw<Names>({});
   /** Wall time of the shown list [ms]. */
   loadedWallMs = $state<number | null>(null);
   isOffline = $state(false);
@@ -99,7 +107,7 @@ export class Desk {
       // The clock of the kept list ran on while the page was closed.
       this.clock.anchor({ ...kept.page.clock, now_ms: kept.page.clock.now_ms + (Date.now() - kept.wallMs) * kept.page.clock.speed });
     }
-    this.plan = recall<Plan>("resik.plan");
+    this.#lay(recall<Ground>("resik.ground"));
   }
 
   start(): void {
@@ -151,13 +159,23 @@ export class Desk {
     await request(`${this.#base}/tasks/${action.taskId}/${action.kind}`, { method: "POST", headers: { "Idempotency-Key": action.key } });
   }
 
+  #lay(ground: Ground | null): void {
+    this.plan = ground?.plan ?? null;
+    this.zones = ground?.zones ?? {};
+  }
+
   /** The sketch and the walking hints need the plan; without it the page works, only plainer. */
   async #loadPlan(): Promise<void> {
     try {
       const site = await request<Site>("/api/v1/site");
       const features = site.plan.features.filter((feature) => !["bin", "air", "zone", "tree"].includes(feature.properties.role));
-      this.plan = { type: "FeatureCollection", features };
-      remember("resik.plan", this.plan);
+      const zones: Names = {};
+      for (const { properties } of site.plan.features) {
+        if (properties.role === "zone" && properties.id) zones[properties.id] = { name_id: properties.name_id, name_en: properties.name_en };
+      }
+      const ground: Ground = { plan: { type: "FeatureCollection", features }, zones };
+      this.#lay(ground);
+      remember("resik.ground", ground);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
     }

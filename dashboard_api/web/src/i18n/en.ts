@@ -10,10 +10,8 @@ export const en: Dictionary = {
 
   view: { map: "Map", list: "List", label: "View" },
   close: "Close",
-  back: "Back",
   retryNow: "Try again",
   noValue: "no data",
-  unnamed: "unnamed",
 
   clock: {
     simulated: (speed) => `Simulation ×${speed}`,
@@ -67,7 +65,6 @@ export const en: Dictionary = {
 
   bin: {
     one: "Bin",
-    many: "Bins",
     level: (pct) => `${pct} % full`,
     neverHeard: "Never heard. A sensor is planned here but has not sent data yet.",
     noDevice: "There is no sensor in this bin yet.",
@@ -78,11 +75,9 @@ export const en: Dictionary = {
     full: "Full, needs emptying.",
     fullAbout: (when, sure) => `Full around ${when}, ${sure}.`,
     fullSoon: "Full any moment.",
-    notFilling: "Not filling.",
     noForecast: "No forecast yet.",
     farAway: "Will not be full within two days.",
     between: (from, to) => `Between ${from} and ${to}`,
-    forecast: "Full forecast",
     rate: (pct) => `rising ${pct} % an hour`,
     emptied: "Last emptied",
     neverEmptied: "not recorded yet",
@@ -91,7 +86,6 @@ export const en: Dictionary = {
     battery: "Battery",
     temperature: "Temperature",
     sensor: "Sensor",
-    zone: "Zone",
     volts: (v) => `${v} V`,
     batteryLow: "low, prepare a spare",
     lastKnown: (pct) => `last ${pct} %`,
@@ -141,7 +135,6 @@ export const en: Dictionary = {
     ackedBy: "the office",
     ackFailed: "Not recorded yet.",
     show: (name) => `Show ${name}`,
-    since: (age) => `since ${age}`,
     more: (n) => `${n} more`,
     owner: (who) => `for the ${who}`,
     owners: { mandor: "supervisor", teknisi: "technician", operator: "operator" },
@@ -157,8 +150,6 @@ export const en: Dictionary = {
 
   task: {
     title: "Task",
-    empty: "Empty it",
-    none: "No task yet.",
     open: "Waiting to be assigned",
     assigned: (who) => `Assigned to ${who}, not accepted yet`,
     accepted: (who) => `${who} is on the way`,
@@ -182,7 +173,6 @@ export const en: Dictionary = {
 
   crew: {
     title: "Crew",
-    onShift: (n) => `${n} on shift`,
     nobody: "No crew on shift",
     nobodyUntil: (when) => `No crew on shift until ${when}`,
     openTasks: (n) => (n === 0 ? "free" : `${n} ${n === 1 ? "task" : "tasks"}`),
@@ -192,7 +182,6 @@ export const en: Dictionary = {
     title: "Data chain",
     ok: "Every part works",
     broken: (what) => `Broken: ${what}`,
-    chain: "sensor → gateway → ingest → alerts → map",
     noReport: "has not reported",
     since: (age) => `heard ${age}`,
     service: {
@@ -239,7 +228,6 @@ export const en: Dictionary = {
     forecast: "Full around",
     age: "Heard",
     task: "Task",
-    bins: (n) => `${n} ${n === 1 ? "bin" : "bins"}`,
     filter: "Filter",
     filterHint: "name, id or zone",
     empty: "Nothing matches.",
@@ -262,12 +250,10 @@ export const en: Dictionary = {
 
   petugas: {
     page: "My tasks",
-    hello: (name) => name,
     shift: (name, start, end) => `${name} shift, ${start}–${end}`,
     offShift: "Off shift",
     noTasks: "No tasks.",
     noTasksHint: "New tasks appear here by themselves.",
-    next: "Next",
     order: (n, all) => `${n} of ${all}`,
     accept: "Accept",
     done: "Done",
@@ -285,12 +271,9 @@ export const en: Dictionary = {
     unsentCount: (n) => `${n} not sent yet. Will be sent when there is signal.`,
     offline: (age) => `No signal. List loaded ${age}.`,
     history: "Finished",
-    fillWas: (pct) => `${pct} % full`,
     walk: (m, dir, mark) => `${m} m ${dir} of ${mark}`,
     at: (mark) => `near ${mark}`,
     directions: ["north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"],
-    fromYou: "your last position",
-    centre: "the monument",
     conflict: (state) => `Not saved: this task is already ${state}.`,
     conflictState: {
       open: "withdrawn",

@@ -10,10 +10,8 @@ export const id = {
 
   view: { map: "Peta", list: "Daftar", label: "Tampilan" },
   close: "Tutup",
-  back: "Kembali",
   retryNow: "Coba lagi",
   noValue: "tidak ada data",
-  unnamed: "tanpa nama",
 
   clock: {
     simulated: (speed: string) => `Simulasi ×${speed}`,
@@ -67,7 +65,6 @@ export const id = {
 
   bin: {
     one: "Tempat sampah",
-    many: "Tempat sampah",
     level: (pct: string) => `Isi ${pct} %`,
     neverHeard: "Belum pernah terdengar. Sensor terpasang di rencana, tetapi belum mengirim data.",
     noDevice: "Belum ada sensor di tempat sampah ini.",
@@ -78,11 +75,9 @@ export const id = {
     full: "Penuh, perlu dikosongkan.",
     fullAbout: (when: string, sure: string) => `Penuh sekitar ${when}, ${sure}.`,
     fullSoon: "Penuh sebentar lagi.",
-    notFilling: "Tidak bertambah.",
     noForecast: "Belum ada prakiraan penuh.",
     farAway: "Tidak akan penuh dalam dua hari.",
     between: (from: string, to: string) => `Antara ${from} dan ${to}`,
-    forecast: "Prakiraan penuh",
     rate: (pct: string) => `naik ${pct} % per jam`,
     emptied: "Terakhir dikosongkan",
     neverEmptied: "belum tercatat",
@@ -91,7 +86,6 @@ export const id = {
     battery: "Baterai",
     temperature: "Suhu",
     sensor: "Sensor",
-    zone: "Zona",
     volts: (v: string) => `${v} V`,
     batteryLow: "lemah, siapkan pengganti",
     lastKnown: (pct: string) => `terakhir ${pct} %`,
@@ -141,7 +135,6 @@ export const id = {
     ackedBy: "kantor",
     ackFailed: "Belum tercatat.",
     show: (name: string) => `Lihat ${name}`,
-    since: (age: string) => `sejak ${age}`,
     more: (n: number) => `${n} lagi`,
     owner: (who: string) => `untuk ${who}`,
     owners: { mandor: "mandor", teknisi: "teknisi", operator: "operator" } as Record<string, string>,
@@ -157,8 +150,6 @@ export const id = {
 
   task: {
     title: "Tugas",
-    empty: "Kosongkan",
-    none: "Belum ada tugas.",
     open: "Menunggu ditugaskan",
     assigned: (who: string) => `Ditugaskan ke ${who}, belum diterima`,
     accepted: (who: string) => `${who} sedang menuju ke sana`,
@@ -182,7 +173,6 @@ export const id = {
 
   crew: {
     title: "Petugas",
-    onShift: (n: number) => `${n} bertugas`,
     nobody: "Tidak ada petugas bertugas",
     nobodyUntil: (when: string) => `Tidak ada petugas bertugas sampai ${when}`,
     openTasks: (n: number) => (n === 0 ? "bebas" : `${n} tugas`),
@@ -192,7 +182,6 @@ export const id = {
     title: "Rantai data",
     ok: "Semua bagian bekerja",
     broken: (what: string) => `Terputus: ${what}`,
-    chain: "sensor → gerbang → penerima → peringatan → peta",
     noReport: "belum melapor",
     since: (age: string) => `kabar ${age}`,
     service: {
@@ -239,7 +228,6 @@ export const id = {
     forecast: "Penuh sekitar",
     age: "Terdengar",
     task: "Tugas",
-    bins: (n: number) => `${n} tempat sampah`,
     filter: "Saring",
     filterHint: "nama, id, atau zona",
     empty: "Tidak ada yang cocok.",
@@ -262,12 +250,10 @@ export const id = {
 
   petugas: {
     page: "Tugas saya",
-    hello: (name: string) => name,
     shift: (name: string, start: string, end: string) => `Giliran ${name}, ${start}–${end}`,
     offShift: "Di luar giliran",
     noTasks: "Tidak ada tugas.",
     noTasksHint: "Tugas baru muncul di sini sendiri.",
-    next: "Berikutnya",
     order: (n: number, all: number) => `${n} dari ${all}`,
     accept: "Terima",
     done: "Selesai",
@@ -285,12 +271,9 @@ export const id = {
     unsentCount: (n: number) => `${n} belum terkirim. Akan dikirim saat ada sinyal.`,
     offline: (age: string) => `Tanpa sinyal. Daftar dimuat ${age}.`,
     history: "Selesai",
-    fillWas: (pct: string) => `Isi ${pct} %`,
     walk: (m: number, dir: string, mark: string) => `${m} m ke ${dir} dari ${mark}`,
     at: (mark: string) => `di dekat ${mark}`,
     directions: ["utara", "timur laut", "timur", "tenggara", "selatan", "barat daya", "barat", "barat laut"],
-    fromYou: "posisi terakhirmu",
-    centre: "tugu",
     conflict: (state: string) => `Tidak tersimpan: tugas ini sudah ${state}.`,
     conflictState: {
       open: "ditarik kembali",
