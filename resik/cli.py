@@ -151,7 +151,10 @@ def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no
     settings = _stack_settings(config_file, **chosen)
     kind = "real" if real else "simulated"
     folder = DataFolder(data or Path("var") / kind, kind)
-    simulate = None if real else {"seed": str(seed), "crews": "false" if no_crews else "true"}
+    simulate = None
+    if not real:
+        # a new square has a few nearly full bins, so that the first minutes show what the system is for
+        simulate = {"seed": str(seed), "crews": "false" if no_crews else "true", "initial_fill_max_pct": "92"}
     console = Console()
     _stop_on_sigterm()
     stack = Stack(settings, folder, config_file=config_file, simulate=simulate)
