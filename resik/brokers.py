@@ -92,7 +92,7 @@ def _embedded(folder: Path, port: int, passwords: Mapping[str, str]) -> list[str
     path.touch(mode=0o600)
     path.write_text(embedded_configuration(port, passwords), encoding="utf-8")
     # rumqttd reports each routed message as an error record; only what stops it is worth a line
-    return [sys.executable, "-m", "iotcore", "--config", str(path), "--log-level", "CRITICAL"]
+    return [sys.executable, "-P", "-m", "iotcore", "--config", str(path), "--log-level", "CRITICAL"]
 
 
 def _mosquitto(folder: Path, port: int, site: str, passwords: Mapping[str, str]) -> list[str]:

@@ -123,13 +123,16 @@ def _stack_settings(config_file: Path | None, **chosen: Any) -> Any:
     return load_settings(StackSettings, "stack", config_file, **overrides)
 
 
-def _stop_on_sigterm() -> None:
-    """Let a supervisor's SIGTERM stop the stack as Ctrl-C does."""
+def _stop_on_signals() -> None:
+    """Let SIGTERM stop the stack as Ctrl-C does; a second signal does not disturb the stopping."""
 
     def stop(_number: int, _frame: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
 
 
 @main.command()
@@ -156,7 +159,7 @@ def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no
         # a new square has a few nearly full bins, so that the first minutes show what the system is for
         simulate = {"seed": str(seed), "crews": "false" if no_crews else "true", "initial_fill_max_pct": "92"}
     console = Console()
-    _stop_on_sigterm()
+    _stop_on_signals()
     stack = Stack(settings, folder, config_file=config_file, simulate=simulate)
     try:
         with stack.running(lambda name: console.print(f"mulai / starting {name}…", style="dim")):
@@ -193,7 +196,7 @@ def demo(
     settings = _stack_settings(config_file, start=BUSY_START, **chosen)
     if data is not None and data.exists() and any(data.iterdir()):
         raise StackError(f"{data} is not empty: a demo needs a folder of its own")
-    _stop_on_sigterm()
+    _stop_on_signals()
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="resik-demo-") as temporary:
         folder = DataFolder(data or Path(temporary), "simulated")
@@ -244,7 +247,7 @@ def replay(
     if chosen.pop("site", None) is not None:
         raise StackError("a replay takes its site from the map: set [site] in the map file instead of --site")
     settings = _stack_settings(config_file, **chosen)
-    _stop_on_sigterm()
+    _stop_on_signals()
     sys.exit(
         replay_files(
             files,

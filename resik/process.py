@@ -75,11 +75,14 @@ class Child:
         self._backoff_s = 1.0
 
     def start(self) -> None:
-        """Start it in a session of its own, so that Ctrl-C reaches us alone and we stop it in order."""
+        """Start it in a session of its own, so that Ctrl-C reaches us alone and we stop it in order.
+
+        MUST be called from a thread that lives as long as the process should: it ends with that thread.
+        """
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
-                env=self._environment,
+                [sys.executable, "-P", "-m", "resik.tether", *self._command],
+                env={**self._environment, "RESIK_TETHER_PARENT": str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -160,5 +163,8 @@ class Child:
 
 
 def resik_command(*words: str) -> list[str]:
-    """Return the command line of one of our own subcommands, under the interpreter that runs us."""
-    return [sys.executable, "-m", "resik", *words]
+    """Return the command line of one of our own subcommands, under the interpreter that runs us.
+
+    ``-P`` keeps the current folder off the module path: it may hold a ``square`` or ``alerts`` of somebody else.
+    """
+    return [sys.executable, "-P", "-m", "resik", *words]

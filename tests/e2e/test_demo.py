@@ -27,7 +27,7 @@ KEYS = {
 
 def demo(*words, cwd):
     done = subprocess.run(
-        [sys.executable, "-m", "resik", "demo", "--json", *words],
+        [sys.executable, "-P", "-m", "resik", "demo", "--json", *words],
         capture_output=True,
         text=True,
         timeout=170,

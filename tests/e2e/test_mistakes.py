@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 def resik(*words: str, cwd: Path, timeout_s: float = 60, **environment: str) -> tuple[int, str]:
     """Run the command and return its exit code and everything that it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "resik", *words],
+        [sys.executable, "-P", "-m", "resik", *words],
         capture_output=True,
         text=True,
         cwd=cwd,
