@@ -15,6 +15,9 @@ wheel=$(ls "$root"/dist/*.whl)
 # Only the tests go along, and what they read beside the code; the packages come from the wheel.
 mkdir "$room/work"
 cp -r tests docs pyproject.toml README.md CHANGELOG.md "$room/work/"
+# the official schema of AsyncAPI comes with the web client's packages
+mkdir -p "$room/work/node_modules/@asyncapi"
+cp -r dashboard_api/web/node_modules/@asyncapi/specs "$room/work/node_modules/@asyncapi/"
 cd "$room/work"
 RESIK_TEST_WHEEL=1 RESIK_REFERENCE_DATA="${RESIK_REFERENCE_DATA:-$root/../shared/data}" \
     "$room/venv/bin/python" -m pytest -q -p no:cacheprovider tests/unit tests/contract tests/e2e/test_demo.py "$@"

@@ -10,6 +10,11 @@ export function offset(from: LonLat, to: LonLat): { eastM: number; northM: numbe
   return { eastM: (to[0] - from[0]) * M_PER_DEG_LON, northM: (to[1] - from[1]) * M_PER_DEG_LAT };
 }
 
+/** The place `eastM` and `northM` metres from `from`. */
+export function moved(from: LonLat, eastM: number, northM: number): LonLat {
+  return [from[0] + eastM / M_PER_DEG_LON, from[1] + northM / M_PER_DEG_LAT];
+}
+
 export interface Bearing {
   distanceM: number;
   /** Eighth of a turn clockwise from north: 0 north, 2 east, 4 south, 6 west. */
