@@ -19,7 +19,7 @@ from alerts.tracked import Tracked
 from alerts.views import View, crew_view, incident_view, task_view
 
 ENGINE = "engine"
-_FULL_RULES = ("full", "overflow")
+_FULL_RULES: tuple[Rule, ...] = ("full", "overflow")
 
 
 class Tally(msgspec.Struct):
@@ -159,8 +159,17 @@ class Turn:
             if said == "verified" or (said == "unverified" and may_give_up):
                 task.fill_after_pct = None if asset is None or asset.estimate is None else asset.fill_pct
                 self._close(task, said)
+                if said == "verified" and asset is not None:
+                    self._close_full(asset)
             elif said is None and task.state != "claimed" and not self._is_wanted(task.asset_id, asset):
                 self._close(task, "cancelled", why="no longer full")
+
+    def _close_full(self, asset: Tracked) -> None:
+        """Close what a verified emptying has settled: crew and sensor agree, so no further reading is waited for."""
+        if asset.newest is None or asset.fill_pct is None or asset.fill_pct > self._policy.full_clear_pct:
+            return
+        for rule in _FULL_RULES:
+            self._advance(asset.plan.id, Verdict(rule, holds=False, at_ms=asset.newest[0]))
 
     def _outcome(self, task: Task, asset: Tracked | None) -> str | None:
         if asset is None or asset.estimate is None:
