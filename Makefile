@@ -93,7 +93,7 @@ wheel: $(STAMPS)/dev $(STAMPS)/web ## Build the wheel, web client included, into
 	@ls dist
 
 bench: $(STAMPS)/dev ## Measure speed beside peers and limits
-	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
 
 clean: ## Remove environment and build products, never data (var/)
 	rm -rf $(VENV) build dist typings dashboard_api/static dashboard_api/web/node_modules *.egg-info

@@ -1,6 +1,6 @@
 """Milliseconds per question that the map, the charts and the alert engine ask, per store.
 
-    python bench/store_read.py [--days 14] [--sensors 200]
+    python -m bench.store_read [--days 14] [--sensors 200]
 
 Fills a SQLite file and a fresh ``influxd`` on loopback with readings every ten minutes plus one reading of 1,000 bins,
 then asks each question seven times; median. Compare figures of one run only.
@@ -15,8 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from store_write import START_MS, free_port, influx_environment, readings, server
-
+from bench.store_write import START_MS, free_port, influx_environment, readings, server
 from ingest.store import TimeSeriesStore
 from ingest.stores import open_store
 

@@ -1,6 +1,6 @@
 """Rows per second into each store, beside plain HTTP and beside ``influxdb-client`` as its users would run it.
 
-    python bench/store_write.py [--rows 100000] [--batch 500 5000] [--repeats 3]
+    python -m bench.store_write [--rows 100000] [--batch 500 5000] [--repeats 3]
 
 Starts ``influxd`` and ``victoria-metrics`` on loopback in a temporary folder and ends them. A row is one bin reading
 with ten fields; 1,000 sensors. Median of the repeats with their range; CPU is this process alone. Compare figures of

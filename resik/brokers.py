@@ -67,14 +67,14 @@ def access_list(site: str, devices: Iterable[str]) -> str:
         f"topic write {own}/+/down/+",
         f"topic write {own}/gw/+/batch",
         f"topic read {own}/gw/+/ack",
-        f"topic readwrite {own}/sv/gateway/probe",
+        f"topic readwrite {own}/sv/+/probe",
         "user ingest",
         f"topic read {own}/gw/+/batch",
         f"topic write {own}/gw/+/ack",
-        f"topic readwrite {own}/sv/ingest/probe",
+        f"topic readwrite {own}/sv/+/probe",
         "user alerts",
         f"topic read {own}/gw/+/batch",
-        f"topic readwrite {own}/sv/alerts/probe",
+        f"topic readwrite {own}/sv/+/probe",
     ]
     for device in sorted(devices):
         lines += [f"user {device}", f"topic write {own}/{device}/up/+", f"topic read {own}/{device}/down/+"]

@@ -38,7 +38,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
         ("ingest.errors", "IngestError"),
         ("gateway.errors", "GatewayError"),
         ("alerts.errors", "AlertsError"),
-        ("dashboard_api.errors", "ApiError"),
+        ("dashboard_api.errors", "DashboardStartError"),
         ("simulators.errors", "SimulatorError"),
     ):
         try:

@@ -14,6 +14,7 @@ need influxd influxdb
 need victoria-metrics victoria-metrics
 need postgres postgresql
 need chromium chromium
+need strace strace
 
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -15,6 +15,10 @@ wheel=$(ls "$root"/dist/*.whl)
 # Only the tests go along, and what they read beside the code; the packages come from the wheel.
 mkdir "$room/work"
 cp -r tests docs pyproject.toml README.md CHANGELOG.md "$room/work/"
+for page in */README.md; do # the packages' first pages, which the tests hold against the code
+    mkdir -p "$room/work/$(dirname "$page")"
+    cp "$page" "$room/work/$page"
+done
 # the official schema of AsyncAPI comes with the web client's packages
 mkdir -p "$room/work/node_modules/@asyncapi"
 cp -r dashboard_api/web/node_modules/@asyncapi/specs "$room/work/node_modules/@asyncapi/"

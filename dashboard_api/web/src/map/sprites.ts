@@ -257,12 +257,13 @@ export interface Word {
 export function measureWord(ctx: Ctx, word: string, note: string, hasSwatch: boolean): WordSize {
   ctx.font = WORD_FONT;
   let width = ctx.measureText(word).width;
-  if (hasSwatch) width += SWATCH_PX + GAP_PX;
   if (note) {
+    // Under the word, not beside it: between bins there is more height than width
     ctx.font = NOTE_FONT;
-    width += GAP_PX + ctx.measureText(note).width;
+    width = Math.max(width, ctx.measureText(note).width);
   }
-  return { width: Math.ceil(width) + 2 * PAD_PX, height: 22 };
+  if (hasSwatch) width += SWATCH_PX + GAP_PX;
+  return { width: Math.ceil(width) + 2 * PAD_PX, height: note ? 36 : 22 };
 }
 
 export function drawWord(ctx: Ctx, size: WordSize, { word, note, swatch, fill, ink, noteInk }: Word): void {
@@ -273,7 +274,7 @@ export function drawWord(ctx: Ctx, size: WordSize, { word, note, swatch, fill, i
   let x = PAD_PX;
   if (swatch !== null) {
     ctx.beginPath();
-    ctx.roundRect(x, (size.height - SWATCH_PX) / 2, SWATCH_PX, SWATCH_PX, 2.5);
+    ctx.roundRect(x, (22 - SWATCH_PX) / 2, SWATCH_PX, SWATCH_PX, 2.5);
     ctx.fillStyle = swatch;
     ctx.fill();
     x += SWATCH_PX + GAP_PX;
@@ -284,10 +285,9 @@ export function drawWord(ctx: Ctx, size: WordSize, { word, note, swatch, fill, i
   ctx.fillStyle = ink;
   ctx.fillText(word, x, 15.5);
   if (!note) return;
-  x += ctx.measureText(word).width + GAP_PX;
   ctx.font = NOTE_FONT;
   ctx.fillStyle = noteInk;
-  ctx.fillText(note, x, 15.5);
+  ctx.fillText(note, x, 29.5);
 }
 
 /** Air station: a square in the colour of the regulation. A square, so that it is never taken for a bin. */

@@ -1,0 +1,55 @@
+"""The documents of the command and the stack say what the code does."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from resik.cli import main
+from resik.demo import DemoReport
+from resik.stack import StackSettings
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_stack_sample_names_every_setting_with_its_default():
+    """Each setting stands in the sample, commented, with the default of the class."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    sample = text.split("[stack]\n", 2)[2] if text.count("[stack]\n") > 1 else text.split("[stack]\n", 1)[1]
+    sample = sample.split("```")[0]
+    found = {}
+    for line in sample.splitlines():
+        match = re.match(r"# (\w+) =\s*([^#]*)", line)
+        assert match, line
+        value = match[2].strip()
+        found[match[1]] = tomllib.loads(f"x = {value}")["x"] if value else None
+    assert found == {name: field.default for name, field in StackSettings.model_fields.items()}
+
+
+def test_the_demo_page_explains_every_key():
+    """Each key of the report has a row in docs/demo.md."""
+    text = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+    for key in DemoReport.__struct_fields__:
+        assert f"`{key}`" in text
+
+
+def test_links_of_the_documents_lead_somewhere():
+    """Every relative link of README and docs names a file that exists."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*/README.md"))]
+    missing = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("words", [[], ["up"], ["demo"], ["replay"], ["site"], ["site", "check"], ["gateway", "run"]])
+def test_every_command_explains_itself(words):
+    """--help works for each command and needs nothing else."""
+    result = CliRunner().invoke(main, [*words, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
