@@ -10,20 +10,15 @@ from pathlib import Path
 
 import msgspec
 
-from ingest.deadletter import SqliteDeadLetters
-from ingest.stores import open_store
 from resik.errors import StackError
 from resik.folder import DataFolder
 from resik.process import Child
-from resik.reconcile import latency_ms, read_times, reconcile, stored_identities
+from resik.reconcile import dead_letters, latency_ms, read_times, reconcile, stored_identities
 from resik.screen import poll
 from resik.stack import Stack, StackSettings
 from square.settings import read_secret
 
 DRAIN_WITHIN_S = 60.0
-END_OF_TIME_MS = 7_258_118_400_000
-"""Year 2200: later than every reading, and a time that InfluxDB's 64-bit nanoseconds can still hold [ms]."""
-
 BUSY_START = "16:30"
 """Vendors and the late afternoon's visitors are there and two shifts meet: something happens at once."""
 BUSY_FILL_PCT = ("60", "97")
@@ -56,21 +51,6 @@ class DemoReport(msgspec.Struct, frozen=True):
 
 def _count(child: Child, name: str) -> int:
     return int(child.health.counts.get(name, 0)) if child.health is not None else 0
-
-
-def _drain(stack: Stack) -> None:
-    """Wait until the simulator has stopped and nothing waits in the gateway."""
-    deadline = time.monotonic() + DRAIN_WITHIN_S
-    simulator, gateway = stack.child("simulator"), stack.child("gateway")
-    quiet = 0
-    while time.monotonic() < deadline:
-        stack.supervise()
-        poll(stack)
-        if simulator.exit_code is not None and _count(gateway, "waiting") == 0:
-            quiet += 1
-            if quiet > 3:  # noqa: PLR2004 - a few polls in a row, so that the last counts have settled
-                return
-        time.sleep(0.2)
 
 
 def run_demo(
@@ -121,7 +101,9 @@ def run_demo(
             progress(1 - (until - time.monotonic()) / seconds, "alun-alun berjalan / the square runs")
             time.sleep(0.3)
         progress(1.0, "menunggu sisa data / draining")
-        _drain(stack)
+        simulator = stack.child("simulator")
+        stack.drain(DRAIN_WITHIN_S, also=lambda: simulator.exit_code is not None)
+        poll(stack)
         gateway = stack.child("gateway")
         spooled = _count(gateway, "spooled") - _count(gateway, "presence")  # readings alone
         incidents = _count(stack.child("alerts"), "incidents_opened")
@@ -131,17 +113,8 @@ def run_demo(
     published = read_times(stack.ledger_file)
     if not published:
         raise StackError(f"the simulator published nothing: see {stack.child('simulator').log}")
-    store = open_store(stack.store_url, secret=read_secret(settings.store_token_file), read_only=True)
-    try:
-        store.prepare()
-        identities = stored_identities(store, stack.site.id, 0, END_OF_TIME_MS)
-    finally:
-        store.close()
-    letters = SqliteDeadLetters(folder.dead_letters, read_only=True)
-    try:
-        dead_lettered = sum(letters.counts().values())
-    finally:
-        letters.close()
+    identities = stored_identities(stack.store_url, read_secret(settings.store_token_file), stack.site.id)
+    dead_lettered = sum(dead_letters(folder.dead_letters).values())
     report = reconcile(published, identities, dead_lettered)
     latency = latency_ms(published, read_times(stack.trace_file)) or {}
     return DemoReport(

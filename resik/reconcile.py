@@ -11,7 +11,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from ingest.deadletter import SqliteDeadLetters
 from ingest.store import TimeSeriesStore
+from ingest.stores import open_store
+
+END_OF_TIME_MS = 7_258_118_400_000
+"""Year 2200: later than every reading, and a time that InfluxDB's 64-bit nanoseconds can still hold [ms]."""
 
 Identity = tuple[str, int, int]
 """Device, boot, seq."""
@@ -93,13 +98,27 @@ def read_times(path: Path) -> dict[Identity, int]:
     return times
 
 
-def stored_identities(store: TimeSeriesStore, site: str, start_ms: int, end_ms: int) -> list[Identity]:
-    """Return the identity of every point of a site in ``[start_ms, end_ms)``, bins and air."""
-    return [
-        identity
-        for measurement in ("bin", "air")
-        for identity in store.identities(measurement, site=site, start_ms=start_ms, end_ms=end_ms)
-    ]
+def stored_identities(store_url: str, secret: str | None, site: str) -> list[Identity]:
+    """Return the identity of every stored point of a site, bins and air; a reading stored twice comes twice."""
+    store: TimeSeriesStore = open_store(store_url, secret=secret, read_only=True)
+    try:
+        store.prepare()
+        return [
+            identity
+            for measurement in ("bin", "air")
+            for identity in store.identities(measurement, site=site, start_ms=0, end_ms=END_OF_TIME_MS)
+        ]
+    finally:
+        store.close()
+
+
+def dead_letters(path: Path) -> dict[str, int]:
+    """Return how many dead letters a file holds, by code."""
+    letters = SqliteDeadLetters(path, read_only=True)
+    try:
+        return letters.counts()
+    finally:
+        letters.close()
 
 
 def latency_ms(published: Mapping[Identity, int], stored: Mapping[Identity, int]) -> dict[int, float] | None:

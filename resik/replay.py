@@ -1,7 +1,6 @@
 """``resik replay``: recorded data through the whole chain, on a stack of its own, reconciled row by row."""
 
 import json
-import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,12 +11,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ingest.deadletter import SqliteDeadLetters
-from ingest.stores import open_store
-from resik.demo import END_OF_TIME_MS
-from resik.errors import StackError
 from resik.folder import fresh_replay_folder
-from resik.reconcile import Reconciliation, read_times, reconcile, stored_identities
+from resik.reconcile import Reconciliation, dead_letters, read_times, reconcile, stored_identities
 from resik.screen import watch
 from resik.stack import Stack, StackSettings
 from simulators.replay import (
@@ -78,42 +73,6 @@ class ReplayResult(msgspec.Struct, frozen=True):
         """Whether every row is accounted for, once."""
         accounted = self.rejected + self.stored + self.dead_lettered
         return self.lost == 0 and self.duplicated == 0 and accounted == self.rows_in
-
-
-def _waiting(stack: Stack) -> int:
-    """Return how many rows are behind the gateway's acknowledgement and not yet in the store."""
-    total = 0
-    for name in ("gateway", "ingest"):
-        health = stack.child(name).poll_health()
-        total += int(health.counts.get("waiting", 0)) if health is not None else 1
-    return total
-
-
-def _drain(stack: Stack) -> None:
-    deadline = time.monotonic() + DRAIN_WITHIN_S
-    quiet = 0
-    while time.monotonic() < deadline and quiet <= 3:  # noqa: PLR2004 - a few looks in a row
-        stack.supervise()
-        quiet = quiet + 1 if _waiting(stack) == 0 else 0
-        time.sleep(0.2)
-
-
-def _reconcile(stack: Stack, dead: dict[str, int]) -> Reconciliation:
-    store = open_store(stack.store_url, secret=read_secret(stack.settings.store_token_file), read_only=True)
-    try:
-        store.prepare()
-        identities = stored_identities(store, stack.site.id, 0, END_OF_TIME_MS)
-    finally:
-        store.close()
-    return reconcile(read_times(stack.ledger_file), identities, sum(dead.values()))
-
-
-def _dead_letters(path: Path) -> dict[str, int]:
-    letters = SqliteDeadLetters(path, read_only=True)
-    try:
-        return letters.counts()
-    finally:
-        letters.close()
 
 
 def _moment(seconds: int) -> str:
@@ -209,11 +168,6 @@ def replay_files(
     console = Console(stderr=True)
     doc = load_map(map_file)
     recording = read_files(doc, files)
-    if not recording.rows:
-        raise StackError(
-            f"no row of {', '.join(str(file) for file in files)} could be read with the map {map_file}: "
-            + next(iter(first_lines(recording.rejected)), "the files hold no data rows")
-        )
     folder = fresh_replay_folder(data or Path("var") / f"replay-{Path(map_file).stem}")
     site_folder = build_replay_site(doc, recording, folder.root / "site")
     stack = Stack(
@@ -250,13 +204,15 @@ def replay_files(
                 ca_file=settings.broker_ca_file,
                 speed=speed,
                 progress=advance,
-                downstream_waiting=lambda: _waiting(stack),
+                downstream_waiting=stack.waiting,
             )
-        _drain(stack)
+        stack.drain(DRAIN_WITHIN_S)
         health = stack.child("alerts").poll_health()
         incidents = int(health.counts.get("incidents_opened", 0)) if health is not None else 0
-        dead = _dead_letters(folder.dead_letters)
-        result = _result(report, _reconcile(stack, dead), dead, incidents)
+        dead = dead_letters(folder.dead_letters)
+        stored = stored_identities(stack.store_url, read_secret(settings.store_token_file), stack.site.id)
+        found = reconcile(read_times(stack.ledger_file), stored, sum(dead.values()))
+        result = _result(report, found, dead, incidents)
         if as_json:
             click.echo(json.dumps(msgspec.to_builtins(result)))
         else:

@@ -8,7 +8,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from resik.errors import StackError
 from resik.stack import Stack
 from square.clock import WIB
 
@@ -71,8 +70,8 @@ def _table(stack: Stack) -> Group:
     return Group(heading, Text(""), table, Text(""), address, crews, closing)
 
 
-def watch(stack: Stack, console: Console, *, until: float | None = None) -> None:
-    """Show the stack's health until ``until`` (monotonic [s]) or for ever, restarting what dies.
+def watch(stack: Stack, console: Console) -> None:
+    """Show the stack's health for ever, restarting what dies.
 
     On a terminal one screen updates in place; elsewhere a plain line is printed now and then.
 
@@ -84,7 +83,7 @@ def watch(stack: Stack, console: Console, *, until: float | None = None) -> None
     last_poll, last_plain = 0.0, time.monotonic()
     if console.is_terminal:
         with Live(_table(stack), console=console, refresh_per_second=4, transient=False) as live:
-            while until is None or time.monotonic() < until:
+            while True:
                 stack.supervise()
                 if time.monotonic() - last_poll > 1:
                     poll(stack)
@@ -93,7 +92,7 @@ def watch(stack: Stack, console: Console, *, until: float | None = None) -> None
                 time.sleep(0.2)
         return
     console.print(f"Peta / map: {stack.address}   Ctrl-C untuk berhenti / to stop", soft_wrap=True)
-    while until is None or time.monotonic() < until:
+    while True:
         stack.supervise()
         if time.monotonic() - last_poll > 1:
             poll(stack)
@@ -110,8 +109,3 @@ def poll(stack: Stack) -> None:
     for child in stack.children:
         if child.pid is not None:
             child.poll_health()
-
-
-def complain(console: Console, error: StackError | Exception) -> None:
-    """Print one error as one sentence, Indonesian word first."""
-    console.print(Text.assemble(("Gagal / failed: ", "bold red"), str(error)), soft_wrap=True)

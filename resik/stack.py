@@ -28,6 +28,7 @@ from square.site import load_site, resolve_site
 _log = logging.getLogger(__name__)
 
 READY_WITHIN_S = 45.0
+QUIET_LOOKS = 3
 SIMULATOR_ENDED = (0, 4)
 """Exit codes of a simulator that ran for the time it was given; 4 means that acks were missing at its deadline."""
 
@@ -336,6 +337,20 @@ class Stack:
             words = child.supervise()
             if words is not None:
                 raise StackError(words)
+
+    def waiting(self) -> int:
+        """Return how many rows the gateway holds and ingest has in hand; 1 for a part that does not answer."""
+        healths = (self.child(name).poll_health() for name in ("gateway", "ingest"))
+        return sum(1 if health is None else int(health.counts.get("waiting", 0)) for health in healths)
+
+    def drain(self, within_s: float, also: Callable[[], bool] = lambda: True) -> None:
+        """Keep everything running until nothing waits and ``also`` holds, for a few looks in a row, or ``within_s``."""
+        deadline_s = time.monotonic() + within_s
+        quiet = 0
+        while quiet <= QUIET_LOOKS and time.monotonic() < deadline_s:
+            self.supervise()
+            quiet = quiet + 1 if also() and self.waiting() == 0 else 0
+            time.sleep(0.2)
 
     def stop(self) -> None:
         """Stop every process, the last started first, and stop the square's time."""

@@ -13,11 +13,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware import wire
-from ingest.deadletter import SqliteDeadLetters
-from ingest.stores import open_store
-from resik.demo import END_OF_TIME_MS
 from resik.folder import DataFolder
-from resik.reconcile import Identity, stored_identities
+from resik.reconcile import Identity, dead_letters, stored_identities
 from resik.screen import poll
 from resik.stack import Stack, StackSettings, free_port
 from tests.services import wait_until
@@ -61,20 +58,11 @@ class Square:
 
     def stored(self) -> list[Identity]:
         """Return the identity of every stored point."""
-        store = open_store(self.stack.store_url, read_only=True)
-        try:
-            store.prepare()
-            return stored_identities(store, self.site, 0, END_OF_TIME_MS)
-        finally:
-            store.close()
+        return stored_identities(self.stack.store_url, None, self.site)
 
     def dead(self) -> dict[str, int]:
         """Return the number of dead letters by code."""
-        letters = SqliteDeadLetters(self.stack.folder.dead_letters, read_only=True)
-        try:
-            return letters.counts()
-        finally:
-            letters.close()
+        return dead_letters(self.stack.folder.dead_letters)
 
     def settled(self, timeout_s: float = 30) -> None:
         """Wait until nothing waits in the gateway, for a few looks in a row."""
