@@ -13,8 +13,8 @@ from pathlib import Path
 
 from resik.errors import MissingPart
 
-SERVICES = ("gateway", "ingest", "alerts")
-"""Principals of the broker that are not devices."""
+SERVICES = ("gateway", "gateway-uplink", "ingest", "alerts")
+"""Principals of the broker that are not devices. The gateway has two connections: to the devices and upstream."""
 
 
 def embedded_configuration(port: int, passwords: Mapping[str, str]) -> str:
@@ -68,6 +68,10 @@ def access_list(site: str, devices: Iterable[str]) -> str:
         f"topic write {own}/gw/+/batch",
         f"topic read {own}/gw/+/ack",
         f"topic readwrite {own}/sv/+/probe",
+        "user gateway-uplink",
+        f"topic write {own}/gw/+/batch",
+        f"topic read {own}/gw/+/ack",
+        f"topic readwrite {own}/sv/+/probe",
         "user ingest",
         f"topic read {own}/gw/+/batch",
         f"topic write {own}/gw/+/ack",
@@ -115,6 +119,8 @@ def _mosquitto(folder: Path, port: int, site: str, passwords: Mapping[str, str])
                 f"listener {port} 127.0.0.1",
                 *(["user root"] if os.geteuid() == 0 else []),  # else it gives up the right to read its own files
                 "allow_anonymous false",
+                # a client id is the user's name: nobody can throw another off by taking its id
+                "use_username_as_clientid true",
                 f"password_file {password_file}",
                 f"acl_file {acl_file}",
                 "max_queued_messages 0",

@@ -138,15 +138,24 @@ class DataFolder:
         passwords = {}
         for name in principals:
             path = self.secrets / name
-            if path.exists():
-                passwords[name] = path.read_text(encoding="utf-8").strip()
-                continue
-            password = secrets.token_urlsafe(32)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(password)
+            password = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+            if not password:
+                password = secrets.token_urlsafe(32)
+                _write_secret(path, password)
             passwords[name] = password
         return passwords
+
+
+def _write_secret(path: Path, password: str) -> None:
+    """Write whole or not at all: a file that a power cut left empty would let anybody in."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(password)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def fresh_replay_folder(root: Path) -> DataFolder:

@@ -30,11 +30,10 @@ _SHOWN = {
 
 
 def _square_time(stack: Stack) -> str:
-    if stack.folder.kind != "simulated":
-        return datetime.now(WIB).strftime("%d-%m-%Y %H.%M WIB")
-    return datetime.fromtimestamp(stack.square_now_s(), WIB).strftime("%d-%m-%Y %H.%M WIB") + (
-        f" (simulasi ×{stack.settings.speed:g})"
-    )
+    now = datetime.fromtimestamp(stack.square_now_s(), stack.site.zone_info)
+    zone = "WIB" if now.utcoffset() == datetime.now(WIB).utcoffset() else now.strftime("%Z")
+    suffix = f" (simulasi ×{stack.settings.speed:g})" if stack.folder.kind == "simulated" else ""
+    return now.strftime("%d-%m-%Y %H.%M ") + zone + suffix
 
 
 def _state(stack: Stack, name: str) -> tuple[str, str]:

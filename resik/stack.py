@@ -20,7 +20,7 @@ from resik.brokers import SERVICES, broker_command
 from resik.errors import StackError
 from resik.folder import DataFolder
 from resik.process import Child, resik_command
-from square.clock import WIB, ClockDriver
+from square.clock import ClockDriver
 from square.registry import Registry
 from square.settings import ServiceSettings
 from square.site import load_site, resolve_site
@@ -204,7 +204,15 @@ class Stack:
         if self._trace:
             ingest["RESIK_INGEST_TRACE_FILE"] = str(self.trace_file)
         services = [
-            self._service("gateway", ("gateway", "run"), {"RESIK_GATEWAY_SPOOL_FILE": str(folder.spool)}),
+            self._service(
+                "gateway",
+                ("gateway", "run"),
+                {
+                    "RESIK_GATEWAY_SPOOL_FILE": str(folder.spool),
+                    "RESIK_GATEWAY_UPLINK_USERNAME": "gateway-uplink",
+                    "RESIK_GATEWAY_UPLINK_PASSWORD_FILE": str(folder.secrets / "gateway-uplink"),
+                },
+            ),
             self._service("ingest", ("ingest", "run"), ingest),
             self._service(
                 "alerts",
@@ -253,15 +261,15 @@ class Stack:
         start_s = self._clock_start_s if self._clock_start_s is not None else self.clock.resumed_s
         if start_s is None:
             hour, minute = (int(part) for part in self.settings.start.split(":"))
-            start_s = datetime.now(WIB).replace(hour=hour, minute=minute, second=0, microsecond=0).timestamp()
+            start_s = (
+                datetime.now(self.site.zone_info).replace(hour=hour, minute=minute, second=0, microsecond=0).timestamp()
+            )
         speed = self.settings.speed if self.folder.kind == "simulated" else 0.0
         self.clock.set(start_s, speed)
-        self._clock_at = (start_s, time.monotonic(), speed)
 
     def square_now_s(self) -> float:
-        """Square time [s since 1970 UTC] of a simulated square."""
-        start_s, at, speed = self._clock_at
-        return start_s + (time.monotonic() - at) * speed
+        """Square time [s since 1970 UTC]; wall time for real devices."""
+        return time.time() if self.clock is None else self.clock.now_s()
 
     # -- running --------------------------------------------------------------------------------
 
@@ -330,7 +338,7 @@ class Stack:
         if self.clock is not None and self.folder.kind == "simulated":
             # written again and again so that a stack that is killed resumes where it stopped, not where
             # the clock would have run to by now
-            self.clock.set(self.square_now_s(), self.settings.speed)
+            self.clock.set(self.clock.now_s(), self.clock.speed())
         for child in self.children:
             if child.name == "simulator" and child.exit_code in SIMULATOR_ENDED:
                 continue  # it was asked to stop after a while
@@ -358,7 +366,7 @@ class Stack:
             child.stop()
         if self.clock is not None:
             if self.folder.kind == "simulated":
-                self.clock.set(self.square_now_s(), 0.0)
+                self.clock.set(self.clock.now_s(), 0.0)
             self.clock.close()
             self.clock = None
         self.folder.unlock()

@@ -5,7 +5,8 @@ the year of its data, so everything that judges the square (ages, shifts, silenc
 :class:`Clock`. Network timeouts and retries do not: they use ``time.monotonic()``.
 
 Several processes share one square time through a 40-byte file that one :class:`ClockDriver` writes and any
-number of :class:`SharedClock` read.
+number of :class:`SharedClock` read. It is anchored on the machine's monotonic clock, which all processes share: a
+correction of the wall clock must not move a fast square by hours.
 """
 
 import mmap
@@ -23,7 +24,7 @@ WIB = ZoneInfo("Asia/Jakarta")
 """Western Indonesia Time, UTC+7, no daylight saving: the zone of everything people read."""
 
 _LAYOUT = struct.Struct("<QqqdQ")
-# version (odd while being written), wall anchor [ns], square anchor [ns], speed, version again
+# version (odd while being written), monotonic anchor [ns], square anchor [ns], speed, version again
 _SIZE = _LAYOUT.size
 
 
@@ -73,6 +74,10 @@ class FixedClock:
         self._now_s = now_s
 
 
+def _square_s(at_ns: int, square_ns: int, speed: float) -> float:
+    return square_ns / 1e9 + (time.monotonic_ns() - at_ns) / 1e9 * speed
+
+
 class ClockDriver:
     """Writes the square time that other processes read.
 
@@ -91,20 +96,29 @@ class ClockDriver:
         if os.fstat(self._fd).st_size != _SIZE:
             os.ftruncate(self._fd, _SIZE)
         self._map = mmap.mmap(self._fd, _SIZE)
-        version, _wall_ns, square_ns, _speed, _version = _LAYOUT.unpack(self._map[:])
+        version, _at_ns, square_ns, _speed, _version = _LAYOUT.unpack(self._map[:])
         self._version = version + (version & 1)
         self.resumed_s: float | None = square_ns / 1e9 if version else None
         """Square time [s] of the last :meth:`set` of an earlier driver, None for a new file."""
+        self._anchor = (0, 0, 0.0)
 
     def set(self, now_s: float, speed: float) -> None:
         """Make it ``now_s`` [s since 1970 UTC] now, moving on at ``speed`` square seconds per wall second."""
         if speed < 0:
             raise ValueError(f"the square cannot run backwards: speed {speed}")
         self._version += 2
-        values = (time.time_ns(), round(now_s * 1e9), float(speed))
+        values = self._anchor = (time.monotonic_ns(), round(now_s * 1e9), float(speed))
         self._map[:8] = struct.pack("<Q", self._version + 1)  # readers retry from here
         self._map[:] = _LAYOUT.pack(self._version + 1, *values, self._version)
         self._map[:8] = struct.pack("<Q", self._version)
+
+    def now_s(self) -> float:
+        """Square time [s since 1970 UTC] as this driver set it."""
+        return _square_s(*self._anchor)
+
+    def speed(self) -> float:
+        """Square seconds per wall second as this driver set them."""
+        return self._anchor[2]
 
     def close(self) -> None:
         """Let go of the file; the time in it stays."""
@@ -140,15 +154,15 @@ class SharedClock:
 
     def _read(self) -> tuple[int, int, int, float]:
         while True:
-            before, wall_ns, square_ns, speed, after = _LAYOUT.unpack(self._map[:])
+            before, at_ns, square_ns, speed, after = _LAYOUT.unpack(self._map[:])
             if before == after:
-                return before, wall_ns, square_ns, speed
+                return before, at_ns, square_ns, speed
             time.sleep(0)
 
     def now_s(self) -> float:
         """Square time [s since 1970 UTC]."""
-        _version, wall_ns, square_ns, speed = self._read()
-        return square_ns / 1e9 + (time.time_ns() - wall_ns) / 1e9 * speed
+        _version, at_ns, square_ns, speed = self._read()
+        return _square_s(at_ns, square_ns, speed)
 
     def speed(self) -> float:
         """Square seconds per wall second."""

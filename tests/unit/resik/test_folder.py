@@ -18,6 +18,13 @@ def test_secrets_are_distinct_private_and_kept(tmp_path):
     assert DataFolder(tmp_path, "simulated").credentials(["gateway"])["gateway"] == passwords["gateway"]
 
 
+def test_an_empty_secret_is_made_again(tmp_path):
+    """A secret that a crash left empty is replaced: an empty password would let anybody in."""
+    folder = DataFolder(tmp_path, "simulated")
+    (folder.secrets / "rsk-b001").write_text("")
+    assert len(folder.credentials(["rsk-b001"])["rsk-b001"]) >= 43
+
+
 def test_kinds_do_not_mix(tmp_path):
     """A folder of a simulated square refuses to become a real one, and says what to do."""
     DataFolder(tmp_path, "simulated")

@@ -22,6 +22,18 @@ def test_shared_clock_runs_at_the_speed_it_was_given(tmp_path):
     assert clock.speed() == 3600.0
 
 
+def test_a_step_of_the_wall_clock_moves_nothing(tmp_path, monkeypatch):
+    """A correction of the machine's time must not move a square that runs at x3600."""
+    driver = ClockDriver(tmp_path / "clock.bin")
+    driver.set(1_000_000.0, 3600.0)
+    clock = SharedClock(tmp_path / "clock.bin")
+    real_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real_ns() + 3_600_000_000_000)
+    monkeypatch.setattr(time, "time", lambda: real_ns() / 1e9 + 3600)
+    assert clock.now_s() < 1_000_000.0 + 3600 * 10
+    assert abs(driver.now_s() - clock.now_s()) < 3600
+
+
 def test_paused_clock_stands(tmp_path):
     """At speed 0 the time is exactly what was set."""
     driver = ClockDriver(tmp_path / "clock.bin")
