@@ -296,6 +296,22 @@ def gateway_run(config_file: Path | None) -> None:
     _run_service("gateway", "gateway.settings", "GatewaySettings", "gateway.service", config_file)
 
 
+_DATA = click.option("--data", type=click.Path(path_type=Path), help="Data folder of the stack [the one in var/].")
+
+
+@gateway.command("status")
+@_DATA
+@_plainly
+def gateway_status(data: Path | None) -> None:
+    """Say in words how the gateway of a running stack is."""
+    from gateway.status import status_text
+    from resik.inspection import find_data, gateway_health
+
+    health = gateway_health(find_data(data))
+    click.echo(status_text(health))
+    sys.exit(0 if health.ok else 1)
+
+
 @main.group()
 def ingest() -> None:
     """Worker that checks readings and writes them to the time-series store."""
@@ -341,6 +357,53 @@ def dashboard_run(config_file: Path | None) -> None:
 def simulate(config_file: Path | None) -> None:
     """Run the simulated square: visitors, bins, air, nodes and crews."""
     _run_service("simulator", "simulators.settings", "SimulatorSettings", "simulators.service", config_file)
+
+
+@main.command()
+@_DATA
+@click.option("--renew", "crew_id", help="Give this crew member a new link, for a lost phone; the old one is dead.")
+@_plainly
+def crews(data: Path | None, crew_id: str | None) -> None:
+    """List the crews with their secret links, or renew one."""
+    from resik.inspection import find_data, list_crews, read_card, renew_link
+    from square.clock import now_ms, open_clock
+
+    folder = find_data(data)
+    if crew_id is None:
+        click.echo("\n".join(list_crews(folder)))
+        return
+    clock_file = read_card(folder).clock_file
+    clock = open_clock(Path(clock_file) if clock_file is not None else None)
+    click.echo(renew_link(folder, crew_id, now_ms(clock)))
+
+
+@main.group()
+def deadletters() -> None:
+    """Messages that could not be accepted, each with its reason."""
+
+
+@deadletters.command("list")
+@_DATA
+@click.option("--device", help="Only of this device.")
+@click.option("--code", help="Only with this reason code.")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@_plainly
+def deadletters_list(data: Path | None, device: str | None, code: str | None, limit: int) -> None:
+    """List them, newest first."""
+    from resik.inspection import find_data, letter_lines
+
+    click.echo("\n".join(letter_lines(find_data(data), device=device, code=code, limit=limit)))
+
+
+@deadletters.command("show")
+@click.argument("letter_id", type=int)
+@_DATA
+@_plainly
+def deadletters_show(letter_id: int, data: Path | None) -> None:
+    """Show one with what was sent."""
+    from resik.inspection import find_data, letter_page
+
+    click.echo(letter_page(find_data(data), letter_id))
 
 
 @main.group()

@@ -37,6 +37,21 @@ def last_words(log: Path) -> str:
     )
 
 
+def ask_health(port: int) -> Health | None:
+    """Return what a health page on this machine says, None when nobody answers sensibly."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1.0) as reply:
+            body = reply.read()
+    except urllib.error.HTTPError as error:
+        body = error.read()
+    except OSError:
+        return None
+    try:
+        return msgspec.json.decode(body, type=Health)
+    except msgspec.MsgspecError:
+        return None
+
+
 class Child:
     """A process, its log, its health page and its restarts.
 
@@ -129,31 +144,18 @@ class Child:
         """Ask its health page; None when there is none or it does not answer."""
         if self.health_port is None:
             return None
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/healthz", timeout=1.0) as reply:
-                body = reply.read()
-        except urllib.error.HTTPError as error:
-            body = error.read()
-        except OSError:
-            if self.pid is not None:
-                self.health = None  # what a process said before it ended stays
-            return None
-        try:
-            self.health = msgspec.json.decode(body, type=Health)
-        except msgspec.MsgspecError:
-            self.health = None
-        return self.health
+        health = ask_health(self.health_port)
+        if health is not None or self.pid is not None:
+            self.health = health  # what a process said before it ended stays
+        return health
 
-    def stop(self, *, kill: bool = False) -> int | None:
+    def stop(self) -> int | None:
         """End it: politely, then after a while not. Returns its exit code."""
         process = self._process
         if process is None:
             return None
         if process.poll() is None:
-            if kill:
-                process.kill()
-            else:
-                process.terminate()
+            process.terminate()
             try:
                 process.wait(STOP_WITHIN_S)
             except subprocess.TimeoutExpired:

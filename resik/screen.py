@@ -8,6 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from alerts.adapters.crew_links import read_links
 from resik.stack import Stack
 from square.clock import WIB
 
@@ -36,6 +37,16 @@ def _square_time(stack: Stack) -> str:
     return now.strftime("%d-%m-%Y %H.%M ") + zone + suffix
 
 
+def _crews(stack: Stack) -> list[str]:
+    """Return the links of the crews on shift, so that a first-time user can open a crew page at once."""
+    links = read_links(stack.folder.crew_links)
+    on_shift = stack.site.crews_on_shift(stack.square_now_s())
+    lines = [
+        f"Petugas / crew {crew.name}: {stack.address}petugas/{links[crew.id]}" for crew in on_shift if crew.id in links
+    ]
+    return lines or ["Tidak ada petugas bertugas / no crew on shift; semua tautan / all links: resik crews"]
+
+
 def _state(stack: Stack, name: str) -> tuple[str, str]:
     child = stack.child(name)
     if child.pid is None:
@@ -62,7 +73,7 @@ def _table(stack: Stack) -> Group:
         ("Resik ", "bold"), (stack.site.name_id, "bold"), f"   {_square_time(stack)}", style="default"
     )
     address = Text.assemble("Peta / map: ", (stack.address, "bold underline"))
-    crews = Text(f"Tautan petugas / crew links: {stack.folder.crew_links}", style="dim")
+    crews = Text("\n".join(_crews(stack)), no_wrap=True)
     closing = Text(
         "Ctrl-C untuk berhenti / to stop. Data tersimpan di / data stays in: " + str(stack.folder.root), "dim"
     )
@@ -91,6 +102,7 @@ def watch(stack: Stack, console: Console) -> None:
                 time.sleep(0.2)
         return
     console.print(f"Peta / map: {stack.address}   Ctrl-C untuk berhenti / to stop", soft_wrap=True)
+    console.print("Tautan petugas / crew links: resik crews", soft_wrap=True)
     while True:
         stack.supervise()
         if time.monotonic() - last_poll > 1:

@@ -19,6 +19,7 @@ from pydantic_settings import SettingsConfigDict
 from resik.brokers import SERVICES, broker_command
 from resik.errors import StackError
 from resik.folder import DataFolder
+from resik.inspection import StackCard, write_card
 from resik.process import Child, resik_command
 from square.clock import ClockDriver
 from square.registry import Registry
@@ -151,6 +152,16 @@ class Stack:
     def ledger_file(self) -> Path:
         """What the simulator published."""
         return self.folder.run / "published.csv"
+
+    def card(self) -> StackCard:
+        """Return what other commands need to know of this stack."""
+        return StackCard(
+            address=self.address,
+            site=str(self.site_folder),
+            database_url=self.database_url,
+            clock_file=None if self.folder.kind == "real" else str(self.folder.clock),
+            health_ports={child.name: child.health_port for child in self.children if child.health_port is not None},
+        )
 
     def child(self, name: str) -> Child:
         """Return a process by the name of its service."""
@@ -296,6 +307,7 @@ class Stack:
                 file.unlink(missing_ok=True)
             self._start_clock()
             self._build()
+            write_card(self.folder.run / "stack.json", self.card())
             for together in (("broker",), ("gateway", "ingest", "alerts"), ("dashboard",), ("simulator",)):
                 group = [child for child in self.children if child.name in together]
                 for child in group:

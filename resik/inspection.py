@@ -1,0 +1,193 @@
+"""What a person at a terminal asks of a stack: the crews' links, the gateway's state, what could not be read."""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from alerts.adapters.crew_links import read_links, write_links
+from ingest.deadletter import SqliteDeadLetters, StoredLetter
+from resik.errors import StackError
+from resik.process import ask_health
+from square.clock import WIB
+from square.health import Health
+from square.site import Site, load_site
+
+DEFAULT_FOLDERS = (Path("var/simulated"), Path("var/real"))
+
+
+class StackCard(msgspec.Struct, frozen=True):
+    """What a running stack writes about itself into its data folder.
+
+    Attributes
+    ----------
+    address : str
+        Where the map is.
+    site : str
+        Folder of the site plan.
+    database_url : str
+        Relational store.
+    clock_file : str | None
+        Shared square time, None for wall time.
+    health_ports : dict[str, int]
+        Loopback port of each service's health page.
+    """
+
+    address: str
+    site: str
+    database_url: str
+    clock_file: str | None
+    health_ports: dict[str, int]
+
+
+def write_card(path: Path, card: StackCard) -> None:
+    """Write the card; a database URL may name a user, so the file is the owner's only."""
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2))
+
+
+def find_data(data: Path | None) -> Path:
+    """Return the data folder to look into: the one named, or the only one that the usual places hold.
+
+    Raises
+    ------
+    StackError
+        If there is none, or more than one and none was named.
+    """
+    if data is not None:
+        if not (data / "kind").exists():
+            raise StackError(f"{data} is no data folder of a stack: name the one that `resik up` printed")
+        return data
+    found = [folder for folder in DEFAULT_FOLDERS if (folder / "kind").exists()]
+    if not found:
+        raise StackError("no data folder here: start the square with `make run`, or name its folder with --data")
+    if len(found) > 1:
+        names = " or ".join(str(folder) for folder in found)
+        raise StackError(f"there is more than one data folder: say which with --data {names}")
+    return found[0]
+
+
+def read_card(data: Path) -> StackCard:
+    """Return what the last stack in ``data`` wrote about itself.
+
+    Raises
+    ------
+    StackError
+        If no stack ever ran there.
+    """
+    try:
+        return msgspec.json.decode((data / "run" / "stack.json").read_bytes(), type=StackCard)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StackError(f"no stack has run in {data} yet: start it with `make run` or `resik up`") from error
+
+
+def gateway_health(data: Path) -> Health:
+    """Return what the gateway of a running stack says of itself.
+
+    Raises
+    ------
+    StackError
+        If it does not answer.
+    """
+    health = ask_health(read_card(data).health_ports["gateway"])
+    if health is None:
+        raise StackError(f"the gateway of {data} does not answer: is the stack running? See {data / 'logs'}")
+    return health
+
+
+def crew_lines(site: Site, links: dict[str, str], address: str) -> Iterator[str]:
+    """Yield one line per crew member of a site: shift, name, secret link."""
+    shifts = {shift.id: shift for shift in site.shifts}
+    for crew in site.crews:
+        shift = shifts[crew.shift]
+        link = f"{address}petugas/{links[crew.id]}" if crew.id in links else "(belum ada tautan / no link yet)"
+        yield f"{shift.name_id:8} {shift.start}-{shift.end}  {crew.id:10} {crew.name:12} {link}"
+
+
+def list_crews(data: Path) -> list[str]:
+    """Return the crews of a stack's site with their links."""
+    card = read_card(data)
+    links = read_links(data / "secrets" / "crew-links.json")
+    return list(crew_lines(load_site(card.site), links, card.address))
+
+
+def renew_link(data: Path, crew_id: str, now_ms: int) -> str:
+    """Replace a crew member's link, for a lost phone, and return the new one; the old one is dead at once.
+
+    Raises
+    ------
+    AlertsError
+        If there is no such crew member or the store does not answer.
+    """
+    from alerts.adapters.database import open_database
+    from alerts.desk import Desk
+    from alerts.plan import SquarePlan
+
+    card = read_card(data)
+    database = open_database(card.database_url)
+    try:
+        desk = Desk.of_plan(database, SquarePlan.from_site(load_site(card.site)))
+        who = os.environ.get("USER") or "operator"
+        token = desk.renew_crew_link(crew_id, who, now_ms)
+    finally:
+        database.close()
+    file = data / "secrets" / "crew-links.json"
+    write_links(file, {**read_links(file), crew_id: token})
+    return f"{card.address}petugas/{token}"
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, WIB).strftime("%d-%m-%Y %H.%M.%S WIB")
+
+
+def letter_lines(data: Path, *, device: str | None, code: str | None, limit: int) -> list[str]:
+    """Return dead letters as lines, newest first, and how many there are by code."""
+    letters = SqliteDeadLetters(data / "deadletters.sqlite3", read_only=True)
+    try:
+        counts = letters.counts()
+        found = letters.list(device=device, code=code, limit=limit)
+    finally:
+        letters.close()
+    if not counts:
+        return ["Tidak ada surat mati / no dead letters."]
+    total = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return [f"{sum(counts.values())}: {total}", *(_line(letter) for letter in found)]
+
+
+def _line(letter: StoredLetter) -> str:
+    times = f" ×{letter.count}" if letter.count > 1 else ""
+    return f"{letter.id:6}  {_moment(letter.last_ms)}  {letter.device:20} {letter.code}{times}: {letter.reason}"
+
+
+def letter_page(data: Path, letter_id: int) -> str:
+    """Return one dead letter with what was sent, quoted.
+
+    Raises
+    ------
+    StackError
+        If there is no such letter.
+    """
+    letters = SqliteDeadLetters(data / "deadletters.sqlite3", read_only=True)
+    try:
+        letter = letters.show(letter_id)
+    finally:
+        letters.close()
+    if letter is None:
+        raise StackError(f"there is no dead letter {letter_id}: see `resik deadletters list`")
+    fields: dict[str, Any] = {
+        "id": letter.id,
+        "device": letter.device,
+        "topic": letter.topic,
+        "code": letter.code,
+        "reason": letter.reason,
+        "count": letter.count,
+        "first": _moment(letter.first_ms),
+        "last": _moment(letter.last_ms),
+    }
+    lines = [f"{name:8} {value}" for name, value in fields.items()]
+    # quoted: what a stranger sent must not reach the terminal as control characters
+    return "\n".join([*lines, "", json.dumps(letter.raw.decode("utf-8", errors="replace"))])

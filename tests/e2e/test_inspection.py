@@ -1,0 +1,101 @@
+"""What a person at the terminal asks of a running stack."""
+
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tests.e2e.square import running_square
+from tests.services import wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def square(tmp_path_factory):
+    """Give a square without a simulator."""
+    with running_square(tmp_path_factory.mktemp("inspection")) as running:
+        yield running
+
+
+def resik(square, *words):
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "resik", *words, "--data", str(square.stack.folder.root)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def status_of(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return reply.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_crew_links_work_and_can_be_renewed(square):
+    """Every crew member is listed with a link that opens; a renewed link replaces the old one at once."""
+    code, output = resik(square, "crews")
+    assert code == 0
+    links = {line.split()[2]: line.split()[-1] for line in output.splitlines()}
+    assert set(links) == {crew.id for crew in square.stack.site.crews}
+    api = links["pagi-1"].replace("/petugas/", "/api/v1/crew/")
+    assert status_of(api) == 200
+    code, output = resik(square, "crews", "--renew", "pagi-1")
+    assert code == 0
+    assert output.strip() != links["pagi-1"]
+    assert status_of(api) == 404
+    assert status_of(output.strip().replace("/petugas/", "/api/v1/crew/")) == 200
+    assert output.strip() in resik(square, "crews")[1]
+    code, output = resik(square, "crews", "--renew", "nobody")
+    assert code == 2
+    assert "no crew member nobody" in output
+
+
+def test_gateway_explains_itself(square):
+    """The status is in words, Indonesian first, with the exit code of a check."""
+    code, output = resik(square, "gateway", "status")
+    assert code == 0
+    assert output.startswith("Gerbang data: bekerja.")
+    assert "Gateway: working." in output
+
+
+def test_dead_letters_can_be_read(square):
+    """A message that could not be accepted is listed with its reason and shown quoted."""
+    assert "Tidak ada surat mati" in resik(square, "deadletters", "list")[1]
+    device = square.device("rsk-b001", boot=1)
+    device.send_raw(b'{"v":1,\x1b[31m')
+    wait_until(lambda: sum(square.dead().values()) == 1, 15, "the dead letter")
+    code, output = resik(square, "deadletters", "list")
+    assert code == 0
+    assert "bad-json" in output
+    assert "rsk-b001" in output
+    letter_id = output.splitlines()[1].split()[0]
+    code, output = resik(square, "deadletters", "show", letter_id)
+    assert code == 0
+    assert "\x1b" not in output
+    assert "\\u001b[31m" in output
+    assert resik(square, "deadletters", "show", "999")[0] == 2
+    device.close()
+
+
+def test_without_a_stack_the_sentence_says_what_to_do(tmp_path):
+    """Asked in a folder where nothing runs, each command names the way to start."""
+    for words in (["crews"], ["gateway", "status"], ["deadletters", "list"]):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "resik", *words],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "make run" in done.stderr
