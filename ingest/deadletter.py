@@ -20,7 +20,7 @@ import msgspec
 from ingest.decode import RAW_LIMIT_BYTES
 from ingest.errors import StoreRefused, StoreUnavailable
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 APPLICATION_ID: Final = 0x52534B44  # "RSKD": tells the file apart from Resik's other SQLite files
 OVER_QUOTA: Final = "over-quota"
 """Code of the letter that counts what a flooding device sent beyond its quota."""
@@ -30,7 +30,7 @@ _FOR_A_PERSON: Final = frozenset(
 )
 """Primary result codes that waiting does not cure. A full disk, a lock and an I/O error pass."""
 
-_SCHEMA = """
+_VERSION_1 = """
 CREATE TABLE letters (
   id INTEGER PRIMARY KEY,
   key BLOB NOT NULL UNIQUE,
@@ -46,6 +46,12 @@ CREATE TABLE letters (
 CREATE INDEX letters_by_device ON letters (device);
 CREATE INDEX letters_by_time ON letters (last_ms);
 """
+_VERSION_2 = """
+ALTER TABLE letters ADD COLUMN boot INTEGER;
+ALTER TABLE letters ADD COLUMN seq INTEGER;
+"""
+_MIGRATIONS: Final = (_VERSION_1, _VERSION_2)
+"""Script n brings a file from version n to n + 1; only forwards. Letters of version 1 stay without identity."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -63,6 +69,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
         What was sent; cut to ``RAW_LIMIT_BYTES``.
     same_as : str
         What makes two letters one, where it is not the payload.
+    boot, seq : int | None
+        With ``device`` the identity of the reading; None for what is none, as poison.
     """
 
     device: str
@@ -71,6 +79,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     reason: str
     raw: bytes
     same_as: str = ""
+    boot: int | None = None
+    seq: int | None = None
 
 
 class StoredLetter(msgspec.Struct, frozen=True):
@@ -88,6 +98,8 @@ class StoredLetter(msgspec.Struct, frozen=True):
     count: int
     first_ms: int
     last_ms: int
+    boot: int | None
+    seq: int | None
 
 
 class DeadLetterStore(Protocol):
@@ -98,6 +110,9 @@ class DeadLetterStore(Protocol):
 
     def put(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
         """Take custody of ``letters``: returns only after the commit. All of them or none."""
+
+    def purge(self, *, before_ms: int) -> int:
+        """Delete letters last seen before ``before_ms`` and return how many."""
 
     def close(self) -> None:
         """Let go of the store."""
@@ -138,10 +153,7 @@ class SqliteDeadLetters:
                 return
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
-                connection.executescript(
-                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
-                    f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                )
+                self._migrate(connection, 0)
                 return
             if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise StoreRefused(f"{self.path} is not a dead-letter file of Resik: change dead_letter_file")
@@ -149,6 +161,17 @@ class SqliteDeadLetters:
                 raise StoreRefused(f"{self.path} was written by a newer Resik (schema {version}): update this one")
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise StoreRefused(f"{self.path} is damaged: move it aside, a new one is made at the next start")
+            self._migrate(connection, version)
+
+    def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
+        if version == SCHEMA_VERSION:
+            return
+        with _transaction(connection):
+            for script in _MIGRATIONS[version:]:
+                for statement in script.split(";")[:-1]:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def put(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
         """Take custody of ``letters``: returns only after the commit. All of them or none.
@@ -162,21 +185,14 @@ class SqliteDeadLetters:
         """
         if not letters:
             return
-        with self._use() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                held: dict[str, int] = {}
-                for letter in letters:
-                    self._put_one(connection, letter, now_ms, held)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with self._use() as connection, _transaction(connection):
+            held: dict[str, int] = {}
+            for letter in letters:
+                self._put_one(connection, letter, now_ms, held)
 
     def _put_one(self, connection: sqlite3.Connection, letter: DeadLetter, now_ms: int, held: dict[str, int]) -> None:
         raw = letter.raw[:RAW_LIMIT_BYTES]
-        key = _key(letter.device, letter.topic, letter.code, letter.same_as.encode() or raw)
+        key = _key(letter.device, letter.topic, letter.code, letter.same_as.encode() or raw, letter.boot)
         seen_again = connection.execute(
             "UPDATE letters SET count = count + 1, last_ms = ?, reason = ? WHERE key = ?", (now_ms, letter.reason, key)
         )
@@ -188,18 +204,29 @@ class SqliteDeadLetters:
             ).fetchone()[0]
         if held[letter.device] >= self.quota_per_device:
             code, reason = OVER_QUOTA, f"more than {self.quota_per_device} letters of this device; last: {letter.code}"
-            key = _key(letter.device, "", code, b"")
+            key, boot, seq = _key(letter.device, "", code, b""), None, None
         else:
-            code, reason = letter.code, letter.reason
+            code, reason, boot, seq = letter.code, letter.reason, letter.boot, letter.seq
             held[letter.device] += 1
         connection.execute(
-            "INSERT INTO letters (key, device, topic, code, reason, raw, count, first_ms, last_ms) "
-            "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+            "INSERT INTO letters (key, device, topic, code, reason, raw, count, first_ms, last_ms, boot, seq) "
+            "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
             "count = count + 1, last_ms = excluded.last_ms, reason = excluded.reason, raw = excluded.raw",
-            (key, letter.device, letter.topic, code, reason[:300], raw, now_ms, now_ms),
+            (key, letter.device, letter.topic, code, reason[:300], raw, now_ms, now_ms, boot, seq),
         )
 
     # -- reading ------------------------------------------------------------------------------
+
+    def identities(self) -> list[tuple[str, int, int]]:
+        """Return (device, boot, seq) of every reading among the letters, each once, in this order.
+
+        Missing are what has no identity (poison, status messages), what a device sent beyond its quota, and what a
+        Resik before schema version 2 kept.
+        """
+        with self._use() as connection:
+            return connection.execute(
+                "SELECT DISTINCT device, boot, seq FROM letters WHERE seq IS NOT NULL ORDER BY device, boot, seq"
+            ).fetchall()
 
     def list(
         self, *, device: str | None = None, code: str | None = None, limit: int = 100, before_id: int | None = None
@@ -220,7 +247,7 @@ class SqliteDeadLetters:
         where, arguments = _where(device=device, code=code, before_id=before_id)
         with self._use() as connection:
             rows = connection.execute(
-                "SELECT id, device, topic, code, reason, x'', count, first_ms, last_ms "  # noqa: S608 - fixed text
+                "SELECT id, device, topic, code, reason, x'', count, first_ms, last_ms, boot, seq "  # noqa: S608 - fixed text
                 f"FROM letters {where} ORDER BY id DESC LIMIT ?",
                 (*arguments, limit),
             ).fetchall()
@@ -230,7 +257,8 @@ class SqliteDeadLetters:
         """Return one letter with its payload, or None."""
         with self._use() as connection:
             row = connection.execute(
-                "SELECT id, device, topic, code, reason, raw, count, first_ms, last_ms FROM letters WHERE id = ?",
+                "SELECT id, device, topic, code, reason, raw, count, first_ms, last_ms, boot, seq "
+                "FROM letters WHERE id = ?",
                 (letter_id,),
             ).fetchone()
         return StoredLetter(*row) if row is not None else None
@@ -302,9 +330,23 @@ class SqliteDeadLetters:
         return connection
 
 
-def _key(device: str, topic: str, code: str, raw: bytes) -> bytes:
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _key(device: str, topic: str, code: str, raw: bytes, boot: int | None = None) -> bytes:
+    """Return what makes two letters one. A reading holds its seq, but not its boot."""
     digest = hashlib.blake2b(digest_size=16)
-    for part in (device.encode(), topic.encode(), code.encode(), raw):
+    of_boot = [] if boot is None else [str(boot).encode()]
+    for part in (device.encode(), topic.encode(), code.encode(), raw, *of_boot):
         digest.update(len(part).to_bytes(4, "big") + part)
     return digest.digest()
 

@@ -49,6 +49,8 @@ class DeadRow(msgspec.Struct, frozen=True):
         See docs/protocol.md section 8, and one sentence.
     raw : bytes
         What was sent, at most ``RAW_LIMIT_BYTES``.
+    boot, seq : int | None
+        With ``device`` the identity of the reading; None for what is none.
     """
 
     row_id: int | None
@@ -57,6 +59,8 @@ class DeadRow(msgspec.Struct, frozen=True):
     code: str
     reason: str
     raw: bytes
+    boot: int | None = None
+    seq: int | None = None
 
 
 class Placed(NamedTuple):
@@ -207,7 +211,11 @@ def _dead_unreadable(raw: Raw, topic: str, reason: str) -> DeadRow:
         found = LooseRow()
     row_id = found.id if isinstance(found.id, int) and not isinstance(found.id, bool) else None
     device = found.device if isinstance(found.device, str) and wire.is_id(found.device) else ""
-    return DeadRow(row_id, device, topic, "bad-row", reason, bytes(raw)[:RAW_LIMIT_BYTES])
+    identity = found.boot, found.seq
+    is_reading = device and found.kind in ("bin", "air") and all(map(wire.is_int, identity))
+    is_valid = is_reading and 0 <= found.boot <= wire.U32_MAX and 1 <= found.seq <= wire.U32_MAX
+    boot, seq = identity if is_valid else (None, None)
+    return DeadRow(row_id, device, topic, "bad-row", reason, bytes(raw)[:RAW_LIMIT_BYTES], boot, seq)
 
 
 def _place(batch: Batch, row: Row, registry: Registry, topic: str) -> None:
@@ -223,6 +231,7 @@ def _place(batch: Batch, row: Row, registry: Registry, topic: str) -> None:
             batch.readings.append(Placed(row.id, _reading(row, placement, registry.site)))
     except BadMessageError as error:
         known = wire.is_id(row.device)
+        is_reading = known and row.kind in _DECODE_BODY and row.seq > 0
         batch.dead.append(
             DeadRow(
                 row.id,
@@ -231,6 +240,8 @@ def _place(batch: Batch, row: Row, registry: Registry, topic: str) -> None:
                 error.code,
                 error.reason,
                 bytes(row.body)[:RAW_LIMIT_BYTES],
+                row.boot if is_reading else None,
+                row.seq if is_reading else None,
             )
         )
 

@@ -123,3 +123,6 @@ class LooseRow(msgspec.Struct):
 
     id: Any = None
     device: Any = None
+    kind: Any = None
+    boot: Any = None
+    seq: Any = None

@@ -10,10 +10,8 @@ nothing. While the store is down nothing is acknowledged: the gateways' spools h
 
 import logging
 import random
-import signal
 import threading
 import time
-from collections.abc import Callable
 
 import msgspec
 
@@ -21,22 +19,22 @@ from firmware import wire
 from ingest.deadletter import DeadLetter, DeadLetterStore, SqliteDeadLetters
 from ingest.decode import Batch, BatchError, Placed, decode_batch
 from ingest.errors import StoreError, StoreRefused
-from ingest.outage import Outage
 from ingest.settings import IngestSettings
 from ingest.store import TimeSeriesStore, WriteResult
 from ingest.stores import open_store
 from ingest.trace import Trace
 from square.clock import Clock, now_ms, open_clock
 from square.errors import BrokerRefused, BrokerUnavailable, SettingsError, SiteError
-from square.health import Health, HealthServer, configure_logging
+from square.health import Health, HealthServer
 from square.mqtt import Delivery, MqttConnection, MqttEndpoint
+from square.outage import Outage
+from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS, stop_on_signals
 from square.registry import Registry
 from square.settings import read_secret
 
 _log = logging.getLogger(__name__)
 
 SERVICE = "ingest"
-EXIT_CONFIGURATION = 2
 INBOUND_LIMIT = 2000
 """Batches that may wait in memory. MUST exceed the broker's in-flight window (1,000): a lower limit would cut the
 connection in the middle of a redelivery, and as nothing of it was acknowledged, again and again."""
@@ -75,7 +73,9 @@ class Worker:
         Square time, for dead letters.
     settings : IngestSettings
         Linger, batch size, trace file.
-    rng : random.Random
+    stop : threading.Event | None
+        Ends the work when set, as :meth:`stop` does.
+    rng : random.Random | None
         For the jitter of the backoff.
     """
 
@@ -88,6 +88,7 @@ class Worker:
         connection: MqttConnection,
         clock: Clock,
         settings: IngestSettings,
+        stop: threading.Event | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._registry = registry
@@ -97,10 +98,9 @@ class Worker:
         self._clock = clock
         self._settings = settings
         self._trace = Trace(settings.trace_file)
-        self._stopping = threading.Event()
-        rng = rng or random.Random()  # noqa: S311 - spreads retries, no secret
-        self._store_outage = Outage("time-series store", self._stopping, rng)
-        self._letters_outage = Outage("dead-letter store", self._stopping, rng)
+        self._stopping = stop or threading.Event()
+        self._store_outage = Outage("time-series store", self._stopping, rng=rng)
+        self._letters_outage = Outage("dead-letter store", self._stopping, rng=rng)
         self._in_hand = 0
         self._last_write_s: float | None = None
         self._next_purge_s = 0.0
@@ -135,7 +135,7 @@ class Worker:
             (self._letters_outage, self._letters.prepare),
             (self._store_outage, self._store.prepare),
         ):
-            if not outage.persist(_succeeds(prepare), raise_refused=True):
+            if not outage.complete(prepare, raise_refused=True):
                 return False
         return True
 
@@ -143,18 +143,18 @@ class Worker:
         """Connect, work until :meth:`stop`, let go of everything, and return the exit code of the process."""
         try:
             if not self.prepare():
-                return 0
+                return EXIT_OK
             self._connection.start()
             self._wait_for_broker()
             self.work()
         except (StoreRefused, BrokerRefused) as error:
             _log.error("%s", error)
-            return EXIT_CONFIGURATION
+            return EXIT_SETTINGS
         except Exception:  # noqa: BLE001 - the top loop: leave a trace and a non-zero exit code
             _log.exception("ingest ends because of a fault")
-            return 1
+            return EXIT_FAULT
         else:
-            return 0
+            return EXIT_OK
         finally:
             self._connection.stop()
             self._store.close()
@@ -209,7 +209,7 @@ class Worker:
         if batch.gateway != gateway:
             reason = f"the topic says {gateway}, the batch says {batch.gateway[:40]!r}"
             return self._bad_batch(delivery, "bad-batch", reason)
-        letters = [DeadLetter(d.device, d.topic, d.code, d.reason, d.raw) for d in batch.dead]
+        letters = [DeadLetter(d.device, d.topic, d.code, d.reason, d.raw, boot=d.boot, seq=d.seq) for d in batch.dead]
         return Pending(delivery, batch, letters, [d.row_id for d in batch.dead if d.row_id is not None])
 
     def _bad_batch(self, delivery: Delivery, code: str, reason: str) -> Pending:
@@ -227,10 +227,8 @@ class Worker:
         if placed and not self._write(group, placed):
             return
         letters = [letter for pending in group for letter in pending.letters]
-        if letters:
-            put = _succeeds(lambda: self._letters.put(letters, now_ms(self._clock)))
-            if not self._letters_outage.persist(put):
-                return
+        if letters and not self._letters_outage.complete(lambda: self._letters.put(letters, now_ms(self._clock))):
+            return
         for pending in group:
             self._answer(pending)
         self._in_hand = 0
@@ -265,7 +263,10 @@ class Worker:
                     continue
                 reason = f"{found.code}: {found.reason}"
                 raw = msgspec.json.encode(placed.reading)
-                letter = DeadLetter(placed.reading.device, pending.delivery.topic, "store-rejected", reason, raw)
+                of = placed.reading
+                letter = DeadLetter(
+                    of.device, pending.delivery.topic, "store-rejected", reason, raw, boot=of.boot, seq=of.seq
+                )
                 pending.letters.append(letter)
                 pending.dead_ids.append(placed.row_id)
             pending.batch.readings = kept
@@ -296,7 +297,7 @@ class Worker:
         self._connection.ack(pending.delivery)
 
     def _purge(self) -> None:
-        if time.monotonic() < self._next_purge_s or not isinstance(self._letters, SqliteDeadLetters):
+        if time.monotonic() < self._next_purge_s:
             return
         self._next_purge_s = time.monotonic() + PURGE_EVERY_S
         keep_ms = self._settings.dead_letter_keep_d * 24 * 3600 * 1000
@@ -339,23 +340,13 @@ class Worker:
         )
 
 
-def _succeeds(call: Callable[[], None]) -> Callable[[], bool]:
-    """Wrap a call that returns nothing so that its success shows."""
-
-    def called() -> bool:
-        call()
-        return True
-
-    return called
-
-
 def batch_filter(site: str, *, shared: bool) -> str:
     """Return the topic filter of the batches of a site."""
     plain = f"resik/{site}/gw/+/batch"
     return f"$share/{SERVICE}/{plain}" if shared else plain
 
 
-def _compose(settings: IngestSettings) -> Worker:
+def _compose(settings: IngestSettings, stop: threading.Event) -> Worker:
     """Build the worker from its settings; nothing is connected yet."""
     registry = Registry.load(settings.site)
     clock = open_clock(settings.clock_file)
@@ -369,28 +360,32 @@ def _compose(settings: IngestSettings) -> Worker:
     )
     connection.subscribe(batch_filter(registry.site, shared=settings.shared))
     return Worker(
-        registry=registry, store=store, letters=letters, connection=connection, clock=clock, settings=settings
+        registry=registry,
+        store=store,
+        letters=letters,
+        connection=connection,
+        clock=clock,
+        settings=settings,
+        stop=stop,
     )
 
 
 def run(settings: IngestSettings) -> int:
-    """Run the worker until SIGTERM or SIGINT.
+    """Run the worker until SIGTERM or SIGINT; :mod:`resik.cli` has set up the log.
 
     Returns
     -------
     int
         0 after an orderly stop, 2 when a setting needs a person, 1 after a fault.
     """
-    configure_logging(SERVICE, settings.log_level)
+    stop = threading.Event()
     try:
-        worker = _compose(settings)
+        worker = _compose(settings, stop)
         health = HealthServer(settings.health_port, worker.health)
     except (SettingsError, SiteError, StoreError) as error:
         _log.error("%s", error)
-        return EXIT_CONFIGURATION
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop())
+        return EXIT_SETTINGS
+    stop_on_signals(stop)
     try:
         return worker.serve()
     finally:

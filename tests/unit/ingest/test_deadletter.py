@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.deadletter import OVER_QUOTA, DeadLetter, SqliteDeadLetters
+from ingest.deadletter import OVER_QUOTA, SCHEMA_VERSION, DeadLetter, SqliteDeadLetters
 from ingest.errors import StoreRefused, StoreUnavailable
 
 
@@ -145,6 +145,55 @@ def test_a_newer_schema_is_refused(store: SqliteDeadLetters) -> None:
     store.close()
     with pytest.raises(StoreRefused, match="newer Resik"):
         store.prepare()
+
+
+VERSION_1 = """
+CREATE TABLE letters (
+  id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, device TEXT NOT NULL, topic TEXT NOT NULL, code TEXT NOT NULL,
+  reason TEXT NOT NULL, raw BLOB NOT NULL, count INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX letters_by_device ON letters (device);
+CREATE INDEX letters_by_time ON letters (last_ms);
+PRAGMA application_id = 0x52534B44;
+PRAGMA user_version = 1;
+INSERT INTO letters VALUES (1, x'00', 'rsk-b001', 't', 'clock', 'why', x'01', 4, 10, 20);
+"""
+
+
+def test_a_file_of_version_one_is_brought_forward(tmp_path: Path) -> None:
+    """Its letters stay as they are, without identity; new ones get theirs; a second start changes nothing."""
+    path = tmp_path / "old.sqlite3"
+    with sqlite3.connect(path) as old:
+        old.executescript(VERSION_1)
+    old.close()
+    store = SqliteDeadLetters(path)
+    for _ in range(2):
+        store.prepare()
+    with store._use() as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    (kept,) = store.list()
+    assert (kept.code, kept.count, kept.first_ms, kept.last_ms, kept.boot, kept.seq) == ("clock", 4, 10, 20, None, None)
+    store.put([DeadLetter("rsk-b001", "t", "clock", "why", b"x", boot=7, seq=9)], 30)
+    assert store.identities() == [("rsk-b001", 7, 9)]
+    store.close()
+
+
+def test_identities_name_each_dead_reading_once(store: SqliteDeadLetters) -> None:
+    """Repeats and other faults of one reading are one identity; the same body in two boots is two; poison has none."""
+    reading = DeadLetter("rsk-b001", "t", "clock", "why", b"body", boot=1, seq=5)
+    store.put([reading, reading, letter(b"poison")], 1)
+    store.put([DeadLetter("rsk-b001", "t", "clock", "why", b"body", boot=2, seq=5)], 2)
+    store.put([DeadLetter("rsk-b002", "t", "bad-value", "why", b"body", boot=1, seq=5)], 2)
+    assert store.identities() == [("rsk-b001", 1, 5), ("rsk-b001", 2, 5), ("rsk-b002", 1, 5)]
+    reader = SqliteDeadLetters(store.path, read_only=True)
+    assert reader.identities() == store.identities()
+
+
+def test_beyond_the_quota_no_identity_is_claimed(store: SqliteDeadLetters) -> None:
+    """The letter that only counts names nobody: it would stand for one reading and mean many."""
+    store.put([DeadLetter("rsk-b001", "t", "clock", "why", b"%d" % n, boot=1, seq=n) for n in range(1, 6)], 1)
+    assert store.identities() == [("rsk-b001", 1, n) for n in (1, 2, 3)]
+    assert store.counts()[OVER_QUOTA] == 2
 
 
 def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None:

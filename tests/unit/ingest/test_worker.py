@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from ingest import outage
 from ingest.deadletter import DeadLetter
 from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.settings import IngestSettings
 from ingest.store import Point, Rejected, WriteResult
 from ingest.worker import Worker, batch_filter
+from square import outage
 from square.clock import FixedClock
 from square.errors import BrokerUnavailable
 from square.mqtt import Delivery
-from tests.unit.ingest.batches import GATEWAY, NOW_S, SITE, TOPIC, batch, poison, registry, row, status
+from tests.unit.ingest.batches import BOOT, GATEWAY, NOW_S, SITE, TOPIC, batch, poison, registry, row, status
 
 ACK_TOPIC = f"resik/{SITE}/gw/{GATEWAY}/ack"
 
@@ -57,6 +57,8 @@ class Store:
     def __init__(self, events: list[Any], name: str) -> None:
         self.events = events
         self.name = name
+        self.kept: list[DeadLetter] = []
+        self.purged_before_ms: int | None = None
         self.script: list[Exception | Callable[[Sequence[Point]], WriteResult]] = []
 
     def _next(self) -> Callable[[Sequence[Point]], WriteResult] | None:
@@ -77,7 +79,13 @@ class Store:
 
     def put(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
         self._next()
+        self.kept = [*self.kept, *letters]
         self.events.append((self.name, [letter.code for letter in letters], now_ms))
+
+    def purge(self, *, before_ms: int) -> int:
+        self._next()
+        self.purged_before_ms = before_ms
+        return 1
 
 
 class Rig:
@@ -287,6 +295,29 @@ def test_prepare_waits_for_a_store_that_is_down_and_refuses_a_wrong_setting(rig:
     rig.store.script = [StoreRefused("404: database missing")]
     with pytest.raises(StoreRefused, match="404"):
         rig.worker.prepare()
+
+
+def test_every_dead_reading_keeps_its_identity(rig: Rig) -> None:
+    """Refused by ingest, by the store or for its shape: who counts readings finds each by name; poison has none."""
+    rig.store.script = [lambda points: WriteResult(len(points) - 1, (Rejected(1, "retention", "too old"),))]
+    misshapen = row(3) | {"ts_ms": "late"}
+    rig.broker.deliver(batch([row(1), row(2), misshapen, row(4, device="rsk-b999"), status(5) | {"arrived_ms": -1}]))
+    rig.broker.deliver(batch([poison(6, b"junk"), {"id": 7}, row(8) | {"boot": -1}], number=2))
+    rig.step()
+    found = {(letter.device, letter.boot, letter.seq) for letter in rig.letters.kept if letter.seq is not None}
+    assert found == {("rsk-b001", BOOT, 2), ("rsk-b001", BOOT, 3), ("rsk-b999", BOOT, 4)}
+    assert len(rig.letters.kept) == 7
+    assert all(letter.boot is None for letter in rig.letters.kept if letter.seq is None)
+
+
+def test_old_letters_are_deleted_by_whatever_store_there_is(rig: Rig) -> None:
+    """The age limit is that of the settings, and a store that cannot delete now does not stop the work."""
+    rig.worker._purge()
+    assert rig.letters.purged_before_ms == NOW_S * 1000 - 90 * 86_400_000
+    failing = Rig()
+    failing.letters.script = [StoreUnavailable("locked")]
+    failing.worker._purge()
+    assert failing.letters.purged_before_ms is None
 
 
 def test_the_backoff_stays_inside_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
