@@ -249,8 +249,16 @@ class Hub:
                 retry_after_s=15.0,
             )
         client = Client(address, view, limit=self._queue_limit, monotonic_s=self._monotonic_s)
-        missed = [] if after_id is None else self._missed(after_id, view)
-        client.preload([(("hello", ""), f"retry: {RETRY_MS}\n\n".encode()), *missed])
+        if after_id is None:
+            entries = [_hello(self._board.event_id)]
+        elif after_id < self._known_from or after_id > self._board.event_id:
+            # Older than the ring, or from another database: only the whole state helps. The greeting has no id,
+            # or a connection that is cut between the two would resume as if the state had been loaded.
+            too_old = frame("reset", {"reason": "too-old"}, self._board.event_id)
+            entries = [_hello(None), (("reset", ""), too_old)]
+        else:
+            entries = [_hello(after_id), *self._missed(after_id, view)]
+        client.preload(entries)
         self._clients.add(client)
         self._per_address[address] = self._per_address.get(address, 0) + 1
         self.counts["clients_opened"] += 1
@@ -316,19 +324,19 @@ class Hub:
 
     def _missed(self, after_id: int, view: View) -> list[tuple[Key, bytes]]:
         """Return what a client that saw ``after_id`` has not seen, newest of each entity, in id order."""
-        if after_id < self._known_from or after_id > self._board.event_id:
-            # Older than the ring, or from another database: only the whole state helps.
-            return [(("reset", ""), frame("reset", {"reason": "too-old"}, self._board.event_id))]
-        entries: OrderedDict[Key, bytes] = OrderedDict()
-        position = 0
-        for event_id, kind, ident, payload in self._ring:
-            position = event_id if event_id is not None else position
-            if position < after_id or event_id == after_id:
-                continue
-            item = self._board.get(kind, ident) or payload
-            event = Event(event_id, kind, ident, item)
-            data = view(event, event.frame())
-            if data is not None:
-                entries.pop(event.key, None)
-                entries[event.key] = data
-        return list(entries.items())
+        newest: dict[Key, Event] = {}
+        for event_id, kind, ident, payload in reversed(self._ring):
+            if event_id is not None and event_id <= after_id:
+                break
+            if (kind, ident) not in newest:
+                item = self._board.get(kind, ident) or payload
+                newest[kind, ident] = Event(event_id, kind, ident, item)
+        # Encoded only now: a ring of thousands of events is about some dozens of entities.
+        entries = [(key, view(event, event.frame())) for key, event in reversed(newest.items())]
+        return [(key, data) for key, data in entries if data is not None]
+
+
+def _hello(event_id: int | None) -> tuple[Key, bytes]:
+    """First block of a stream: when to reconnect, and the id to resume after until a numbered event comes."""
+    own_id = "" if event_id is None else f"id: {event_id}\n"
+    return ("hello", ""), f"retry: {RETRY_MS}\n{own_id}\n".encode()

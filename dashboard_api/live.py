@@ -125,6 +125,8 @@ class Live:
         """
         if not self._loaded:
             await self._load()
+            # Lines that failed in the middle are in the state and in no stream: who listens looks again.
+            self._hub.reset_all("reloaded")
         crews_changed = False
         while True:
             page: ChangePage = await self._call(lambda: self._desk.changes_since(self._last_id, limit=PAGE))

@@ -102,6 +102,8 @@ class Stream:
             elif "data" in fields:
                 ident = int(fields["id"]) if "id" in fields else None
                 return fields["event"], ident, json.loads(fields["data"])
+            elif not text:
+                fields.clear()  # the greeting has an id and no event
         return None
 
     def until(self, name: str) -> Any:

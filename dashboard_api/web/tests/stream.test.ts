@@ -68,6 +68,25 @@ describe("the live stream", () => {
     expect(log).toEqual(["connecting", "state 10", 'bin "newer"', "live", 'bin "later"']);
   });
 
+  it("takes what has no id of its own unless the state is newer", async () => {
+    source().open();
+    source().say("clock", "greeting", "10"); // the id of the greeting, which no event has
+    source().say("bin", "aged at 10", "10");
+    source().say("bin", "changed", "11");
+    source().say("bin", "aged at 11", "11");
+    answers[0]?.(state(10));
+    await settle();
+    expect(log.slice(2)).toEqual(['clock "greeting"', 'bin "aged at 10"', 'bin "changed"', 'bin "aged at 11"', "live"]);
+    source().say("reset", {});
+    source().say("bin", "aged at 11 again", "11");
+    source().say("bin", "changed again", "12");
+    source().say("health", "trouble", "12");
+    log = [];
+    answers[1]?.(state(12));
+    await settle();
+    expect(log).toEqual(["state 12", 'health "trouble"', "live"]);
+  });
+
   it("loads the state again on reset, and lets only the later of two loads count", async () => {
     source().open();
     source().say("reset", {});

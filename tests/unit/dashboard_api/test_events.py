@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dashboard_api.board import Board
 from dashboard_api.errors import TooManyError, UnavailableError
-from dashboard_api.events import RING_SIZE, Client, Event, Hub, frame, see_all, see_own_tasks
+from dashboard_api.events import RING_SIZE, Client, Event, Hub, View, frame, see_all, see_own_tasks
 
 NOW_MS = 1_795_489_200_000
 
@@ -47,6 +47,16 @@ def parse(chunk: bytes) -> list[tuple[str, int | None, Any]]:
             ident = int(fields["id"]) if "id" in fields else None
             events.append((fields["event"], ident, json.loads(fields["data"])))
     return events
+
+
+def last_id(chunk: bytes) -> int | None:
+    """Return the last event id of a browser after these bytes: a block counts at its end, also one without data."""
+    known: int | None = None
+    for block in chunk.decode().split("\n\n")[:-1]:
+        for line in block.splitlines():
+            if line.startswith("id: "):
+                known = int(line.removeprefix("id: "))
+    return known
 
 
 async def read(client: Client) -> list[tuple[str, int | None, Any]]:
@@ -118,14 +128,56 @@ async def test_resume_continues_after_the_id() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("view", [see_all, see_own_tasks("pagi-1")], ids=["office", "crew"])
+async def test_cut_before_the_first_event_loses_nothing(view: View) -> None:
+    """The greeting alone tells the browser where to resume: what changed while it was away comes."""
+    square = Square()
+    square.change(1, "x")
+    greeting = await square.hub.connect("a", view).next_chunk()
+    assert greeting is not None
+    square.change(2, "8", kind="task", item=task_item("8", "pagi-1"))
+    resumed = square.hub.connect("a", view, after_id=last_id(greeting))
+    assert [(name, ident) for name, ident, _ in await read(resumed)] == [("task", 2)]
+
+
+@pytest.mark.anyio
+async def test_resume_after_an_id_without_event() -> None:
+    """Ids of which no event was sent (a device's line) are resumed from as well, ageing included."""
+    square = Square()
+    square.change(1, "x")
+    square.board.apply(2, "device", "rsk-b001", {}, NOW_MS)
+    square.hub.publish(Event(None, "bin", "x", bin_item("x", 1)))
+    events = await read(square.hub.connect("a", after_id=2))
+    assert [(name, ident) for name, ident, _ in events] == [("bin", None)]
+
+
+@pytest.mark.anyio
+async def test_resume_looks_at_each_entity_once() -> None:
+    """However many events were missed, what is prepared for one client is one event of each entity."""
+    square = Square()
+    for event_id in range(1, 2001):
+        square.change(event_id, f"b{event_id % 7}")
+    looked: list[int | None] = []
+
+    def view(event: Event, full: bytes) -> bytes:
+        looked.append(event.event_id)
+        return full
+
+    events = await read(square.hub.connect("a", view, after_id=0))
+    assert [ident for _, ident, _ in events] == looked == list(range(1994, 2001))
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("after_id", [-1, 3, 11])
 async def test_resume_from_unknown_id_resets(after_id: int) -> None:
     """Older than what is kept, or from another database: the client is told to load everything."""
     square = Square()
     square.hub.start_from(4)
     square.change(10, "x")
-    events = await read(square.hub.connect("a", after_id=after_id))
-    assert [(name, ident) for name, ident, _ in events] == [("reset", 10)]
+    chunk = await square.hub.connect("a", after_id=after_id).next_chunk()
+    assert chunk is not None
+    assert [(name, ident) for name, ident, _ in parse(chunk)] == [("reset", 10)]
+    assert last_id(chunk[: chunk.index(b"event: reset")]) is None  # cut before the reset, it comes again
 
 
 @pytest.mark.anyio

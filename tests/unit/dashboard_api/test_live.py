@@ -161,6 +161,26 @@ async def test_database_trouble_is_reported_and_passes(stage: Stage) -> None:
 
 
 @pytest.mark.anyio
+async def test_unforeseen_failure_resets_the_clients(stage: Stage) -> None:
+    """An error that is no outage drops a page in the middle: the state is loaded anew, and who listens is told."""
+    client = stage.hub.connect("a")
+    stage.desk.add("bin-001", 7.0)
+    stage.desk.error = RuntimeError("a bug")
+    tail = asyncio.create_task(stage.live._run_tail())
+    while stage.live.is_loaded:
+        await asyncio.sleep(0)
+    stage.desk.error = None
+    stage.live._wakeup.set()
+    while not stage.live.is_loaded:
+        await asyncio.sleep(0)
+    tail.cancel()
+    item = stage.board.get("bin", "bin-001")
+    assert item is not None
+    assert item["fill_pct"] == 7.0
+    assert [name for name in await names(client) if name != "clock"] == ["reset"]
+
+
+@pytest.mark.anyio
 async def test_clock_is_told_when_due_or_moved(stage: Stage) -> None:
     """Every 10 s, at a change of speed, at a jump of more than 2 s; not otherwise."""
     client = stage.hub.connect("a")

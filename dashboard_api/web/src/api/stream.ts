@@ -25,7 +25,9 @@ export interface StreamHandlers {
 interface Pending {
   kind: StreamKind;
   data: unknown;
+  /** Its own id, or the one of the event before it: the browser hands that on. NaN when no id came yet. */
   id: number;
+  isOwnId: boolean;
 }
 
 export class SquareStream {
@@ -37,6 +39,7 @@ export class SquareStream {
   #retryTimer: ReturnType<typeof setTimeout> | null = null;
   #watchdog: ReturnType<typeof setInterval> | null = null;
   #heardAt = 0;
+  #lastId = "";
 
   constructor(
     private readonly url: string,
@@ -102,8 +105,10 @@ export class SquareStream {
       const state = await this.loadState();
       if (generation !== this.#generation || load !== this.#loads) return;
       this.handlers.onState(state);
-      for (const { kind, data, id } of this.#pending ?? []) {
-        if (Number.isNaN(id) || id > state.event_id) this.handlers.onChange(kind, data);
+      for (const { kind, data, id, isOwnId } of this.#pending ?? []) {
+        // A change is in the state when its id is. What has no id (a value aged, health) came after the id before it:
+        // at the state's own id nobody knows which was first, and telling it twice is harmless.
+        if (Number.isNaN(id) || id > state.event_id || (!isOwnId && id === state.event_id)) this.handlers.onChange(kind, data);
       }
       this.#pending = null;
       this.#retryMs = RETRY_MIN_MS;
@@ -117,14 +122,18 @@ export class SquareStream {
 
   #receive(kind: StreamKind, event: MessageEvent<string>): void {
     this.#heardAt = performance.now();
+    // The greeting has an id and no event, so the first event, always a clock, may carry an id that is not its own.
+    const isOwnId = event.lastEventId !== this.#lastId && kind !== "clock" && kind !== "health";
+    this.#lastId = event.lastEventId;
     let data: unknown;
     try {
       data = JSON.parse(event.data);
     } catch {
       return; // one unreadable event is skipped; the next state load repairs what it said
     }
-    if (this.#pending) this.#pending.push({ kind, data, id: event.lastEventId === "" ? NaN : Number(event.lastEventId) });
-    else this.handlers.onChange(kind, data);
+    if (this.#pending) {
+      this.#pending.push({ kind, data, id: event.lastEventId === "" ? NaN : Number(event.lastEventId), isOwnId });
+    } else this.handlers.onChange(kind, data);
   }
 
   #retryLater(): void {
