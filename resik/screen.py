@@ -26,6 +26,7 @@ _SHOWN = {
     "gateway": ("spooled", "waiting", "poison"),
     "ingest": ("stored", "dead_lettered", "waiting"),
     "alerts": ("readings", "incidents_opened", "tasks_dispatched"),
+    "dashboard": ("streams",),
     "simulator": ("published", "acked", "bins_emptied"),
 }
 
@@ -55,7 +56,7 @@ def _state(stack: Stack, name: str) -> tuple[str, str]:
         return f"mati, dimulai lagi / restarting ({child.restarts})", "red"
     if child.health is not None and not child.health.ok:
         return child.health.reason or "sakit / not well", "yellow"
-    if child.health_port is not None and name != "dashboard" and child.health is None:
+    if child.health_port is not None and child.health is None:
         return "tak menjawab / no answer", "yellow"
     return "sehat / well", "green"
 

@@ -173,7 +173,7 @@ class Stack:
         prefix = f"RESIK_{service.upper()}_"
         values = {
             "SITE": str(self.site_folder),
-            "HEALTH_PORT": str(health_port),
+            **({"HEALTH_PORT": str(health_port)} if service != "dashboard" else {}),
             "BROKER_URL": self.broker_url,
             "LOG_LEVEL": self.settings.log_level,
         }
@@ -193,8 +193,10 @@ class Stack:
             values[prefix + "STORE_TOKEN_FILE"] = str(self.settings.store_token_file.absolute())
         return values
 
-    def _service(self, service: str, words: tuple[str, ...], values: dict[str, str]) -> Child:
-        health_port = free_port()
+    def _service(
+        self, service: str, words: tuple[str, ...], values: dict[str, str], health_port: int | None = None
+    ) -> Child:
+        health_port = health_port or free_port()
         command = resik_command(*words)
         if self._config_file is not None:
             command += ["--config", str(self._config_file.absolute())]
@@ -246,6 +248,7 @@ class Stack:
                     "RESIK_DASHBOARD_HEALTH_URLS": json.dumps(health_urls),
                     **self._store("dashboard"),
                 },
+                self.settings.port,  # its health page stands beside its other pages
             )
         )
         if self._simulate is not None:
@@ -328,10 +331,6 @@ class Stack:
             if child.name == "broker":
                 with contextlib.suppress(OSError):
                     socket.create_connection(("127.0.0.1", self.broker_port), timeout=0.5).close()
-                    return
-            elif child.name == "dashboard":
-                with contextlib.suppress(OSError):
-                    socket.create_connection(("127.0.0.1", self.settings.port), timeout=0.5).close()
                     return
             elif child.poll_health() is not None:
                 return
