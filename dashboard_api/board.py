@@ -6,23 +6,20 @@ request costs a copy and not a query.
 """
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import msgspec
+
+from alerts.desk import RECENT_TASKS_MS
+from alerts.views import is_stale
 
 Json = dict[str, Any]
 Key = tuple[str, str]
 """``(kind, entity id)``, for example ``("bin", "b-001")``."""
 
 KINDS: Final = ("bin", "air", "incident", "task", "crew")
-STALE_INTERVALS: Final = 2.0
-"""A value older than this many reporting intervals is stale (RELIABILITY F16)."""
-KEEP_CLOSED_MS: Final = 2 * 3_600_000
-"""How long a closed task stays in the state, and a closed incident in memory [ms of square time]."""
-
 _SECTIONS: Final = {"bin": "bins", "air": "air", "incident": "incidents", "task": "tasks", "crew": "crews"}
-_DEFAULT_INTERVAL_S: Final = 600
 _encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
@@ -103,7 +100,7 @@ class Board:
                 if stale != item["stale"]:
                     item["stale"] = stale
                     flipped.append((kind, ident))
-        oldest_ms = now_ms - KEEP_CLOSED_MS
+        oldest_ms = now_ms - RECENT_TASKS_MS  # closed incidents leave the memory with the tasks
         gone = [
             (kind, ident)
             for kind in ("incident", "task")
@@ -130,10 +127,6 @@ class Board:
         """Return the newest object, or None when the board does not hold it."""
         return self._items[kind].get(ident)
 
-    def items(self, kind: str) -> Iterable[Json]:
-        """Return the newest objects of a kind."""
-        return self._items[kind].values()
-
     def stale_keys(self) -> list[Key]:
         """Assets that are stale now."""
         return [(kind, ident) for kind in ("bin", "air") for ident, item in self._items[kind].items() if item["stale"]]
@@ -158,8 +151,4 @@ class Board:
         self._built_version = self._version
 
     def _is_stale(self, item: Mapping[str, Any], now_ms: int) -> bool:
-        ts_ms = item["ts_ms"]
-        if ts_ms is None:
-            return True
-        interval_s = self._intervals_s.get(item["asset_id"], _DEFAULT_INTERVAL_S)
-        return bool(now_ms - ts_ms > STALE_INTERVALS * 1000 * interval_s)
+        return is_stale(item["ts_ms"], self._intervals_s.get(item["asset_id"]), now_ms)

@@ -17,6 +17,7 @@ from dashboard_api.pages import WebClient
 from dashboard_api.services import Services
 from dashboard_api.settings import DashboardSettings
 from dashboard_api.site_view import SiteView
+from square.clock import now_ms
 
 MAX_ID = 2**53 - 1
 """Largest row id: what JavaScript counts exactly, well inside a 64-bit column."""
@@ -39,7 +40,7 @@ class Parts:
 
     def now_ms(self) -> int:
         """Square time [ms since 1970 UTC]."""
-        return int(self.services.clock.now_s() * 1000)
+        return now_ms(self.services.clock)
 
 
 class AppState(TypedDict):

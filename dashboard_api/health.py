@@ -21,7 +21,7 @@ TIMEOUT_S: Final = 1.0
 STORE_POLL_S: Final = 10.0
 STORE_HANGS_S: Final = 5.0
 ENGINE_LATE_S: Final = 120.0
-"""An engine that said nothing for this long evaluates nothing: dead-man limit of RELIABILITY F14 [wall s]."""
+"""An engine that said nothing for this long evaluates nothing, whatever its health page says [wall s]."""
 _AGE_STEP_S: Final = 10
 _MAX_ANSWER_BYTES: Final = 64 * 1024
 

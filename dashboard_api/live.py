@@ -13,7 +13,7 @@ from alerts.errors import DatabaseError
 from dashboard_api.board import Board, Json
 from dashboard_api.events import PING_S, Client, Event, Hub, frame
 from dashboard_api.health import POLL_S, Answer, HealthWatch
-from square.clock import Clock
+from square.clock import Clock, now_ms
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 def clock_view(clock: Clock, *, simulated: bool) -> Json:
     """Return the ``clock`` object of the API."""
-    return {"now_ms": int(clock.now_s() * 1000), "speed": clock.speed(), "simulated": simulated}
+    return {"now_ms": now_ms(clock), "speed": clock.speed(), "simulated": simulated}
 
 
 class Live:
@@ -136,10 +136,10 @@ class Live:
                 if self._last_id != before_id:  # a log that was emptied is no news the second time
                     self._hub.reset_all("changes-lost")
                 break
-            now_ms = self._now_ms()
+            at_ms = now_ms(self._clock)
             for number, change in enumerate(page.changes, 1):
                 before = self._board.get(change.kind, change.entity_id) if change.kind == "task" else None
-                item = self._board.apply(change.id, change.kind, change.entity_id, change.payload, now_ms)
+                item = self._board.apply(change.id, change.kind, change.entity_id, change.payload, at_ms)
                 if item is not None:
                     self._hub.publish(Event(change.id, change.kind, change.entity_id, dict(item), before))
                 crews_changed = crews_changed or change.kind in ("task", "crew")
@@ -153,8 +153,7 @@ class Live:
 
     def tick(self) -> None:
         """Judge every age by square time, and tell the clock when it is due."""
-        now_ms = self._now_ms()
-        for kind, ident in self._board.judge(now_ms):
+        for kind, ident in self._board.judge(now_ms(self._clock)):
             item = self._board.get(kind, ident)
             if item is not None:
                 self._hub.publish(Event(None, kind, ident, dict(item)))
@@ -169,7 +168,7 @@ class Live:
         self._hub.announce("clock", self.clock())
 
     async def _load(self) -> None:
-        snapshot: Snapshot = await self._call(lambda: self._desk.snapshot(self._now_ms()))
+        snapshot: Snapshot = await self._call(lambda: self._desk.snapshot(now_ms(self._clock)))
         oldest = max(0, snapshot.event_id - SEED)
         seed: list[tuple[int | None, str, str, Json]] = []
         page = await self._call(lambda: self._desk.changes_since(oldest, limit=SEED))
@@ -190,7 +189,7 @@ class Live:
                 "tasks": snapshot.tasks,
                 "crews": snapshot.crews,
             },
-            self._now_ms(),
+            now_ms(self._clock),
         )
         # A value may have aged while this server was down: who resumes is told every stale value again.
         aged: list[tuple[int | None, str, str, Json]] = [
@@ -203,13 +202,13 @@ class Live:
 
     async def _refresh_crews(self) -> None:
         """Shifts begin and end and tasks are handed out without a line about the crew: compare and tell."""
-        now_ms = self._now_ms()
-        crews = await self._call(lambda: self._desk.crews(now_ms))
+        at_ms = now_ms(self._clock)
+        crews = await self._call(lambda: self._desk.crews(at_ms))
         if self._board.retain("crew", {crew["id"] for crew in crews}):
             self._hub.reset_all("crew-left")
         for crew in crews:
             if crew != self._board.get("crew", crew["id"]):
-                self._board.apply(self._board.event_id, "crew", crew["id"], crew, now_ms)
+                self._board.apply(self._board.event_id, "crew", crew["id"], crew, at_ms)
                 self._hub.publish(Event(None, "crew", crew["id"], crew))
         self._crews_due_s = self._monotonic_s() + CREWS_S
 
@@ -266,6 +265,3 @@ class Live:
 
     async def _call(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
-
-    def _now_ms(self) -> int:
-        return int(self._clock.now_s() * 1000)

@@ -6,6 +6,7 @@ again when a page changed on disk: building the client anew needs no restart.
 
 import gzip
 import hashlib
+import logging
 import mimetypes
 import re
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Final, NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
+
+_log = logging.getLogger(__name__)
 
 INDEX: Final = "index.html"
 CREW: Final = "petugas.html"
@@ -55,12 +58,6 @@ class WebClient:
         self._files: dict[str, _File] = {}
         self._stamp: tuple[int, ...] | None = None
 
-    @property
-    def is_built(self) -> bool:
-        """Whether the folder holds the office page."""
-        self._refresh()
-        return INDEX in self._files
-
     def page(self, name: str, headers: Headers) -> Response:
         """Return a page, or the note that says how to build it."""
         self._refresh()
@@ -78,15 +75,20 @@ class WebClient:
         return None if file is None else _respond(file, headers)
 
     def _refresh(self) -> None:
-        stamp = tuple(_mtime_ns(self._folder / name) for name in (INDEX, CREW))
+        # The folders too: their time changes when a build that writes a page first adds what the page needs.
+        stamp = tuple(_mtime_ns(self._folder / name) for name in (INDEX, CREW, "", "assets"))
         if stamp == self._stamp:
             return
-        self._stamp = stamp
-        self._files = {
-            path.relative_to(self._folder).as_posix(): _load(path, path.relative_to(self._folder).as_posix())
-            for path in sorted(self._folder.rglob("*"))
-            if path.is_file() and not path.name.startswith(".")
-        }
+        try:
+            files = {
+                path.relative_to(self._folder).as_posix(): _load(path, path.relative_to(self._folder).as_posix())
+                for path in sorted(self._folder.rglob("*"))
+                if path.is_file() and not path.name.startswith(".")
+            }
+        except OSError as error:  # a build is replacing the files: the ones in memory still fit together
+            _log.warning("the built web client cannot be read (%s): trying again with the next request", error)
+            return
+        self._files, self._stamp = files, stamp
 
 
 def _mtime_ns(path: Path) -> int:

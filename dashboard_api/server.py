@@ -21,13 +21,9 @@ from dashboard_api.services import open_services
 from dashboard_api.settings import DashboardSettings
 from ingest.errors import StoreError
 from square.errors import SquareError
-from square.health import configure_logging
+from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS
 
 _log = logging.getLogger(__name__)
-
-OK: Final = 0
-FAILED: Final = 1
-MISCONFIGURED: Final = 2
 
 _BACKLOG: Final = 512
 _SEND_BUFFER_BYTES: Final = 128 * 1024
@@ -69,18 +65,17 @@ def run(settings: DashboardSettings) -> int:
         0 after an orderly stop, 1 when a store is unavailable or the server failed, 2 when a person must
         change a setting; one sentence on standard error says which.
     """
-    configure_logging("dashboard", settings.log_level)
     try:
         listener = listen(settings.host, settings.port)
     except DashboardStartError as error:
-        return _refuse(error, MISCONFIGURED)
+        return _refuse(error, EXIT_SETTINGS)
     with listener:
         try:
             services = open_services(settings)
         except SquareError as error:
-            return _refuse(error, MISCONFIGURED)
+            return _refuse(error, EXIT_SETTINGS)
         except (DatabaseError, StoreError) as error:
-            return _refuse(error, FAILED if error.retryable else MISCONFIGURED)
+            return _refuse(error, EXIT_FAULT if error.retryable else EXIT_SETTINGS)
         try:
             return _serve(settings, create_app(settings, services), listener)
         finally:
@@ -142,7 +137,7 @@ def _serve(settings: DashboardSettings, app: FastAPI, listener: socket.socket) -
     _log.info("listening on http://%s:%d", settings.host, listener.getsockname()[1])
     with _quiet_signals():
         asyncio.run(server.serve(sockets=[listener]))
-    return OK if server.started else FAILED
+    return EXIT_OK if server.started else EXIT_FAULT
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from dashboard_api.events import Client, Hub
 
 RECHECK_S: Final = 45.0
-"""A crew's link that was renewed must not be listened to for more than a minute (SECURITY section 1)."""
+"""A crew's link that was renewed, for a lost phone, must not be listened to for more than a minute [s]."""
 
 _log = logging.getLogger(__name__)
 

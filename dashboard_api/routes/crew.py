@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import Header, Path, Response
 
 from alerts.errors import DatabaseError, TaskConflict
@@ -11,6 +10,7 @@ from dashboard_api.board import Json
 from dashboard_api.deps import MAX_ID, AddressDep, CrewDep, Parts, PartsDep, Token, new_router
 from dashboard_api.errors import ConflictError
 from dashboard_api.events import Client, see_own_tasks
+from dashboard_api.replies import fresh_json
 from dashboard_api.schemas import CrewPage, ErrorBody, Task
 from dashboard_api.sse import EventStream
 
@@ -45,7 +45,7 @@ def page(parts: PartsDep, crew: CrewDep) -> Response:
         "shift": parts.site.shifts.get(crew["shift"]),
         "site": parts.site.name,
     }
-    return _json(body)
+    return fresh_json(body)
 
 
 @router.post("/tasks/{task_id}/accept", response_model=None, responses=_STEP)
@@ -104,7 +104,7 @@ def _step(parts: Parts, crew: Json, task_id: int, *, accepted: bool) -> Response
     except TaskConflict as conflict:
         raise _conflict(parts, crew, task_id, conflict) from conflict
     parts.live.nudge()
-    return _json(task)
+    return fresh_json(task)
 
 
 def _conflict(parts: Parts, crew: Json, task_id: int, conflict: TaskConflict) -> ConflictError:
@@ -124,7 +124,3 @@ def _conflict(parts: Parts, crew: Json, task_id: int, conflict: TaskConflict) ->
         where=f"task {task_id}",
         detail={"state": conflict.state, "current": current},
     )
-
-
-def _json(body: object) -> Response:
-    return Response(msgspec.json.encode(body), headers={"cache-control": "no-store"}, media_type="application/json")

@@ -3,12 +3,12 @@
 from functools import partial
 from typing import Annotated, Final
 
-import msgspec
 from anyio import to_thread
 from fastapi import Query, Response
 
 from dashboard_api.deps import PartsDep, new_router
 from dashboard_api.errors import BadRequestError, NotFoundError
+from dashboard_api.replies import fresh_json
 from dashboard_api.schemas import ErrorBody, History
 from square.quantities import QUANTITIES
 
@@ -82,5 +82,4 @@ async def history(  # noqa: PLR0917 - called by FastAPI, by name
             f"More than {MAX_ROWS} rows. Raise every_s or shorten the range.",
             where="every_s",
         )
-    body = {"asset_id": asset, "ts_ms": series.ts_ms, "columns": series.columns}
-    return Response(msgspec.json.encode(body), headers={"cache-control": "no-store"}, media_type="application/json")
+    return fresh_json({"asset_id": asset, "ts_ms": series.ts_ms, "columns": series.columns})

@@ -6,6 +6,7 @@ from fastapi import Request, Response
 from dashboard_api.deps import PartsDep, new_router
 from dashboard_api.errors import NotFoundError
 from dashboard_api.pages import CREW, INDEX
+from dashboard_api.replies import fresh_json
 from dashboard_api.schemas import Healthz
 
 router = new_router("pages")
@@ -23,12 +24,7 @@ async def healthz(parts: PartsDep) -> Response:
         "stores": {name: {"ok": answer.ok, "reason": answer.reason} for name, answer in stores.items()},
         "counts": {"streams": parts.hub.clients, "event_id": parts.board.event_id, **parts.hub.counts},
     }
-    return Response(
-        msgspec.json.encode(body),
-        status_code=503 if bad else 200,
-        headers={"cache-control": "no-store"},
-        media_type="application/json",
-    )
+    return fresh_json(body, 503 if bad else 200)
 
 
 @router.get("/api/openapi.json", include_in_schema=False)

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-import msgspec
 from fastapi import Header, Path, Query, Request, Response
 
 from dashboard_api.deps import MAX_ID, AddressDep, Parts, PartsDep, new_router
 from dashboard_api.errors import UnavailableError
 from dashboard_api.events import Client
 from dashboard_api.pages import matches
+from dashboard_api.replies import fresh_json
 from dashboard_api.schemas import AckRequest, ErrorBody, Incident, Site, State
 from dashboard_api.sse import EventStream
 
@@ -123,4 +123,4 @@ def acknowledge(incident_id: Annotated[int, Path(ge=1, le=MAX_ID)], ack: AckRequ
     """Say that somebody looks after an incident. A second acknowledgement returns the first."""
     incident = parts.services.desk.acknowledge_incident(incident_id, ack.who, parts.now_ms())
     parts.live.nudge()
-    return Response(msgspec.json.encode(incident), headers={"cache-control": "no-store"}, media_type=JSON)
+    return fresh_json(incident)

@@ -235,7 +235,8 @@ def test_resume_misses_nothing(entities: list[str], cuts: list[int], reads: list
                 client = square.hub.connect("a", after_id=last_id)
         square.change(len(entities) + 1, "end")
         await take()
-        truth = {item["asset_id"]: item["fill_pct"] for item in square.board.items("bin")}
+        bins = json.loads(square.board.state_bytes({}))["bins"]
+        truth = {item["asset_id"]: item["fill_pct"] for item in bins}
         assert picture == truth
 
     asyncio.run(scenario())

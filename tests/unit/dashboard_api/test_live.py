@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -91,6 +92,13 @@ async def stage() -> Any:
     await made.live.stop()
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, for a second at most."""
+    async with asyncio.timeout(1):
+        while not condition():  # noqa: ASYNC110 - the loop under test has no event for it
+            await asyncio.sleep(0.001)
+
+
 async def names(client: Any) -> list[str]:
     """Return the names of the events that wait for a client."""
     client.offer(("end", ""), b"event: end\ndata: 0\n\n")
@@ -167,12 +175,10 @@ async def test_unforeseen_failure_resets_the_clients(stage: Stage) -> None:
     stage.desk.add("bin-001", 7.0)
     stage.desk.error = RuntimeError("a bug")
     tail = asyncio.create_task(stage.live._run_tail())
-    while stage.live.is_loaded:
-        await asyncio.sleep(0)
+    await until(lambda: not stage.live.is_loaded)
     stage.desk.error = None
     stage.live._wakeup.set()
-    while not stage.live.is_loaded:
-        await asyncio.sleep(0)
+    await until(lambda: stage.live.is_loaded)
     tail.cancel()
     item = stage.board.get("bin", "bin-001")
     assert item is not None

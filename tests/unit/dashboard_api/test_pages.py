@@ -100,3 +100,27 @@ def test_new_build_is_served_without_restart(client: TestClient, built: Path) ->
     assert "peta" in client.get("/").text
     (built / "index.html").write_bytes(b"<!doctype html><title>baru</title>")
     assert "baru" in client.get("/").text
+
+
+def test_build_that_cannot_be_read_leaves_the_old_one(
+    client: TestClient, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a build replaces the files the pages in memory are served; the next request that can reads the new ones."""
+    assert "peta" in client.get("/").text
+    (built / "index.html").write_bytes(b"<!doctype html><title>baru</title>")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail_to_read)
+        assert "peta" in client.get("/").text
+    assert "baru" in client.get("/").text
+
+
+def fail_to_read(path: Path) -> bytes:
+    """Stand in for a file that is listed and gone before it is read."""
+    raise FileNotFoundError(path)
+
+
+def test_files_that_come_after_their_page_are_found(client: TestClient, built: Path) -> None:
+    """A page that was read before the rest of its build was written finds the rest without a restart."""
+    assert "peta" in client.get("/").text
+    (built / "assets" / "late-B1a2C3d4.js").write_bytes(b"2")
+    assert client.get("/assets/late-B1a2C3d4.js").content == b"2"
