@@ -38,7 +38,7 @@ class Link(Protocol):
     def ack(self, delivery: Delivery) -> bool:
         """Acknowledge it to the broker."""
 
-    def publish(self, topic: str, payload: bytes | str, qos: int = 1, *, retain: bool = False) -> object:
+    def publish(self, topic: str, payload: bytes | str, qos: int = 1) -> object:
         """Send a message."""
 
 

@@ -8,7 +8,7 @@ A message is acknowledged only when its consumer says so, after its own commit. 
   network thread wait, for less than half the keepalive; then it cuts the connection on purpose and resumes when the
   consumer has caught up; the broker sends the rest again.
 * **A probe instead of a flag.** A network thread can die while ``is_connected()`` stays true. Health is a message
-  to ourselves that came back.
+  to ourselves that came back; a service whose connection :meth:`MqttConnection.is_deaf` ends, to be started again.
 
 The client library is paho-mqtt; nothing outside this module knows that.
 """
@@ -16,6 +16,7 @@ The client library is paho-mqtt; nothing outside this module knows that.
 import contextlib
 import logging
 import queue
+import secrets
 import socket
 import ssl
 import threading
@@ -39,8 +40,13 @@ PROBE_EVERY_S = 10.0
 KEEPALIVE_S = 30
 ROOM_WITHIN_S = KEEPALIVE_S / 3
 """How long a full queue may hold up the network thread: the broker cuts us after 1.5 keepalives of silence."""
+DEAF_AFTER_S = 120.0
+"""How long a connection may stand without a probe coming back before starting again is the better choice."""
 RECONNECT_MIN_S = 1
 RECONNECT_MAX_S = 30
+
+_SERVER_UNAVAILABLE = 136
+"""Reason code of the broker that cannot serve anybody at the moment (CONNACK 3 of MQTT 3.1.1)."""
 
 
 class MqttEndpoint(msgspec.Struct, frozen=True):
@@ -52,29 +58,38 @@ class MqttEndpoint(msgspec.Struct, frozen=True):
     username: str | None = None
     password: str | None = None
     ca_file: Path | None = None
+    side: str = "broker"
+    """What the settings of this broker begin with: ``broker`` or ``uplink``."""
 
     @classmethod
     def from_url(
-        cls, url: str, *, username: str | None = None, password: str | None = None, ca_file: Path | None = None
+        cls,
+        url: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        ca_file: Path | None = None,
+        setting: str = "broker_url",
     ) -> "MqttEndpoint":
-        """Read ``mqtt://host[:port]`` or ``mqtts://host[:port]``.
+        """Read ``mqtt://host[:port]`` or ``mqtts://host[:port]``; errors speak of ``setting`` and its neighbours.
 
         Raises
         ------
         SettingsError
             If the scheme is another one, the host is missing, the port is no port, or the URL holds a password.
         """
+        side = setting.removesuffix("_url")
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise SettingsError(f"broker_url {url!r} is not a URL ({error}): write mqtt://host:port") from error
+            raise SettingsError(f"{setting} {url!r} is not a URL ({error}): write mqtt://host:port") from error
         if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
-            raise SettingsError(f"broker_url {url!r}: write mqtt://host:port, or mqtts://host:port for TLS")
+            raise SettingsError(f"{setting} {url!r}: write mqtt://host:port, or mqtts://host:port for TLS")
         if parts.password is not None or parts.username is not None:
-            raise SettingsError("broker_url holds credentials: put them in broker_username and broker_password_file")
+            raise SettingsError(f"{setting} holds credentials: put them in {side}_username and {side}_password_file")
         tls = parts.scheme == "mqtts"
-        return cls(parts.hostname, port or (8883 if tls else 1883), tls, username, password, ca_file)
+        return cls(parts.hostname, port or (8883 if tls else 1883), tls, username, password, ca_file, side)
 
     @classmethod
     def from_settings(cls, settings: ServiceSettings, default_username: str) -> "MqttEndpoint":
@@ -106,7 +121,8 @@ def wait_for_broker(endpoint: MqttEndpoint, within_s: float) -> None:
         except OSError as error:
             if time.monotonic() >= deadline:
                 raise BrokerUnavailable(
-                    f"no MQTT broker answers at {endpoint} ({error.strerror or error}): start it, or set broker_url"
+                    f"no MQTT broker answers at {endpoint} ({error.strerror or error}): start it, or set "
+                    f"{endpoint.side}_url"
                 ) from error
             time.sleep(0.2)
         else:
@@ -138,10 +154,9 @@ class MqttConnection:
         True makes the broker forget the session at each disconnect.
     inbound_limit : int
         Messages that may wait for the consumer before the connection is cut on purpose.
-    will : tuple[str, bytes] | None
-        Topic and payload that the broker publishes when we vanish.
     probe_topic : str | None
-        Where to talk to ourselves for :meth:`is_healthy`; see :func:`firmware.wire.topic_probe`.
+        Where to talk to ourselves for :meth:`is_healthy`; see :func:`firmware.wire.topic_probe`. Others may use it,
+        too: what counts is a payload that only this connection knows.
     """
 
     def __init__(
@@ -151,7 +166,6 @@ class MqttConnection:
         *,
         clean: bool = False,
         inbound_limit: int = 2000,
-        will: tuple[str, bytes] | None = None,
         probe_topic: str | None = None,
     ) -> None:
         self.endpoint = endpoint
@@ -173,12 +187,16 @@ class MqttConnection:
         self._stopping = threading.Event()
         self._up = threading.Event()
         self._refused: str | None = None
+        self._unready: str | None = None
+        self._network: threading.Thread | None = None
         self._probe_topic = probe_topic
+        self._probe_payload = secrets.token_bytes(8)
         self._probe_back_at = 0.0
+        self._was_heard = False
         self._probe_thread: threading.Thread | None = None
-        self._client = self._build(will)
+        self._client = self._build()
 
-    def _build(self, will: tuple[str, bytes] | None) -> paho.Client:
+    def _build(self) -> paho.Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=self.client_id, clean_session=self._clean, manual_ack=True
         )
@@ -191,12 +209,10 @@ class MqttConnection:
                 )
             except (OSError, ssl.SSLError) as error:
                 raise SettingsError(
-                    f"broker_ca_file {self.endpoint.ca_file} is not a PEM certificate ({error})"
+                    f"{self.endpoint.side}_ca_file {self.endpoint.ca_file} is not a PEM certificate ({error})"
                 ) from error
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             client.tls_set_context(context)
-        if will is not None:
-            client.will_set(will[0], will[1], qos=1)
         client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
         client.max_inflight_messages_set(1000)
         client.on_connect = self._on_connect
@@ -230,14 +246,14 @@ class MqttConnection:
         BrokerRefused
             If the broker answered and refused us.
         BrokerUnavailable
-            If nobody answered within ``timeout_s``.
+            If nobody answered within ``timeout_s``, or the broker said that it serves nobody.
         """
         deadline = time.monotonic() + timeout_s
         while not self._up.wait(0.05):
             if self._refused is not None:
                 raise BrokerRefused(
                     f"the broker at {self.endpoint} refused user {self.endpoint.username!r} ({self._refused}): "
-                    "check broker_username and broker_password_file"
+                    f"check {self.endpoint.side}_username and {self.endpoint.side}_password_file"
                 )
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(self._why_unreachable())
@@ -247,9 +263,12 @@ class MqttConnection:
             wait_for_broker(self.endpoint, 0)
         except BrokerUnavailable as error:
             return str(error)
+        if self._unready is not None:
+            return f"the broker at {self.endpoint} serves nobody at the moment ({self._unready}): wait, or look at it"
+        side = self.endpoint.side
         return (
-            f"the broker at {self.endpoint} accepts connections but no MQTT session: check broker_url (TLS or plain), "
-            f"broker_username {self.endpoint.username!r} and broker_password_file"
+            f"the broker at {self.endpoint} accepts connections but no MQTT session: check {side}_url (TLS or plain), "
+            f"{side}_username {self.endpoint.username!r} and {side}_password_file"
         )
 
     def stop(self) -> None:
@@ -274,6 +293,18 @@ class MqttConnection:
         if self._probe_topic is None:
             return self.connected
         return self.connected and time.monotonic() - self._probe_back_at < max_age_s
+
+    def is_deaf(self, after_s: float = DEAF_AFTER_S) -> bool:
+        """Whether nothing more will come here although the broker is not to blame: the process should end.
+
+        True when the network thread is dead, or when the connection stands and no probe came back for ``after_s``.
+        A broker that is away is no deafness, and neither is one that never let a probe through (its access list).
+        """
+        if self._stopping.is_set():
+            return False
+        if self._network is not None and not self._network.is_alive():
+            return True
+        return self.connected and self._was_heard and time.monotonic() - self._probe_back_at > after_s
 
     # -- messages -----------------------------------------------------------------------------
 
@@ -310,7 +341,7 @@ class MqttConnection:
             self._client.ack(delivery.mid, delivery.qos)
             return True
 
-    def publish(self, topic: str, payload: bytes | str, qos: int = 1, *, retain: bool = False) -> paho.MQTTMessageInfo:
+    def publish(self, topic: str, payload: bytes | str, qos: int = 1) -> paho.MQTTMessageInfo:
         """Hand a message to the network thread. A broker's own acknowledgement proves nothing: expect an answer.
 
         Raises
@@ -320,7 +351,7 @@ class MqttConnection:
         """
         if not self._up.is_set():
             raise BrokerUnavailable(f"no connection to {self.endpoint}")
-        info = self._client.publish(topic, payload, qos, retain)
+        info = self._client.publish(topic, payload, qos)
         if info.rc not in {paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_QUEUE_SIZE}:
             raise BrokerUnavailable(f"publishing to {self.endpoint} failed: {paho.error_string(info.rc)}")
         return info
@@ -342,6 +373,7 @@ class MqttConnection:
         return True
 
     def _on_pre_connect(self, _client: paho.Client, _userdata: Any) -> None:
+        self._network = threading.current_thread()
         while self._overflowing and not self._stopping.is_set():
             if self._inbound.qsize() <= self._limit // 2:
                 self._overflowing = False
@@ -352,12 +384,13 @@ class MqttConnection:
         self, client: paho.Client, _userdata: Any, flags: paho.ConnectFlags, reason: ReasonCode, _properties: Any
     ) -> None:
         if reason.is_failure:
-            self._refused = str(reason)
+            self._unready = str(reason) if reason.value == _SERVER_UNAVAILABLE else None
+            self._refused = str(reason) if self._unready is None else None
             _log.warning("broker %s refused the connection: %s", self.endpoint, reason)
             return
         with self._lock:
             self._epoch += 1
-        self._refused = None
+        self._refused = self._unready = None
         if self._ever_connected and not self._clean and not flags.session_present:
             self.session_lost += 1
             _log.warning("broker %s forgot the session of %s: messages may be missing", self.endpoint, self.client_id)
@@ -366,7 +399,7 @@ class MqttConnection:
             client.subscribe(topic_filter, qos)
         if self._probe_topic is not None:
             client.subscribe(self._probe_topic, 0)
-            client.publish(self._probe_topic, b"probe", 0)
+            client.publish(self._probe_topic, self._probe_payload, 0)
             self._probe_back_at = time.monotonic()  # grace until the first probe is due
         self._up.set()
         _log.info("connected to %s as %s", self.endpoint, self.client_id)
@@ -388,7 +421,9 @@ class MqttConnection:
             client.ack(message.mid, message.qos)
             return
         if topic == self._probe_topic:
-            self._probe_back_at = time.monotonic()
+            if message.payload == self._probe_payload:
+                self._probe_back_at = time.monotonic()
+                self._was_heard = True
             return
         if self._overflowing:
             return  # un-acked: the broker sends it again after the reconnect
@@ -400,7 +435,8 @@ class MqttConnection:
             )
             sock = client.socket()
             if sock is not None:
-                cast("socket.socket", sock).shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # the broker was quicker: the connection is gone already
+                    cast("socket.socket", sock).shutdown(socket.SHUT_RDWR)
             return
         self._inbound.put(
             Delivery(self._epoch, message.mid, message.qos, topic, bytes(message.payload), message.retain, message.dup)
@@ -410,4 +446,4 @@ class MqttConnection:
         assert self._probe_topic is not None
         while not self._stopping.wait(PROBE_EVERY_S):
             if self._up.is_set():
-                self._client.publish(self._probe_topic, b"probe", 0)
+                self._client.publish(self._probe_topic, self._probe_payload, 0)

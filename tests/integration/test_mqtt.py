@@ -1,14 +1,18 @@
 """The MQTT connection against real brokers: what it promises when the network or the consumer fails."""
 
+import contextlib
+import socket
+import struct
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from firmware import wire
 from square.errors import BrokerRefused, BrokerUnavailable, SettingsError
-from square.mqtt import MqttConnection, MqttEndpoint
+from square.mqtt import MqttConnection, MqttEndpoint, wait_for_broker
 from tests.services import Server, free_port, start_mosquitto, wait_until
 
 pytestmark = pytest.mark.service
@@ -150,6 +154,173 @@ def test_probe_tells_deaf_from_well(broker):
     broker.kill()
     wait_until(lambda: not connection.is_healthy(), 5, "the loss to show")
     connection.stop()
+
+
+def test_another_connections_probe_is_not_ours(broker):
+    """Two services on one probe topic do not answer for each other: only our own message is a sign of our health."""
+    topic = wire.topic_probe("alun", "shared")
+    connection, other = connect(broker, "reader", "r", probe_topic=topic), connect(broker, "writer", "w")
+    for each in (connection, other):
+        each.start()
+        each.wait_connected()
+    wait_until(connection.is_healthy, 5, "the first probe")
+    since = time.monotonic()
+    while time.monotonic() - since < 1.0:
+        other.publish(topic, b"probe", 0)
+        time.sleep(0.02)
+    assert not connection.is_healthy(max_age_s=0.7)
+    for each in (connection, other):
+        each.stop()
+
+
+class RawBroker:
+    """A broker that says what a test wants: it accepts, answers CONNECT and then runs ``script`` on the socket."""
+
+    def __init__(self, script: Callable[[socket.socket, int], None], connack: bytes = b"\x20\x02\x00\x00") -> None:
+        self.connects = 0
+        self._script, self._connack = script, connack
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = MqttEndpoint("127.0.0.1", self._listener.getsockname()[1])
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._listener.accept()
+                self.connects += 1
+                with client, contextlib.suppress(OSError):
+                    client.recv(4096)
+                    client.sendall(self._connack)
+                    self._script(client, self.connects)
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+
+
+def packet(topic: str, mid: int, payload: bytes = b"x") -> bytes:
+    """Return a PUBLISH of QoS 1."""
+    name = topic.encode()
+    body = struct.pack("!H", len(name)) + name + struct.pack("!H", mid) + payload
+    return bytes([0x32, len(body)]) + body
+
+
+def test_a_cut_that_meets_a_dead_connection_leaves_the_network_thread_alive(monkeypatch):
+    """The broker resets while a full queue is about to cut: the connection comes back and is not deaf."""
+    monkeypatch.setattr("square.mqtt.ROOM_WITHIN_S", 1.0)
+
+    def script(client: socket.socket, number: int) -> None:
+        if number > 1:
+            client.recv(4096)
+            time.sleep(3)
+            return
+        time.sleep(0.2)
+        client.sendall(b"".join(packet("t/x", mid) for mid in range(1, 21)))
+        time.sleep(0.4)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends a reset
+
+    raw = RawBroker(script)
+    connection = MqttConnection(raw.endpoint, "r", inbound_limit=10)
+    connection.start()
+    wait_until(lambda: connection.overflows == 1, 10, "the overflow")
+    while connection.get(0.1) is not None:
+        pass
+    wait_until(lambda: raw.connects >= 2, 10, "the connection to come back")
+    assert not connection.is_deaf()
+    connection.stop()
+    raw.stop()
+
+
+def test_a_dead_network_thread_is_deafness_and_an_absent_broker_is_not(broker, monkeypatch):
+    """A fault in the network thread shows at once; a broker that is down is waited for."""
+    connection = connect(broker, "reader", "r")
+    connection.start()
+    connection.wait_connected()
+    assert not connection.is_deaf()
+    broker.kill()
+    wait_until(lambda: not connection.connected, 5, "the loss to show")
+    assert not connection.is_deaf(after_s=0)
+    monkeypatch.setattr(threading, "excepthook", lambda _fault: None)
+
+    def fault(*_arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(connection._client, "on_connect", fault)
+    broker.start()
+    wait_until(connection.is_deaf, 15, "the dead thread to show")
+    connection.stop()
+    assert not connection.is_deaf(), "stopped on purpose"
+
+
+def test_a_standing_connection_whose_probe_stays_away_is_deaf(monkeypatch):
+    """Once a probe has come back, none for the given time is deafness, though the connection stands."""
+    monkeypatch.setattr("square.mqtt.PROBE_EVERY_S", 0.1)
+    topic = wire.topic_probe("alun", "reader")
+    echoed = threading.Event()
+    done = threading.Event()
+
+    def script(client: socket.socket, _number: int) -> None:
+        while b"/probe" not in (said := client.recv(4096)) or connection._probe_payload not in said:
+            pass
+        client.sendall(packet(topic, 1, connection._probe_payload))
+        echoed.set()
+        done.wait(10)
+
+    raw = RawBroker(script)
+    connection = MqttConnection(raw.endpoint, "r", probe_topic=topic)
+    connection.start()
+    assert echoed.wait(10)
+    wait_until(lambda: connection._was_heard, 5, "the probe")
+    assert not connection.is_deaf(after_s=5)
+    wait_until(lambda: connection.is_deaf(after_s=0.5), 5, "the silence to show")
+    assert connection.connected
+    done.set()
+    connection.stop()
+    raw.stop()
+
+
+def test_a_broker_that_forbids_the_probe_makes_nobody_end(tmp_path: Path):
+    """An access list without the probe is unhealthy, and no reason to start again for ever."""
+    server = start_mosquitto(tmp_path / "broker", users={"reader": "r-secret"}, acl="user reader\ntopic read t/#\n")
+    connection = connect(server, "reader", "r", probe_topic=wire.topic_probe("alun", "reader"))
+    connection.start()
+    connection.wait_connected()
+    time.sleep(0.5)
+    assert not connection.is_healthy(max_age_s=0.1)
+    assert not connection.is_deaf(after_s=0.1)
+    connection.stop()
+    server.stop()
+
+
+def test_a_broker_that_serves_nobody_is_unavailable_and_not_a_refusal():
+    """CONNACK 3 passes: retryable, and nobody is sent to look for a wrong password."""
+    raw = RawBroker(lambda client, _number: client.close(), connack=b"\x20\x02\x00\x03")
+    connection = MqttConnection(raw.endpoint, "r")
+    connection.start()
+    wait_until(lambda: connection._unready is not None, 5, "the answer")
+    with pytest.raises(BrokerUnavailable, match="serves nobody"):
+        connection.wait_connected(0.3)
+    connection.stop()
+    raw.stop()
+
+
+def test_the_texts_name_the_settings_of_the_right_broker(broker):
+    """A wrong uplink is not searched for in the broker's settings: URL, credentials and refusal alike."""
+    with pytest.raises(SettingsError, match="uplink_url"):
+        MqttEndpoint.from_url("http://h", setting="uplink_url")
+    with pytest.raises(SettingsError, match=r"uplink_url holds .* uplink_username and uplink_password_file"):
+        MqttEndpoint.from_url("mqtt://user:word@h", setting="uplink_url")
+    url = f"mqtt://127.0.0.1:{broker.port}"
+    endpoint = MqttEndpoint.from_url(url, username="reader", password="wrong", setting="uplink_url")
+    connection = MqttConnection(endpoint, "r")
+    connection.start()
+    with pytest.raises(BrokerRefused, match=r"check uplink_username and uplink_password_file"):
+        connection.wait_connected(5)
+    connection.stop()
+    with pytest.raises(BrokerUnavailable, match="or set uplink_url"):
+        wait_for_broker(MqttEndpoint.from_url(f"mqtt://127.0.0.1:{free_port()}", setting="uplink_url"), 0)
 
 
 def test_publish_without_connection_raises(broker):
