@@ -13,7 +13,7 @@ import msgspec
 from resik.errors import StackError
 from resik.folder import DataFolder
 from resik.process import Child
-from resik.reconcile import dead_letters, latency_ms, read_times, reconcile, stored_identities
+from resik.reconcile import latency_ms, read_dead_letters, read_times, reconcile, stored_identities
 from resik.screen import poll
 from resik.stack import Stack, StackSettings
 from square.settings import read_secret
@@ -45,8 +45,8 @@ class DemoReport(msgspec.Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was lost and nothing stored twice."""
-        return self.lost == 0 and self.duplicated == 0 and self.published > 0
+        """Whether every reading was stored once, and nothing else was."""
+        return self.published == self.stored > 0 and self.duplicated == self.dead_lettered == self.unknown == 0
 
 
 def _count(child: Child, name: str) -> int:
@@ -114,8 +114,8 @@ def run_demo(
     if not published:
         raise StackError(f"the simulator published nothing: see {stack.child('simulator').log}")
     identities = stored_identities(stack.store_url, read_secret(settings.store_token_file), stack.site.id)
-    dead_lettered = sum(dead_letters(folder.dead_letters).values())
-    report = reconcile(published, identities, dead_lettered)
+    dead = read_dead_letters(folder.dead_letters)
+    report = reconcile(published, identities, dead.identities)
     latency = latency_ms(published, read_times(stack.trace_file)) or {}
     return DemoReport(
         published=report.published,
@@ -123,7 +123,7 @@ def run_demo(
         stored=report.stored,
         lost=report.lost,
         duplicated=report.duplicated,
-        dead_lettered=report.dead_lettered,
+        dead_lettered=dead.total,
         incidents_opened=incidents,
         tasks_dispatched=dispatched,
         latency_p50_ms=round(latency[50], 1) if latency else None,

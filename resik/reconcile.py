@@ -32,7 +32,7 @@ class Reconciliation(msgspec.Struct, frozen=True):
     stored : int
         Of these, how many stand in the store.
     dead_lettered : int
-        Readings that were set aside with a reason.
+        Of the published, how many were set aside with a reason.
     lost : int
         Published, neither stored nor set aside.
     duplicated : int
@@ -49,7 +49,9 @@ class Reconciliation(msgspec.Struct, frozen=True):
     unknown: int
 
 
-def reconcile(published: Mapping[Identity, int], stored: Iterable[Identity], dead_lettered: int = 0) -> Reconciliation:
+def reconcile(
+    published: Mapping[Identity, int], stored: Iterable[Identity], dead: Iterable[Identity] = ()
+) -> Reconciliation:
     """Compare the ledger with the store by identity.
 
     Parameters
@@ -58,23 +60,24 @@ def reconcile(published: Mapping[Identity, int], stored: Iterable[Identity], dea
         What was published; the values (publish times [ns]) do not matter here.
     stored : Iterable[Identity]
         Every point of the store; a reading stored twice comes twice.
-    dead_lettered : int
-        How many readings were set aside; a dead letter keeps the reading, not its identity.
+    dead : Iterable[Identity]
+        What was set aside as a dead letter.
 
     Examples
     --------
     >>> ledger = {("n-1", 7, 1): 0, ("n-1", 7, 2): 0, ("n-1", 7, 3): 0}
-    >>> report = reconcile(ledger, [("n-1", 7, 1), ("n-1", 7, 1)], dead_lettered=1)
+    >>> report = reconcile(ledger, [("n-1", 7, 1), ("n-1", 7, 1)], [("n-1", 7, 3)])
     >>> report.stored, report.dead_lettered, report.lost, report.duplicated
     (1, 1, 1, 1)
     """
     counts = Counter(stored)
+    set_aside = {identity for identity in dead if identity in published and identity not in counts}
     known = [identity for identity in published if identity in counts]
     return Reconciliation(
         published=len(published),
         stored=len(known),
-        dead_lettered=dead_lettered,
-        lost=max(0, len(published) - len(known) - dead_lettered),
+        dead_lettered=len(set_aside),
+        lost=len(published) - len(known) - len(set_aside),
         duplicated=sum(counts[identity] - 1 for identity in known),
         unknown=sum(count for identity, count in counts.items() if identity not in published),
     )
@@ -112,11 +115,31 @@ def stored_identities(store_url: str, secret: str | None, site: str) -> list[Ide
         store.close()
 
 
-def dead_letters(path: Path) -> dict[str, int]:
-    """Return how many dead letters a file holds, by code."""
+class DeadLetters(msgspec.Struct, frozen=True):
+    """What a dead-letter file holds.
+
+    Attributes
+    ----------
+    codes : dict[str, int]
+        How many were seen, by reason code, repeats included.
+    identities : list[Identity]
+        Of those that are readings. Poison has none.
+    """
+
+    codes: dict[str, int]
+    identities: list[Identity]
+
+    @property
+    def total(self) -> int:
+        """How many were seen, repeats included."""
+        return sum(self.codes.values())
+
+
+def read_dead_letters(path: Path) -> DeadLetters:
+    """Return what a dead-letter file holds."""
     letters = SqliteDeadLetters(path, read_only=True)
     try:
-        return letters.counts()
+        return DeadLetters(letters.counts(), list(letters.identities()))
     finally:
         letters.close()
 

@@ -12,7 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from resik.folder import fresh_replay_folder
-from resik.reconcile import Reconciliation, dead_letters, read_times, reconcile, stored_identities
+from resik.reconcile import (
+    DeadLetters,
+    Reconciliation,
+    read_dead_letters,
+    read_times,
+    reconcile,
+    stored_identities,
+)
 from resik.screen import watch
 from resik.stack import Stack, StackSettings
 from simulators.replay import (
@@ -39,9 +46,9 @@ class ReplayResult(msgspec.Struct, frozen=True):
     rejected : int
         Rows that could not be read; each was listed with file, line and reason.
     published, stored, dead_lettered, lost, duplicated : int
-        As in the demo; ``rows_in = rejected + stored + dead_lettered`` when nothing is lost.
+        By identity; ``rows_in = rejected + stored + dead_lettered`` when nothing is lost.
     dead_letters : dict[str, int]
-        Dead letters by reason code.
+        Dead letters by reason code, repeats included.
     devices, backward_steps : int
         Devices that sent; rows that stood after a later one in their file.
     first_at, last_at : str
@@ -79,7 +86,7 @@ def _moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _result(report: ReplayReport, found: Reconciliation, dead: dict[str, int], incidents: int) -> ReplayResult:
+def _result(report: ReplayReport, found: Reconciliation, dead: DeadLetters, incidents: int) -> ReplayResult:
     return ReplayResult(
         rows_in=report.rows_in,
         rejected=len(report.rejected),
@@ -88,7 +95,7 @@ def _result(report: ReplayReport, found: Reconciliation, dead: dict[str, int], i
         dead_lettered=found.dead_lettered,
         lost=found.lost,
         duplicated=found.duplicated,
-        dead_letters=dead,
+        dead_letters=dead.codes,
         devices=report.devices,
         backward_steps=report.backward_steps,
         first_at=_moment(report.first_s),
@@ -209,9 +216,9 @@ def replay_files(
         stack.drain(DRAIN_WITHIN_S)
         health = stack.child("alerts").poll_health()
         incidents = int(health.counts.get("incidents_opened", 0)) if health is not None else 0
-        dead = dead_letters(folder.dead_letters)
+        dead = read_dead_letters(folder.dead_letters)
         stored = stored_identities(stack.store_url, read_secret(settings.store_token_file), stack.site.id)
-        found = reconcile(read_times(stack.ledger_file), stored, sum(dead.values()))
+        found = reconcile(read_times(stack.ledger_file), stored, dead.identities)
         result = _result(report, found, dead, incidents)
         if as_json:
             click.echo(json.dumps(msgspec.to_builtins(result)))

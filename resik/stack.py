@@ -214,6 +214,8 @@ class Stack:
             )
             self.children.append(Child("broker", command, {}, folder.logs / "broker.log"))
         ingest = {"RESIK_INGEST_DEAD_LETTER_FILE": str(folder.dead_letters), **self._store("ingest")}
+        if folder.kind == "replay":
+            ingest["RESIK_INGEST_DEAD_LETTER_QUOTA"] = "100000"  # every row is accounted for, also of a bad file
         if self._trace:
             ingest["RESIK_INGEST_TRACE_FILE"] = str(self.trace_file)
         services = [

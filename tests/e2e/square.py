@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware import wire
 from resik.folder import DataFolder
-from resik.reconcile import Identity, dead_letters, stored_identities
+from resik.reconcile import Identity, read_dead_letters, stored_identities
 from resik.screen import poll
 from resik.stack import Stack, StackSettings, free_port
 from tests.services import wait_until
@@ -62,7 +62,7 @@ class Square:
 
     def dead(self) -> dict[str, int]:
         """Return the number of dead letters by code."""
-        return dead_letters(self.stack.folder.dead_letters)
+        return read_dead_letters(self.stack.folder.dead_letters).codes
 
     def settled(self, timeout_s: float = 30) -> None:
         """Wait until nothing waits in the gateway, for a few looks in a row."""

@@ -70,7 +70,7 @@ def test_demo_on_production_parts(tmp_path):
         influxd.stop()
         postgres.stop()
     assert report["published"] == report["stored"] > 20
-    assert (report["lost"], report["duplicated"]) == (0, 0)
+    assert (report["lost"], report["duplicated"], report["dead_lettered"], report["unknown"]) == (0, 0, 0, 0)
     assert report["tasks_dispatched"] >= 1
 
 

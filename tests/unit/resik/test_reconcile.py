@@ -31,11 +31,13 @@ def test_a_stranger_in_the_store_is_seen():
     assert (found.lost, found.unknown, found.stored) == (1, 1, 0)
 
 
-def test_dead_letters_account_for_what_is_missing():
-    """One set aside and one lost of three: 3 = 1 stored + 1 dead + 1 lost."""
+def test_dead_letters_account_for_their_own_reading_only():
+    """One set aside and one lost of three: 3 = 1 stored + 1 dead + 1 lost, however often the letter was counted."""
     ledger = {("n-1", 1, seq): 0 for seq in (1, 2, 3)}
-    found = reconcile(ledger, [("n-1", 1, 1)], dead_lettered=1)
+    found = reconcile(ledger, [("n-1", 1, 1)], [("n-1", 1, 2)] * 3)
     assert (found.stored, found.dead_lettered, found.lost) == (1, 1, 1)
+    foreign = reconcile(ledger, [("n-1", 1, 1)], [("n-9", 9, 9), ("n-1", 1, 1)])
+    assert (foreign.dead_lettered, foreign.lost) == (0, 2)
 
 
 def test_ledger_lines(tmp_path):
