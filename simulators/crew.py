@@ -31,7 +31,7 @@ PARAMETERS: Mapping[str, Parameter] = {
 
 POLL_S = 2.0  # wall
 RETRY_MAX_S = 30.0
-_REQUEST_TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_S = 10.0
 _CONFLICT = 409
 Task = dict[str, Any]
 
@@ -41,18 +41,12 @@ class CrewApi:
 
     Parameters
     ----------
-    base_url
-        Where the office serves, for example "http://127.0.0.1:8000".
     client
-        For tests; made when absent.
+        Its base URL is where the office serves, for example "http://127.0.0.1:8000"; the caller closes it.
     """
 
-    def __init__(self, base_url: str, client: httpx.AsyncClient | None = None) -> None:
-        self._client = client or httpx.AsyncClient(base_url=base_url, timeout=_REQUEST_TIMEOUT_S)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
 
     async def page(self, token: str) -> dict[str, Any]:
         """Fetch what the crew's page shows: crew, tasks, clock, shift.
@@ -221,7 +215,6 @@ class Crews:
         self._poll_s = poll_s
         self._random = random.Random(seed)  # noqa: S311 - reproducible delays, not a secret
         self._crews = [CrewState(crew_id, token, self._walker.depot) for crew_id, token in links.items()]
-        self.errors = 0
 
     async def run(self) -> None:
         """Watch and work for ever; cancel to stop. An office that is down only makes it wait."""
@@ -245,7 +238,6 @@ class Crews:
 
     def _failed(self, crew: CrewState, error: Exception) -> None:
         crew.failures += 1
-        self.errors += 1
         level = logging.WARNING if crew.failures in {3, 30} else logging.DEBUG
         _log.log(level, "crew %s: %s (try %d)", crew.crew_id, error, crew.failures)
 

@@ -71,7 +71,7 @@ MORNING_WEIGHT: Weights = {"park": 1.5, "floor": 1.0, "path": 1.4, "forecourt": 
 
 
 def default_parameters() -> dict[str, float]:
-    """Return the values of `PARAMETERS` by name; a scenario changes a copy."""
+    """Return the values of `PARAMETERS` by name."""
     return {name: parameter.value for name, parameter in PARAMETERS.items()}
 
 
@@ -177,8 +177,6 @@ class SquareModel:
         Moment of the first state [s since 1970 UTC].
     initial_fill_pct
         Range [% of the brim volume] from which the first fill of each bin is drawn.
-    parameters
-        Values by name, see `PARAMETERS`.
     """
 
     def __init__(
@@ -189,10 +187,9 @@ class SquareModel:
         *,
         start_s: float,
         initial_fill_pct: tuple[float, float] = (0.0, 0.0),
-        parameters: Mapping[str, float] | None = None,
     ) -> None:
-        self._p = dict(default_parameters() if parameters is None else parameters)
-        self.footfall = Footfall(zones, self._p)
+        self._p = default_parameters()
+        self.footfall = Footfall(zones)
         self._bins = tuple(bins)
         self._index = {spec.asset_id: i for i, spec in enumerate(self._bins)}
         self._xy = np.array([(b.x_m, b.y_m) for b in self._bins], dtype=float).reshape(-1, 2)
@@ -230,10 +227,6 @@ class SquareModel:
         """
         i = self._index[asset_id]
         return float(self._s.fill_ml[i]) * 100.0 / float(self._brim_ml[i])
-
-    def ground_l(self) -> dict[str, float]:
-        """Return waste on the ground by zone [l]."""
-        return {z.zone_id: float(ml) / 1000.0 for z, ml in zip(self.footfall.zones, self._s.ground_ml, strict=True)}
 
     def advance(self, to_s: float) -> int:
         """Let time pass up to `to_s` in whole ticks; a moment in the past changes nothing.
@@ -302,16 +295,6 @@ class SquareModel:
         self._s.collected_ml += taken
         self._s.emptied += 1
         return taken / 1000.0
-
-    def sweep(self, zone_id: str) -> float:
-        """Pick up all waste on the ground of a zone and return it [l]; an unknown zone has none."""
-        for i, zone in enumerate(self.footfall.zones):
-            if zone.zone_id == zone_id:
-                taken = int(self._s.ground_ml[i])
-                self._s.ground_ml[i] = 0
-                self._s.collected_ml += taken
-                return taken / 1000.0
-        return 0.0
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state, random source included, as JSON-able values."""

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from firmware import wire
 
@@ -28,24 +28,12 @@ def checksum(reading: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
-class LedgerEntry(NamedTuple):
-    """One line of a ledger: a reading's identity, kind, time [s, None without clock], checksum, first publication."""
-
-    device: str
-    boot: int
-    seq: int
-    kind: str
-    ts: int | None
-    values: str
-    published_ns: int
-
-
 class Ledger:
     """Everything that was ever published, one CSV line per reading, written before the packet leaves.
 
-    Columns as in `LedgerEntry`: identity first, wall clock of the first attempt last, no header. It is the publisher's
-    side of any reconciliation: what is here and neither in a store nor in a dead-letter store nor still in the node's
-    queue is lost.
+    Columns: device, boot, seq, kind, ts [s, empty without clock], checksum of the values, wall clock of the first
+    attempt [ns]; no header. It is the publisher's side of any reconciliation: what is here and neither in a store nor
+    in a dead-letter store nor still in the node's queue is lost.
 
     Parameters
     ----------
@@ -74,16 +62,6 @@ class Ledger:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def read_ledger(path: Path) -> list[LedgerEntry]:
-    """Return the lines of a ledger file; a torn last line (the writer was killed) is left out."""
-    entries: list[LedgerEntry] = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):
-            device, boot, seq, kind, ts, values, at_ns = line.rstrip("\n").split(",")
-            entries.append(LedgerEntry(device, int(boot), int(seq), kind, int(ts) if ts else None, values, int(at_ns)))
-    return entries
 
 
 class NodeQueue:

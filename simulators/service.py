@@ -12,16 +12,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from simulators.crew import Claims, CrewApi, Crews
+import httpx
+
+from alerts.adapters.crew_links import read_links
+from simulators.crew import REQUEST_TIMEOUT_S, Claims, CrewApi, Crews
 from simulators.fleet import Fleet
 from simulators.node import Ledger, VirtualNode
 from simulators.settings import SimulatorSettings
 from simulators.world import World
-from square.clock import Clock, open_clock
+from square.clock import Clock, now_ms, open_clock
 from square.errors import SettingsError
-from square.health import Health, HealthServer, configure_logging
+from square.health import Health, HealthServer
 from square.mqtt import MqttEndpoint
+from square.process import EXIT_OK
 from square.registry import Registry
+from square.settings import read_secret
 from square.site import Site, load_site
 
 _log = logging.getLogger(__name__)
@@ -45,30 +50,7 @@ def read_passwords(secrets_dir: Path | None, device_ids: Iterable[str]) -> dict[
     """
     if secrets_dir is None:
         return {}
-    passwords = {}
-    for device_id in device_ids:
-        path = secrets_dir / device_id
-        try:
-            passwords[device_id] = path.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise SettingsError(
-                f"secrets_dir: no password for device {device_id} ({path}: {error.strerror}); "
-                "create it with the broker's user or unset secrets_dir for a broker without users"
-            ) from error
-        if not passwords[device_id]:
-            raise SettingsError(f"secrets_dir: {path} is empty: put the device's password in it")
-    return passwords
-
-
-def read_links(path: Path) -> dict[str, str] | None:
-    """Return crew links {crew id: token}, or None while the file is missing or half written."""
-    try:
-        links = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(links, dict) or not all(isinstance(token, str) for token in links.values()):
-        return None
-    return links or None
+    return {device_id: read_secret(secrets_dir / device_id) or "" for device_id in device_ids}
 
 
 class Simulator:
@@ -111,9 +93,8 @@ class Simulator:
             seed=settings.seed,
             resend_after_s=settings.resend_after_s,
         )
-        self.claims = Claims(
-            self._emptied, state.get("claims", ()), ignore_before_ms=None if state else int(now_s * 1000)
-        )
+        self._links_fault = ""
+        self.claims = Claims(self._emptied, state.get("claims", ()), ignore_before_ms=None if state else now_ms(clock))
 
     def _nodes(self, now_s: float, queues: Mapping[str, Any]) -> Iterator[VirtualNode]:
         intervals = {"bin": self._settings.bin_interval_s, "air": self._settings.air_interval_s}
@@ -204,7 +185,7 @@ class Simulator:
         others = [asyncio.create_task(self._keep_saving(), name="saving")]
         if self._settings.api_url is not None and self._settings.crew_links_file is not None:
             others.append(asyncio.create_task(self._crews(), name="crews"))
-        code = 0
+        code = EXIT_OK
         try:
             ended = await self._wait(stop, [sampling, *others])
             sampling.cancel()
@@ -258,16 +239,28 @@ class Simulator:
             except OSError as error:
                 _log.warning("the state of the world could not be saved: %s", error)
 
+    def links(self, file: Path) -> dict[str, str]:
+        """Return crew links {crew id: token}; none while the file is missing, and a fault of it is logged once."""
+        try:
+            found = read_links(file)
+        except SettingsError as error:
+            if str(error) != self._links_fault:
+                _log.warning("%s", error)
+            self._links_fault = str(error)
+            return {}
+        self._links_fault = ""
+        return found
+
     async def _crews(self) -> None:
         """Work with the links of the file, and begin again when it changes: links are replaced when one is lost."""
         assert self._settings.api_url is not None
         assert self._settings.crew_links_file is not None
-        links: dict[str, str] | None = None
+        links: dict[str, str] = {}
         working: asyncio.Task[None] | None = None
         try:
             while True:
-                found = read_links(self._settings.crew_links_file)
-                if found is not None and found != links:
+                found = self.links(self._settings.crew_links_file)
+                if found and found != links:
                     links = found
                     await _cancelled(working)
                     working = asyncio.create_task(self._work(links), name="crews at work")
@@ -279,20 +272,17 @@ class Simulator:
 
     async def _work(self, links: Mapping[str, str]) -> None:
         assert self._settings.api_url is not None
-        api = CrewApi(self._settings.api_url)
-        crews = Crews(
-            api,
-            self._clock,
-            self._site,
-            links,
-            self.claims,
-            working=self._settings.crews,
-            seed=self._settings.seed,
-        )
-        try:
+        async with httpx.AsyncClient(base_url=self._settings.api_url, timeout=REQUEST_TIMEOUT_S) as client:
+            crews = Crews(
+                CrewApi(client),
+                self._clock,
+                self._site,
+                links,
+                self.claims,
+                working=self._settings.crews,
+                seed=self._settings.seed,
+            )
             await crews.run()
-        finally:
-            await api.close()
 
 
 async def _cancelled(task: asyncio.Task[None] | None) -> None:
@@ -307,14 +297,13 @@ def run(settings: SimulatorSettings) -> int:
     Returns
     -------
     int
-        0, or `NOT_DRAINED` when readings were left after `duration_s`.
+        `EXIT_OK`, or `NOT_DRAINED` when readings were left after `duration_s`.
 
     Raises
     ------
     SettingsError, SiteError
         A setting or the site is wrong; nothing was started.
     """
-    configure_logging("simulator", settings.log_level)
     simulator = Simulator(settings, load_site(settings.site), open_clock(settings.clock_file))
     server = HealthServer(settings.health_port, simulator.health)
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -89,6 +90,14 @@ async def running(*coroutines):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition, timeout_s, what):
+    """Return once ``condition()`` holds; fail after ``timeout_s`` naming ``what``."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"timed out after {timeout_s:g} s waiting for {what}"
+        await asyncio.sleep(0.02)
 
 
 @contextmanager

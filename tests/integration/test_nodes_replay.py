@@ -7,9 +7,10 @@ import pytest
 
 from simulators import replay
 from simulators.errors import ReplayError
-from simulators.node import checksum, read_ledger
+from simulators.node import checksum
 from simulators.replay import load_map, read_files, run_replay
 from square.clock import ClockDriver, SharedClock
+from tests.fakes.ledger import read_ledger
 from tests.fakes.stub_gateway import StubGateway, broker_with_acl, gateway_thread
 
 pytestmark = pytest.mark.service

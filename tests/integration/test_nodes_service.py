@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from simulators.node import read_ledger
 from simulators.service import NOT_DRAINED
 from square.clock import ClockDriver
+from tests.fakes.ledger import read_ledger
 from tests.fakes.stub_gateway import StubGateway, broker_with_acl, gateway_thread
 from tests.services import free_port, http_ok, wait_until
 

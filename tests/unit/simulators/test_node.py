@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware import wire
-from simulators.node import Ledger, NodeIdentity, NodeQueue, VirtualNode, checksum, read_ledger
+from simulators.node import Ledger, NodeIdentity, NodeQueue, VirtualNode, checksum
+from tests.fakes.ledger import read_ledger
 
 NOW_S = 1_795_500_000.0
 IDENTITY = NodeIdentity("alun-alun", "rsk-b001", "bin", 600)

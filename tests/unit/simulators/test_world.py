@@ -6,7 +6,7 @@ import pytest
 
 from firmware import wire
 from simulators.footfall import BASE_WEIGHT
-from simulators.service import Simulator, read_links, read_passwords
+from simulators.service import Simulator, read_passwords
 from simulators.settings import SimulatorSettings
 from simulators.world import CATCH_UP_MAX_S, World, character_of
 from square.clock import FixedClock
@@ -122,15 +122,18 @@ def test_passwords_come_from_one_file_each(tmp_path):
             read_passwords(tmp_path, [missing])
 
 
-def test_crew_links_are_waited_for(tmp_path):
-    """A links file that is missing, half written or empty is not there yet."""
+def test_crew_links_are_waited_for(tmp_path, caplog):
+    """A links file that is missing, half written or empty is not there yet; each fault of it is logged once."""
     path = tmp_path / "links.json"
-    assert read_links(path) is None
-    for text in ('{"a": ', "{}", "[]", '{"a": 5}'):
+    square = Simulator(settings(tmp_path), SITE, FixedClock(NOW_S))
+    assert square.links(path) == {}
+    for text, lines in (('{"a": ', 1), ("{}", 1), ("[]", 2), ('{"a": 5}', 2)):
         path.write_text(text)
-        assert read_links(path) is None
+        for _ in range(3):
+            assert square.links(path) == {}
+        assert len(caplog.records) == lines
     path.write_text('{"pagi-1": "t0ken"}')
-    assert read_links(path) == {"pagi-1": "t0ken"}
+    assert square.links(path) == {"pagi-1": "t0ken"}
 
 
 def test_fill_range_must_be_ordered(tmp_path):
@@ -154,18 +157,17 @@ def test_crews_begin_again_when_their_links_change(tmp_path, monkeypatch):
     """Links that appear late are taken, and links that were replaced are used from then on."""
     from simulators import service
 
-    tokens = []
+    tokens, clients, left_open = [], [], []
 
     class Pages:
-        def __init__(self, base_url):
-            assert base_url == "http://office"
+        def __init__(self, client):
+            assert str(client.base_url) == "http://office"
+            left_open.extend(earlier for earlier in clients if not earlier.is_closed)
+            clients.append(client)
 
         async def page(self, token):
             tokens.append(token)
             return {"crew": {}, "tasks": []}
-
-        async def close(self):
-            tokens.append("closed")
 
     monkeypatch.setattr(service, "CrewApi", Pages)
     monkeypatch.setattr(service, "LOOK_AT_LINKS_S", 0.01)
@@ -191,5 +193,5 @@ def test_crews_begin_again_when_their_links_change(tmp_path, monkeypatch):
         await asyncio.gather(crews, return_exceptions=True)
 
     asyncio.run(scenario())
-    assert tokens.index("closed") < tokens.index("second")
-    assert tokens[-1] == "closed"
+    assert left_open == []
+    assert [client.is_closed for client in clients] == [True, True]
