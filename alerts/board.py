@@ -18,7 +18,7 @@ from alerts.adapters.tables import (
     INCIDENTS,
     TASKS,
 )
-from alerts.domain.model import ACTIVE_TASK_STATES, CREW_TASK_STATES
+from alerts.domain.model import ACTIVE_TASK_STATES, CREW_TASK_STATES, HOUR_MS
 from alerts.errors import NotFoundError
 from alerts.plan import SquarePlan
 from alerts.tokens import token_hash
@@ -33,7 +33,7 @@ from alerts.views import (
     unheard,
 )
 
-RECENT_TASKS_MS: Final = 2 * 3_600_000
+RECENT_TASKS_MS: Final = 2 * HOUR_MS
 """Closed tasks stay on the map this long."""
 
 OnShift = Callable[[str, int], bool]
@@ -115,6 +115,10 @@ class Board:
             bins=plan.of_kind("bin"),
             stations=plan.of_kind("air"),
         )
+
+    def close(self) -> None:
+        """Release the store."""
+        self._database.close()
 
     # ------------------------------------------------------------------ reading
 

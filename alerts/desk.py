@@ -10,25 +10,27 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from alerts.adapters.database import fetch
+from alerts.adapters.database import open_database
 from alerts.adapters.log import add_audit, add_change
 from alerts.adapters.tables import CREWS, INCIDENTS, TASKS
 from alerts.board import RECENT_TASKS_MS, Board, Change, ChangePage, OnShift, Snapshot
 from alerts.domain.model import INCIDENT_STEPS, TASK_STEPS
 from alerts.errors import IncidentConflict, NotFoundError, TaskConflict
+from alerts.plan import SquarePlan
 from alerts.tokens import new_token, token_hash
-from alerts.views import View, incident_view, task_view
+from alerts.views import STALE_INTERVALS, View, incident_view, is_stale, task_view
+from square.site import Site
 
 __all__ = [
     "RECENT_TASKS_MS",
+    "STALE_INTERVALS",
     "Change",
     "ChangePage",
     "Desk",
     "OnShift",
     "Snapshot",
-    "add_audit",
-    "add_change",
-    "new_token",
+    "is_stale",
+    "open_desk",
     "token_hash",
 ]
 
@@ -124,40 +126,28 @@ class Desk(Board):
             ).rowcount
             if changed != 1:
                 raise NotFoundError(f"no crew member {crew_id}")
-            add_audit(
-                connection, self._site_id, now_ms, who=who, action="crew.link", entity=f"crew:{crew_id}", detail={}
-            )
+            line = {"at_ms": now_ms, "who": who, "action": "crew.link", "entity": f"crew:{crew_id}", "detail": {}}
+            add_audit(connection, self._site_id, [line])
         return token
-
-    def move_crew(self, crew_id: str, lon: float, lat: float, now_ms: int) -> View:
-        """Note where a crew member is: dispatch starts from there.
-
-        Raises
-        ------
-        NotFoundError
-            No such crew member.
-        """
-        with self._database.writing() as connection:
-            table = CREWS
-            connection.execute(
-                sa.update(table)
-                .where(table.c.id == crew_id, table.c.site == self._site_id)
-                .values(lon=lon, lat=lat, position_ms=now_ms)
-            )
-            query = sa.select(table).where(table.c.id == crew_id, table.c.site == self._site_id)
-            rows = fetch(connection, query)
-            if not rows:
-                raise NotFoundError(f"no crew member {crew_id}")
-            view = self._crew(rows[0], self._open_counts(connection), now_ms)
-            add_change(connection, self._site_id, now_ms, kind="crew", entity_id=crew_id, payload=view)
-        return view
 
     def _record(self, connection: Connection, now_ms: int, *, who: str, step: str, view: View) -> None:
         """Audit and announce a step ``kind.state`` of the incident or task in ``view``."""
         kind, _, state = step.partition(".")
         entity = f"{kind}:{view['id']}"
-        add_audit(connection, self._site_id, now_ms, who=who, action=step, entity=entity, detail={"state": state})
+        line = {"at_ms": now_ms, "who": who, "action": step, "entity": entity, "detail": {"state": state}}
+        add_audit(connection, self._site_id, [line])
         add_change(connection, self._site_id, now_ms, kind=kind, entity_id=str(view["id"]), payload=view)
+
+
+def open_desk(database_url: str, site: Site) -> Desk:
+    """Open the relational store at ``database_url`` and return the desk of a site; :meth:`Desk.close` releases it.
+
+    Raises
+    ------
+    DatabaseError
+        If the store cannot be opened; ``retryable`` says whether waiting helps.
+    """
+    return Desk.of_plan(open_database(database_url), SquarePlan.from_site(site))
 
 
 def _sources(steps: Mapping[str, frozenset[str]], new: str) -> list[str]:

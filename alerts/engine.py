@@ -1,6 +1,6 @@
 """The alert engine of one site: readings in, states, incidents and tasks out, one transaction at a time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,16 +8,19 @@ from alerts.adapters.database import Database
 from alerts.adapters.ledger import Ledger, Row
 from alerts.domain.air import KEEP_HOURS
 from alerts.domain.incidents import Slot
+from alerts.domain.model import HOUR_MS
 from alerts.domain.policy import Policy
 from alerts.plan import SquarePlan
-from alerts.roster import sync_crews, sync_devices
+from alerts.roster import issue_links, sync_crews, sync_devices
+from alerts.timekeeping import GatewaySign
 from alerts.tracked import Tracked
 from alerts.turn import Tally, Turn
 from alerts.views import View, device_view
 from ingest.readings import Reading, Status
 
 SERVICE: Final = "alerts"
-_HOUR_MS: Final = 3_600_000
+UNKNOWN_GATEWAY: Final = "gateway"
+"""Stands for the gateway of a site that has never heard one."""
 _FOR_PEOPLE: Final = ("battery_mv", "rssi_dbm")
 
 
@@ -53,6 +56,7 @@ class Engine:
         self._devices: dict[str, Row] = {}
         self._episodes: dict[Slot, int] = {}
         self._crews_shown: dict[str, View] = {}
+        self._gateway_id: str | None = None
 
     def load(self, now_ms: int) -> None:
         """Bring the store in line with the site folder and read back what is known.
@@ -64,10 +68,13 @@ class Engine:
         SettingsError
             If the crew links cannot be written.
         """
+        with self._database.reading() as connection:
+            known = {row["id"] for row in Ledger(connection, self._plan.site_id).all_crews()}
+        tokens = issue_links(known, self._plan, self._links_file)
         with self._database.writing() as connection:
             ledger = Ledger(connection, self._plan.site_id)
             devices = sync_devices(ledger, self._plan)
-            sync_crews(ledger, self._plan, self._links_file)
+            sync_crews(ledger, self._plan, tokens)
             tracked = self._load_assets(ledger, now_ms)
             episodes = ledger.last_episodes()
             cursor = ledger.cursor()
@@ -75,6 +82,7 @@ class Engine:
                 ledger.save_cursor(event_ms=0, arrived_ms=0, updated_ms=now_ms)
         self._tracked, self._devices, self._episodes = tracked, devices, episodes
         self._crews_shown = {}
+        self._gateway_id = None if cursor is None else cursor["gateway"]
         self.event_ms, self.arrived_ms = (0, 0) if cursor is None else (cursor["event_ms"], cursor["arrived_ms"])
 
     def _load_assets(self, ledger: Ledger, now_ms: int) -> dict[str, Tracked]:
@@ -84,7 +92,7 @@ class Engine:
             ledger.delete_states(gone)
         newest_ms = max((row["ts_ms"] for row in rows.values() if row["ts_ms"] is not None), default=now_ms)
         hours: dict[str, dict[int, str]] = {}
-        for hour in ledger.air_hours(newest_ms - (KEEP_HOURS + 1) * _HOUR_MS):
+        for hour in ledger.air_hours(newest_ms - (KEEP_HOURS + 1) * HOUR_MS):
             hours.setdefault(hour["asset_id"], {})[hour["hour_ms"]] = hour["data"]
         tracked: dict[str, Tracked] = {}
         new: list[Row] = []
@@ -101,10 +109,11 @@ class Engine:
 
     # ------------------------------------------------------------------ turns
 
-    def apply(self, readings: Iterable[Reading], statuses: Sequence[Status], now_ms: int) -> Tally:
+    def apply(self, readings: Sequence[Reading], statuses: Sequence[Status], now_ms: int) -> Tally:
         """Take readings and status messages and decide what follows, in one transaction.
 
-        Readings may come twice and in any order. Nothing is given to a crew here: see :meth:`tick`.
+        Readings may come twice and in any order. They are judged one by one, in the order given, so incidents do not
+        depend on how readings were put together into batches. Nothing is given to a crew here: see :meth:`tick`.
 
         Returns
         -------
@@ -117,42 +126,39 @@ class Engine:
             If the store failed: nothing was written, memory was read back or is read back by the next
             :meth:`load`, and the caller MUST offer the same readings again.
         """
-        tally = Tally()
         heard: dict[str, Row] = {}
         event_ms, arrived_ms = self.event_ms, self.arrived_ms
-        touched: dict[str, Tracked] = {}
-        for reading in sorted(readings, key=lambda reading: (reading.ts_ms, reading.seq)):
-            event_ms, arrived_ms = max(event_ms, reading.ts_ms), max(arrived_ms, reading.arrived_ms)
-            self._note_reading(heard, reading)
-            self._take(reading, now_ms, touched, tally)
-        for status in statuses:
-            self._note_status(heard, status)
 
         def decide(turn: Turn, ledger: Ledger) -> None:
-            for asset in touched.values():
-                turn.judge(asset)
-            if touched:
-                turn.settle_tasks(may_give_up=False)
+            nonlocal event_ms, arrived_ms
+            for reading in readings:
+                event_ms, arrived_ms = max(event_ms, reading.ts_ms), max(arrived_ms, reading.arrived_ms)
+                self._note_reading(heard, reading)
+                self._take(reading, turn)
+            for status in statuses:
+                self._note_status(heard, status)
             ledger.save_devices(list(heard.values()))
             for status in statuses:
                 if status.kind == "status" and status.device in heard:
                     turn.announce_device(device_view(heard[status.device], now_ms))
             ledger.save_cursor(event_ms=event_ms, arrived_ms=arrived_ms, updated_ms=now_ms)
 
-        tally.add(self._turn(now_ms, decide))
+        tally = self._turn(now_ms, decide)
         self._devices.update(heard)
         self.event_ms, self.arrived_ms = event_ms, arrived_ms
         self.tally.add(tally)
         return tally
 
-    def _take(self, reading: Reading, now_ms: int, touched: dict[str, Tracked], tally: Tally) -> None:
+    def _take(self, reading: Reading, turn: Turn) -> None:
+        """Take one reading and judge at once: an episode that begins and ends within one batch is an episode, too."""
+        tally = turn.tally
         tally.readings += 1
         asset = self._tracked.get(reading.asset)
         if asset is None:
             tally.unplaced += 1
-        elif asset.take(reading, now_ms, self._policy):
-            touched[asset.plan.id] = asset
-            tally.late += now_ms - reading.ts_ms > self._policy.late_s * 1000
+        elif asset.take(reading, turn.now_ms, self._policy):
+            tally.late += turn.now_ms - reading.ts_ms > self._policy.late_s * 1000
+            turn.judge(asset)
         else:
             tally.duplicates += 1
 
@@ -163,6 +169,7 @@ class Engine:
         expected_from_ms: int = 0,
         may_judge_silence: bool = True,
         may_give_up: bool = True,
+        gateway: GatewaySign | None = None,
         beat: tuple[float, dict[str, Any]] | None = None,
     ) -> Tally:
         """Do what time alone brings: silence, verification, shifts, new tasks and dispatch.
@@ -175,6 +182,8 @@ class Engine:
             Nobody is silent for longer than since here [ms]; see :mod:`alerts.timekeeping`.
         may_judge_silence, may_give_up : bool
             Whether missing readings prove anything now.
+        gateway : GatewaySign | None
+            What is known of the gateway: devices and claims are judged as of its last batch. None: it is there.
         beat : tuple[float, dict] | None
             Wall time [s] and detail of a sign of life to write.
 
@@ -184,14 +193,21 @@ class Engine:
             If the store failed: nothing was written.
         """
         shown = dict(self._crews_shown)
+        gateway_id = (gateway and gateway.id) or self._gateway_id
+        heard_ms = now_ms if gateway is None else min(now_ms, gateway.heard_ms or 0)
 
         def decide(turn: Turn, ledger: Ledger) -> None:
+            if gateway is not None:
+                turn.judge_gateway(gateway, gateway_id or UNKNOWN_GATEWAY)
+            if gateway_id is not None and gateway_id != self._gateway_id:
+                ledger.save_gateway(gateway_id)
             if may_judge_silence:
                 for asset in self._tracked.values():
-                    turn.judge_silence(asset, expected_from_ms=expected_from_ms)
+                    turn.judge_silence(asset, heard_ms=heard_ms, expected_from_ms=expected_from_ms)
             turn.close_orphans()
-            turn.settle_tasks(may_give_up=may_give_up)
+            turn.settle_tasks(may_give_up=may_give_up, heard_ms=heard_ms, expected_from_ms=expected_from_ms)
             turn.release_shifts()
+            turn.return_unaccepted()
             turn.want_tasks()
             turn.dispatch()
             for crew_id, view in turn.crew_views().items():
@@ -204,7 +220,7 @@ class Engine:
                 ledger.beat(SERVICE, at_ms=now_ms, wall_s=wall_s, detail=detail)
 
         tally = self._turn(now_ms, decide)
-        self._crews_shown = shown
+        self._crews_shown, self._gateway_id = shown, gateway_id
         self.tally.add(tally)
         return tally
 
@@ -218,7 +234,7 @@ class Engine:
         """Delete what nobody needs any more: old lines of the change log and hourly sums."""
         with self._database.writing() as connection:
             Ledger(connection, self._plan.site_id).prune(
-                keep_changes=keep_changes, air_before_ms=self.event_ms - 2 * KEEP_HOURS * _HOUR_MS
+                keep_changes=keep_changes, air_before_ms=self.event_ms - 2 * KEEP_HOURS * HOUR_MS
             )
 
     def _turn(self, now_ms: int, decide: Callable[[Turn, Ledger], None]) -> Tally:

@@ -13,7 +13,6 @@ from square.registry import Registry
 from square.site import AirStation, Bin, Crew, Device, Site
 from square.walking import WalkingGraph
 
-_POSITION_FRESH_MS = 30 * 60_000
 _PLACES_CACHED = 4096
 
 
@@ -132,13 +131,8 @@ class SquarePlan:
         hours = self.assets[asset_id].hours
         return hours is None or hours.is_allowed(now_ms / 1000, self.shift_plan.zone)
 
-    def place_of_crew(
-        self, lon: float | None, lat: float | None, position_ms: int | None, *, last_asset: str | None, now_ms: int
-    ) -> LonLat:
-        """Where a crew is: at its position when it is fresh, else at the last bin it was sent to, else at the depot."""
-        is_fresh = position_ms is not None and now_ms - position_ms <= _POSITION_FRESH_MS
-        if lon is not None and lat is not None and is_fresh:
-            return lon, lat
+    def place_of_crew(self, last_asset: str | None) -> LonLat:
+        """Where a crew is taken to be: at the last bin it was sent to, else at the depot. Nobody is tracked."""
         if last_asset is not None and last_asset in self.assets:
             return self.assets[last_asset].place
         return self.base

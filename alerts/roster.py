@@ -1,5 +1,6 @@
 """Bring devices, assets and crews of the store in line with the site folder, at each start."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +40,27 @@ def sync_devices(ledger: Ledger, plan: SquarePlan) -> dict[str, Row]:
     return rows
 
 
-def sync_crews(ledger: Ledger, plan: SquarePlan, links_file: Path | None) -> None:
-    """Write the crews of the plan; a new one gets a secret link, a former one becomes inactive.
+def issue_links(known: Collection[str], plan: SquarePlan, links_file: Path | None) -> dict[str, str]:
+    """Return a secret link token for each crew member that the store does not know yet, and write them to the file.
 
-    The links file is written before the rows: a crash between the two leaves a token that the next start uses.
+    To be done before the rows are written and outside their transaction: a crash between the two leaves a token
+    that the next start uses.
 
     Raises
     ------
     SettingsError
         If the links file cannot be read or written.
     """
-    known = {row["id"]: row for row in ledger.all_crews()}
     links = {} if links_file is None else read_links(links_file)
-    fresh = [crew.id for crew in plan.crews if crew.id not in known]
-    tokens = {crew_id: links.get(crew_id) or new_token() for crew_id in fresh}
+    tokens = {crew.id: links.get(crew.id) or new_token() for crew in plan.crews if crew.id not in known}
     if links_file is not None and any(links.get(crew_id) != token for crew_id, token in tokens.items()):
         write_links(links_file, {**links, **tokens})
+    return tokens
+
+
+def sync_crews(ledger: Ledger, plan: SquarePlan, tokens: Mapping[str, str]) -> None:
+    """Write the crews of the plan; a new one gets the link in ``tokens``, a former one becomes inactive."""
+    known = {row["id"]: row for row in ledger.all_crews()}
     rows: list[Row] = []
     for crew in plan.crews:
         row = known.get(crew.id)

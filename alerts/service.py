@@ -9,13 +9,12 @@ What the broker lost is read from the time-series store, as soon as that answers
 """
 
 import logging
-import signal
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from alerts.adapters.database import Database, open_database
+from alerts.adapters.database import open_database
 from alerts.catchup import missed
 from alerts.engine import SERVICE, Engine
 from alerts.errors import AlertsError, DatabaseError
@@ -28,19 +27,18 @@ from ingest.errors import StoreError, StoreRefused
 from ingest.readings import Reading, Status
 from ingest.store import TimeSeriesStore
 from ingest.stores import open_store
-from square.clock import Clock, open_clock
+from square.clock import Clock, now_ms, open_clock
 from square.errors import BrokerUnavailable, SquareError
-from square.health import Health, HealthServer, configure_logging
+from square.health import Health, HealthServer
 from square.mqtt import Delivery, MqttConnection, MqttEndpoint
+from square.outage import Outage
+from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS, stop_on_signals
 from square.registry import Registry
 from square.settings import read_secret
 from square.site import load_site
 
 _log = logging.getLogger(__name__)
 
-EXIT_OK: Final = 0
-EXIT_FAULT: Final = 1
-EXIT_SETTINGS: Final = 2
 INBOUND_LIMIT: Final = 64
 """Batches that may wait in memory: up to 500 rows each; the rest waits at the broker."""
 BEAT_EVERY_S: Final = 2.0
@@ -48,7 +46,7 @@ PRUNE_EVERY_S: Final = 60.0
 CATCH_UP_RETRY_S: Final = 30.0
 CATCH_UP_AGAIN_S: Final = 60.0
 """A second look [s] after the first: what the broker lost may still have been on its way into the store."""
-DATABASE_RETRY_S: Final = 2.0
+DATABASE_NAME: Final = "relational store"
 STALLED_AFTER_S: Final = 120.0
 """Nothing decided for this long [s] is a fault of the engine: the dead man's switch."""
 
@@ -64,8 +62,8 @@ class AlertService:
         Places rows, as in ingest.
     connection : MqttConnection
         Subscribed, manual ack, a session of its own.
-    store : TimeSeriesStore | None
-        For catching up; None when its address is refused.
+    store : TimeSeriesStore
+        For catching up.
     clock : Clock
         Square time.
     settings : AlertsSettings
@@ -80,7 +78,7 @@ class AlertService:
         engine: Engine,
         registry: Registry,
         connection: MqttConnection,
-        store: TimeSeriesStore | None,
+        store: TimeSeriesStore,
         clock: Clock,
         settings: AlertsSettings,
         stop: threading.Event,
@@ -100,7 +98,7 @@ class AlertService:
         self._next_beat_s = 0.0
         self._next_prune_s = time.monotonic() + PRUNE_EVERY_S
         self._decided_s = time.monotonic()
-        self._database_fault = ""
+        self._database_outage = Outage(DATABASE_NAME, stop, expects=DatabaseError)
         self._store_fault = ""
         self._is_idle = False
         self.batches = 0
@@ -110,8 +108,8 @@ class AlertService:
 
     # ------------------------------------------------------------------ life
 
-    def serve(self) -> None:
-        """Work until stopped.
+    def serve(self) -> int:
+        """Work until stopped and return the exit code: a fault when this process hears nothing more.
 
         Raises
         ------
@@ -119,16 +117,20 @@ class AlertService:
             If the broker refuses our credentials at the start.
         """
         if not self._persist(self._load):
-            return
+            return EXIT_OK
         self._connection.start()  # first, so that the broker keeps what comes while we catch up
         try:
             self._connection.wait_connected(5.0)
         except BrokerUnavailable as error:
             _log.warning("%s", error)
         while not self._stop.is_set():
+            if self._connection.is_deaf():
+                _log.error("nothing more is heard from %s: ending, to be started again", self._connection.endpoint)
+                return EXIT_FAULT
             self._catch_up_if_due()
             self._take_deliveries()
             self._tick_if_due()
+        return EXIT_OK
 
     def _load(self) -> None:
         self._engine.load(self._time.now_ms(time.monotonic()))
@@ -139,22 +141,13 @@ class AlertService:
         A disk that is full or a password that was changed is waited for, too: what is in hand is not acknowledged, so
         nothing is lost, and a person can repair it without a restart.
         """
-        while not self._stop.is_set():
-            try:
-                if not self._engine.is_loaded and action != self._load:
-                    self._load()
-                action()
-            except DatabaseError as error:
-                if self._database_fault != str(error):
-                    _log.error("%s", error)
-                self._database_fault = str(error)
-                self._stop.wait(error.retry_after_s or DATABASE_RETRY_S)
-            else:
-                if self._database_fault:
-                    _log.info("the relational store works again")
-                self._database_fault = ""
-                return True
-        return False
+
+        def act() -> None:
+            if not self._engine.is_loaded and action != self._load:
+                self._load()
+            action()
+
+        return self._database_outage.complete(act)
 
     # ------------------------------------------------------------------ readings
 
@@ -184,6 +177,7 @@ class AlertService:
     def _read(self, delivery: Delivery) -> Batch | None:
         """Decode a batch as ingest does. What ingest buries is not looked at here, and never stops the others."""
         self.batches += 1
+        self._time.heard(wire.parse_topic(delivery.topic)[1], time.monotonic())
         try:
             batch = decode_batch(delivery.payload, self._registry, delivery.topic)
         except BatchError as error:
@@ -209,11 +203,11 @@ class AlertService:
         if self._connection.session_lost != self._sessions_lost:
             self._sessions_lost = self._connection.session_lost
             self._catch_up_at_s, self._looks_left = 0.0, 2
-        if self._store is None or self._catch_up_at_s is None or time.monotonic() < self._catch_up_at_s:
+        if self._catch_up_at_s is None or time.monotonic() < self._catch_up_at_s:
             return
         self._catch_up_at_s = None
         try:
-            self._catch_up(self._store)
+            self._catch_up()
         except StoreError as error:
             if str(error) != self._store_fault:
                 _log.warning("catching up waits: %s", error)
@@ -225,23 +219,17 @@ class AlertService:
             if self._looks_left > 0:
                 self._catch_up_at_s = time.monotonic() + CATCH_UP_AGAIN_S
 
-    def _catch_up(self, store: TimeSeriesStore) -> None:
-        store.prepare()
-        now_ms = int(self._clock.now_s() * 1000)
+    def _catch_up(self) -> None:
+        self._store.prepare()
         before = self.caught_up
-        for chunk in missed(
-            store,
-            self._registry.site,
-            cursor_ms=self._engine.event_ms,
-            now_ms=now_ms,
-            max_h=self._settings.catch_up_max_h,
-        ):
+        to_ms = now_ms(self._clock)
+        for chunk in missed(self._store, self._registry.site, now_ms=to_ms, max_h=self._settings.catch_up_max_h):
             if not self._persist(lambda chunk=chunk: self._apply(chunk, [])):  # type: ignore[misc]
                 return
             self.caught_up += len(chunk)
             self._beat_if_due()
         if self.caught_up > before:
-            _log.info("caught up with %d readings of the time-series store", self.caught_up - before)
+            _log.info("compared %d readings of the time-series store", self.caught_up - before)
 
     # ------------------------------------------------------------------ time
 
@@ -259,12 +247,12 @@ class AlertService:
 
     def _tick(self, *, is_backlog_empty: bool) -> None:
         wall_s = time.monotonic()
-        now_ms = self._time.now_ms(wall_s)
         self._engine.tick(
-            now_ms,
+            self._time.now_ms(wall_s),
             expected_from_ms=self._time.expected_from_ms,
             may_judge_silence=self._time.may_judge_silence(wall_s, is_backlog_empty=is_backlog_empty),
             may_give_up=is_backlog_empty,
+            gateway=self._time.gateway(wall_s, is_backlog_empty=is_backlog_empty),
             beat=self._beat_detail() if wall_s >= self._next_beat_s else None,
         )
         if wall_s >= self._next_beat_s:
@@ -285,7 +273,7 @@ class AlertService:
 
     def health(self) -> Health:
         """Return what the health page shows. Called from another thread; only reads."""
-        faults = [self._database_fault]
+        faults = [str(self._database_outage)]
         if not self._connection.is_healthy():
             faults.append(f"no answer from the broker at {self._connection.endpoint}")
         stalled_s = time.monotonic() - self._decided_s
@@ -330,11 +318,8 @@ def run(settings: AlertsSettings, stop: threading.Event | None = None) -> int:
     int
         0 after a stop, 1 after a fault, 2 when settings, site, store or broker need a person.
     """
-    configure_logging(SERVICE, settings.log_level)
     stop = stop or threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: stop.set())
+    stop_on_signals(stop)
     try:
         return _run(settings, stop)
     except (SquareError, AlertsError, StoreRefused) as error:
@@ -351,7 +336,9 @@ def _run(settings: AlertsSettings, stop: threading.Event) -> int:
     endpoint = MqttEndpoint.from_settings(settings, SERVICE)
     store = open_store(settings.store_url, secret=read_secret(settings.store_token_file), read_only=True)
     policy = policy_of(site, max_open_tasks=settings.max_open_tasks, ispu_top=settings.ispu_top)
-    database = _open_database(settings, stop)
+    database = Outage(DATABASE_NAME, stop, expects=DatabaseError).persist(
+        lambda: open_database(settings.database_url, checkpoints=True), raise_refused=True
+    )
     if database is None:
         return EXIT_OK
     connection = MqttConnection(
@@ -372,26 +359,9 @@ def _run(settings: AlertsSettings, stop: threading.Event) -> int:
     )
     health = HealthServer(settings.health_port, service.health)
     try:
-        service.serve()
+        return service.serve()
     finally:
         connection.stop()
         health.close()
         store.close()
         database.close()
-    return EXIT_OK
-
-
-def _open_database(settings: AlertsSettings, stop: threading.Event) -> Database | None:
-    """Open the relational store, waiting for one that is down; None when asked to stop meanwhile."""
-    told = ""
-    while not stop.is_set():
-        try:
-            return open_database(settings.database_url, checkpoints=True)
-        except DatabaseError as error:
-            if not error.retryable:
-                raise
-            if str(error) != told:
-                _log.warning("%s", error)
-            told = str(error)
-            stop.wait(error.retry_after_s or DATABASE_RETRY_S)
-    return None

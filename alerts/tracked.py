@@ -13,7 +13,6 @@ from alerts.views import View, air_view, bin_view, unheard
 from ingest.readings import Reading
 
 Row = dict[str, Any]
-_HOUR_MS = 3_600_000
 
 
 class _Kept(msgspec.Struct):
@@ -128,7 +127,6 @@ class Tracked:
         values["mean_1h_pm25_ugm3"] = _rounded(found.mean_1h_pm25_ugm3)
         values["mean_24h_pm25_ugm3"] = _rounded(found.mean_24h_pm25_ugm3)
         values["mean_24h_pm10_ugm3"] = _rounded(found.mean_24h_pm10_ugm3)
-        values["humid_hours"] = found.humid_hours
         if found.index is not None:
             values["ispu"] = round(found.index.value)
             values["ispu_category"] = found.index.category

@@ -7,19 +7,22 @@ from typing import Any, cast
 import msgspec
 
 from alerts.adapters.ledger import Ledger, Row
+from alerts.adapters.log import add_audit, add_changes
 from alerts.domain import verification
 from alerts.domain.dispatch import Work, Worker
 from alerts.domain.dispatch import plan as plan_work
 from alerts.domain.incidents import Slot, advance
 from alerts.domain.model import CREW_TASK_STATES, TASK_STEPS, Rule, Task, check_step
 from alerts.domain.policy import Policy
-from alerts.domain.rules import Verdict, silence
+from alerts.domain.rules import Verdict, gateway_silence, silence
 from alerts.plan import SquarePlan
+from alerts.timekeeping import GatewaySign
 from alerts.tracked import Tracked
 from alerts.views import View, crew_view, incident_view, task_view
 
 ENGINE = "engine"
 _FULL_RULES: tuple[Rule, ...] = ("full", "overflow")
+_RULES_OF_THE_SITE: tuple[Rule, ...] = ("gateway-silent",)
 
 
 class Tally(msgspec.Struct):
@@ -33,6 +36,7 @@ class Tally(msgspec.Struct):
     incidents_closed: int = 0
     tasks_created: int = 0
     tasks_dispatched: int = 0
+    tasks_returned: int = 0
     tasks_verified: int = 0
     tasks_unverified: int = 0
     tasks_cancelled: int = 0
@@ -76,7 +80,7 @@ class Turn:
         self._policy = policy
         self._tracked = tracked
         self._episodes = episodes
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._incidents = ledger.incidents()
         self._tasks = ledger.active_tasks()
         self._changed: dict[str, Tracked] = {}
@@ -86,7 +90,7 @@ class Turn:
     # ------------------------------------------------------------------ incidents
 
     def judge(self, asset: Tracked) -> None:
-        """Evaluate an asset that took readings."""
+        """Evaluate an asset that has just taken a reading, and ask its sensor about its task."""
         self._changed[asset.plan.id] = asset
         before_ms = None if asset.estimate is None else asset.estimate.emptied_ms
         verdicts = asset.evaluate(self._policy)
@@ -95,7 +99,9 @@ class Turn:
         for verdict in verdicts:
             self._advance(asset.plan.id, verdict)
         if asset.is_silent:
-            self.judge_silence(asset, expected_from_ms=0)
+            self.judge_silence(asset, heard_ms=self.now_ms, expected_from_ms=0)
+        for task in [task for task in self._tasks if task.asset_id == asset.plan.id]:
+            self._settle(task, self._outcome(task, asset, self.now_ms, 0), asset, may_give_up=False)
 
     def _note_emptying(self, asset: Tracked) -> None:
         found = asset.estimate
@@ -103,14 +109,17 @@ class Turn:
         detail = {"at_ms": found.emptied_ms, "before_pct": found.emptied_before_pct, "after_pct": found.fill_pct}
         self._note("bin.emptied", f"bin:{asset.plan.id}", detail | {"source": "sensor"})
 
-    def judge_silence(self, asset: Tracked, *, expected_from_ms: int) -> None:
-        """Judge whether an asset has been quiet too long; nobody is for longer than since ``expected_from_ms``."""
+    def judge_silence(self, asset: Tracked, *, heard_ms: int, expected_from_ms: int) -> None:
+        """Judge whether an asset had been quiet too long when its gateway was heard last, at ``heard_ms``.
+
+        Nobody is for longer than since ``expected_from_ms``.
+        """
         since_ms = asset.expected_from_ms if asset.newest is None else asset.newest[0]
         if not asset.is_silent:
             since_ms = max(since_ms, expected_from_ms)
-        verdict = silence(since_ms, asset.plan.interval_s, self._now_ms, self._policy)
+        verdict = silence(since_ms, asset.plan.interval_s, heard_ms, self._policy)
         if asset.plan.device_id is None:
-            verdict = Verdict("silent", holds=False, at_ms=self._now_ms)
+            verdict = Verdict("silent", holds=False, at_ms=self.now_ms)
         self._advance(asset.plan.id, verdict)
         if asset.is_silent != verdict.holds:
             asset.is_silent = bool(verdict.holds)
@@ -118,8 +127,18 @@ class Turn:
 
     def close_orphans(self) -> None:
         """Close what is open about assets that the plan no longer has."""
-        for asset_id, rule in [slot for slot in self._incidents if slot[0] not in self._tracked]:
-            self._advance(asset_id, Verdict(cast("Rule", rule), holds=False, at_ms=self._now_ms))
+        gone = [slot for slot in self._incidents if slot[0] not in self._tracked and slot[1] not in _RULES_OF_THE_SITE]
+        for asset_id, rule in gone:
+            self._advance(asset_id, Verdict(cast("Rule", rule), holds=False, at_ms=self.now_ms))
+
+    def judge_gateway(self, sign: GatewaySign, gateway_id: str) -> None:
+        """Open or close the one incident that says that nothing comes from the gateway."""
+        if sign.is_silent is None:
+            return
+        verdict = gateway_silence(sign.heard_ms, self.now_ms, is_silent=sign.is_silent)
+        standing = [asset_id for asset_id, rule in self._incidents if rule == verdict.rule]
+        for asset_id in standing or [gateway_id]:
+            self._advance(asset_id, verdict)
 
     def _advance(self, asset_id: str, verdict: Verdict) -> None:
         if verdict.rule == "soon-full" and verdict.holds and (asset_id, "full") in self._incidents:
@@ -145,24 +164,32 @@ class Turn:
 
     # ------------------------------------------------------------------ tasks
 
-    def settle_tasks(self, *, may_give_up: bool) -> None:
+    def settle_tasks(self, *, may_give_up: bool, heard_ms: int, expected_from_ms: int) -> None:
         """Ask the sensor about every active task.
 
         Parameters
         ----------
         may_give_up : bool
             Whether a claim may be called unverified now: not while readings wait to be processed.
+        heard_ms, expected_from_ms : int
+            Up to when, and from when on, a reading of the sensor could have come [ms].
         """
         for task in list(self._tasks):
             asset = self._tracked.get(task.asset_id)
-            said = self._outcome(task, asset)
-            if said == "verified" or (said == "unverified" and may_give_up):
-                task.fill_after_pct = None if asset is None or asset.estimate is None else asset.fill_pct
-                self._close(task, said)
-                if said == "verified" and asset is not None:
-                    self._close_full(asset)
-            elif said is None and task.state != "claimed" and not self._is_wanted(task.asset_id, asset):
-                self._close(task, "cancelled", why="no longer full")
+            if asset is None:
+                self._close(task, "cancelled", why="bin left the plan")
+            else:
+                said = self._outcome(task, asset, heard_ms, expected_from_ms)
+                self._settle(task, said, asset, may_give_up=may_give_up)
+
+    def _settle(self, task: Task, said: verification.Outcome | None, asset: Tracked, *, may_give_up: bool) -> None:
+        if said == "verified" or (said == "unverified" and may_give_up):
+            task.fill_after_pct = asset.fill_pct
+            self._close(task, said)
+            if said == "verified":
+                self._close_full(asset)
+        elif said is None and task.state != "claimed" and not self._is_wanted(asset):
+            self._close(task, "cancelled", why="no longer full")
 
     def _close_full(self, asset: Tracked) -> None:
         """Close what a verified emptying has settled: crew and sensor agree, so no further reading is waited for."""
@@ -171,8 +198,8 @@ class Turn:
         for rule in _FULL_RULES:
             self._advance(asset.plan.id, Verdict(rule, holds=False, at_ms=asset.newest[0]))
 
-    def _outcome(self, task: Task, asset: Tracked | None) -> str | None:
-        if asset is None or asset.estimate is None:
+    def _outcome(self, task: Task, asset: Tracked, heard_ms: int, expected_from_ms: int) -> verification.Outcome | None:
+        if asset.estimate is None:
             return None
         found = asset.estimate
         return verification.outcome(
@@ -181,15 +208,16 @@ class Turn:
             fill_pct=found.fill_pct,
             emptied_ms=found.emptied_ms,
             interval_s=asset.plan.interval_s,
-            now_ms=self._now_ms,
+            now_ms=heard_ms,
             policy=self._policy,
+            expected_from_ms=expected_from_ms,
         )
 
-    def _is_wanted(self, asset_id: str, asset: Tracked | None) -> bool:
+    def _is_wanted(self, asset: Tracked) -> bool:
         """Whether an active task still has its reason: an open incident, or a fall that is not yet believed."""
-        if any((asset_id, rule) in self._incidents for rule in _FULL_RULES):
+        if any((asset.plan.id, rule) in self._incidents for rule in _FULL_RULES):
             return True
-        return asset is not None and asset.estimate is not None and asset.estimate.is_dropping
+        return asset.estimate is not None and asset.estimate.is_dropping
 
     def release_shifts(self) -> None:
         """Take back the work of crews whose shift is over; the bin gets a new task for the next shift."""
@@ -199,12 +227,28 @@ class Turn:
                 continue
             row = crews.get(task.crew_id)
             is_gone = row is None or (
-                not self._plan.is_on_shift(row["shift"], self._now_ms)
+                not self._plan.is_on_shift(row["shift"], self.now_ms)
                 if task.state == "assigned"
-                else self._plan.has_left(row["shift"], self._now_ms)
+                else self._plan.has_left(row["shift"], self.now_ms)
             )
             if is_gone:
                 self._close(task, "cancelled", why="shift over")
+
+    def return_unaccepted(self) -> None:
+        """Take back work that its crew let lie, so that somebody else can do it."""
+        for task in self._tasks:
+            if task.state != "assigned" or task.crew_id is None or task.assigned_ms is None:
+                continue
+            until_ms = task.assigned_ms + self._policy.accept_within_s * 1000
+            if self.now_ms < (until_ms if task.due_ms is None else min(until_ms, task.due_ms)):
+                continue
+            task.state = check_step(TASK_STEPS, task.state, "open")
+            task.passed_over = [*(crew_id for crew_id in task.passed_over if crew_id != task.crew_id), task.crew_id]
+            self.tally.tasks_returned += 1
+            why = f"not accepted by {task.crew_id}"
+            task.crew_id = task.assigned_ms = task.due_ms = task.waiting_reason = None
+            self._ledger.save_task(task)
+            self._announce(task, why=why)
 
     def want_tasks(self) -> None:
         """Make a task for every full bin that has none, if its newest reading is fresh enough to send somebody."""
@@ -215,14 +259,14 @@ class Turn:
             if rule not in _FULL_RULES or asset_id in busy or asset is None or not self._may_send(asset):
                 continue
             if resting is None:
-                resting = self._ledger.unverified_since(self._now_ms - self._policy.redispatch_s * 1000)
+                resting = self._ledger.unverified_since(self.now_ms - self._policy.redispatch_s * 1000)
             if asset_id in resting:
                 continue
             task = Task(
                 asset_id=asset_id,
                 kind="empty",
                 state="open",
-                created_ms=self._now_ms,
+                created_ms=self.now_ms,
                 incident_id=incident.id,
                 fill_before_pct=asset.fill_pct,
             )
@@ -235,7 +279,7 @@ class Turn:
         found = asset.estimate
         if found is None or found.fill_pct is None or asset.newest is None or found.is_dropping:
             return False
-        age_ms = self._now_ms - asset.newest[0]
+        age_ms = self.now_ms - asset.newest[0]
         limit_s = self._policy.late_s + self._policy.silent_factor * asset.plan.interval_s
         return not asset.is_late and age_ms <= limit_s * 1000 and found.fill_pct > self._policy.full_clear_pct
 
@@ -249,29 +293,27 @@ class Turn:
         workers = [
             Worker(
                 row["id"],
-                self._plan.place_of_crew(
-                    row["lon"], row["lat"], row["position_ms"], last_asset=last.get(row["id"]), now_ms=self._now_ms
-                ),
+                self._plan.place_of_crew(last.get(row["id"])),
                 # In the handover a crew finishes what it has.
                 max(loads.get(row["id"], 0), self._policy.max_open_tasks)
-                if self._plan.is_leaving(row["shift"], self._now_ms)
+                if self._plan.is_leaving(row["shift"], self.now_ms)
                 else loads.get(row["id"], 0),
             )
             for row in self._ledger.crews()
-            if self._plan.is_on_shift(row["shift"], self._now_ms)
+            if self._plan.is_on_shift(row["shift"], self.now_ms)
         ]
         plan = plan_work(
             [self._work(task) for task in waiting.values()],
             workers,
             walk=self._plan.walk_m,
             centre=self._plan.base,
-            now_ms=self._now_ms,
+            now_ms=self.now_ms,
             policy=self._policy,
         )
         for assignment in plan.assignments:
             task = waiting[assignment.task_id]
             task.state = check_step(TASK_STEPS, task.state, "assigned")
-            task.crew_id, task.assigned_ms, task.due_ms = assignment.crew_id, self._now_ms, assignment.due_ms
+            task.crew_id, task.assigned_ms, task.due_ms = assignment.crew_id, self.now_ms, assignment.due_ms
             task.waiting_reason = None
             self._ledger.save_task(task)
             self.tally.tasks_dispatched += 1
@@ -281,7 +323,7 @@ class Turn:
             if task.waiting_reason != reason:
                 task.waiting_reason = reason
                 self._ledger.save_task(task)
-                self._changes.append(_change("task", str(task.id), self._now_ms, _task(task)))
+                self._changes.append(_change("task", str(task.id), self.now_ms, _task(task)))
 
     def _work(self, task: Task) -> Work:
         assert task.id is not None
@@ -299,13 +341,14 @@ class Turn:
             place=asset.plan.place,
             is_overflow=is_overflow,
             hours_to_overflow=hours,
-            is_serviceable=self._plan.is_serviceable(task.asset_id, self._now_ms),
+            is_serviceable=self._plan.is_serviceable(task.asset_id, self.now_ms),
             created_ms=task.created_ms,
+            passed_over=tuple(task.passed_over),
         )
 
     def _close(self, task: Task, state: str, *, why: str | None = None) -> None:
         task.state = check_step(TASK_STEPS, task.state, state)
-        task.closed_ms = self._now_ms
+        task.closed_ms = self.now_ms
         task.waiting_reason = None
         self._tasks.remove(task)
         self._ledger.save_task(task)
@@ -321,7 +364,7 @@ class Turn:
         return {
             row["id"]: crew_view(
                 row,
-                on_shift=self._plan.is_on_shift(row["shift"], self._now_ms),
+                on_shift=self._plan.is_on_shift(row["shift"], self.now_ms),
                 open_tasks=loads.get(row["id"], 0),
             )
             for row in self._ledger.crews()
@@ -334,11 +377,11 @@ class Turn:
 
     def announce_crew(self, view: View) -> None:
         """Put a crew member into the change log."""
-        self._changes.append(_change("crew", view["id"], self._now_ms, view))
+        self._changes.append(_change("crew", view["id"], self.now_ms, view))
 
     def announce_device(self, view: View) -> None:
         """Put a device into the change log."""
-        self._changes.append(_change("device", view["id"], self._now_ms, view))
+        self._changes.append(_change("device", view["id"], self.now_ms, view))
 
     # ------------------------------------------------------------------ writing
 
@@ -346,27 +389,27 @@ class Turn:
         self._record("task", task.id, task.state, _task(task), why=why)
 
     def _record(self, kind: str, entity_id: int | None, what: str, view: View, *, why: str | None = None) -> None:
-        self._changes.append(_change(kind, str(entity_id), self._now_ms, view))
+        self._changes.append(_change(kind, str(entity_id), self.now_ms, view))
         detail: dict[str, Any] = {"asset_id": view["asset_id"]}
         if why is not None:
             detail["why"] = why
         self._note(f"{kind}.{what}", f"{kind}:{entity_id}", detail)
 
     def _note(self, action: str, entity: str, detail: dict[str, Any]) -> None:
-        self._audit.append({"at_ms": self._now_ms, "who": ENGINE, "action": action, "entity": entity, "detail": detail})
+        self._audit.append({"at_ms": self.now_ms, "who": ENGINE, "action": action, "entity": entity, "detail": detail})
 
     def finish(self) -> None:
         """Write the states that changed, the change log and the audit."""
         states, hours, shown = [], [], []
         for asset in self._changed.values():
-            row = asset.row(self._plan.site_id, self._now_ms)
+            row = asset.row(self._plan.site_id, self.now_ms)
             states.append(row)
             hours.extend(asset.take_dirty_hours(self._plan.site_id))
-            shown.append(_change(asset.plan.kind, asset.plan.id, self._now_ms, asset.view(row, self._now_ms)))
+            shown.append(_change(asset.plan.kind, asset.plan.id, self.now_ms, asset.view(row, self.now_ms)))
         self._ledger.save_states(states)
         self._ledger.save_air_hours(hours)
-        self._ledger.add_changes([*shown, *self._changes])
-        self._ledger.add_audit(self._audit)
+        add_changes(self._ledger.connection, self._plan.site_id, [*shown, *self._changes])
+        add_audit(self._ledger.connection, self._plan.site_id, self._audit)
 
 
 def _task(task: Task) -> View:

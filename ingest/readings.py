@@ -1,5 +1,7 @@
 """A reading as the servers know it: placed, in the units of people, judged for plausibility."""
 
+from typing import Final
+
 import msgspec
 
 from ingest.store import FieldValue, Point
@@ -56,6 +58,33 @@ class Reading(msgspec.Struct, frozen=True):
         }
         tags = {"site": self.site, "asset": self.asset, "device": self.device, "zone": self.zone}
         return Point(self.kind, tags, self.ts_ms, fields)
+
+
+_NOT_MEASURED: Final = frozenset({"state", "quality", "flags", "boot", "seq"})
+
+
+def reading_of(point: Point) -> Reading:
+    """Return the reading that a stored point was made of; when it arrived is not stored, its own time stands in."""
+    fields = point.fields
+    return Reading(
+        site=point.tags["site"],
+        device=point.tags["device"],
+        asset=point.tags["asset"],
+        zone=point.tags.get("zone", ""),
+        kind=point.measurement,
+        boot=int(fields.get("boot", 0)),
+        seq=int(fields.get("seq", 0)),
+        ts_ms=point.ts_ms,
+        arrived_ms=point.ts_ms,
+        values={
+            name: float(value)
+            for name, value in fields.items()
+            if name not in _NOT_MEASURED and isinstance(value, int | float)
+        },
+        state=str(fields.get("state", "ok")),
+        quality=int(fields.get("quality", 0)),
+        flags=int(fields.get("flags", 0)),
+    )
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from alerts.errors import DatabaseError, DatabaseRefused, DatabaseUnavailable, SchemaTooNew
 
@@ -34,6 +35,18 @@ _MIGRATE_LOCK: Final = 0x52_45_53_49_4B_01
 _WRITE_LOCK: Final = 0x52_45_53_49_4B_02
 _BUSY_TIMEOUT_MS: Final = 10_000
 _RETRY_AFTER_S: Final = 2.0
+_POSTGRES_ARGUMENTS: Final = {
+    "connect_timeout": 5,
+    "application_name": "resik",
+    # A writer that hangs, or a machine that vanished without closing its connection, holds the others up for seconds
+    # and not for the two hours of the system's defaults.
+    "options": f"-c lock_timeout={_BUSY_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60000",
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 #: libpq reports these in words only; both need a person, waiting does not help.
 _REFUSED_WORDS: Final = ("password authentication failed", "does not exist", "no password supplied", "pg_hba.conf")
 
@@ -83,17 +96,6 @@ class Database:
                 if not self.is_sqlite:
                     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITE_LOCK})
                 yield connection
-
-    def ping(self) -> None:
-        """Ask the store for one row.
-
-        Raises
-        ------
-        DatabaseError
-            When it does not answer.
-        """
-        with self.reading() as connection:
-            connection.execute(sa.text("SELECT 1"))
 
     def close(self) -> None:
         """Release every connection."""
@@ -196,7 +198,7 @@ def _engine(url: str, *, checkpoints: bool) -> Engine:
                 pool_pre_ping=True,
                 json_serializer=_json_text,
                 json_deserializer=msgspec.json.decode,
-                connect_args={"connect_timeout": 5, "application_name": "resik"},
+                connect_args=_POSTGRES_ARGUMENTS,
             )
     except (NoSuchModuleError, ImportError):
         raise DatabaseRefused(
@@ -248,6 +250,10 @@ def _translated(url: URL) -> Iterator[None]:
     """Turn driver errors into one sentence that says what, where and what to do."""
     try:
         yield
+    except PoolTimeoutError as error:
+        raise DatabaseUnavailable(
+            f"every connection to {_shown(url)} is in use: trying again", retry_after_s=_RETRY_AFTER_S
+        ) from error
     except OperationalError as error:
         raise _of_operational(url, error) from error
     except DBAPIError as error:
@@ -270,6 +276,8 @@ def _of_operational(url: URL, error: OperationalError) -> DatabaseError:
         return DatabaseRefused(f"{where} cannot be used ({text}): check the folder's rights and free space")
     if any(word in str(error.orig) for word in _REFUSED_WORDS):
         return DatabaseRefused(f"{where} refused the connection ({text}): check user, password and database name")
+    if "lock timeout" in text:
+        return _unavailable(url, "another process holds it")
     return _unavailable(url, text)
 
 

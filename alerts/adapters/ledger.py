@@ -16,7 +16,6 @@ from alerts.adapters.database import fetch
 from alerts.adapters.tables import (
     AIR_HOURS,
     ASSET_STATES,
-    AUDIT,
     CHANGES,
     CREWS,
     CURSORS,
@@ -177,15 +176,9 @@ class Ledger:
         values = {name: getattr(task, name) for name in _TASK_FIELDS if name != "id"}
         self.connection.execute(sa.update(TASKS).where(TASKS.c.id == task.id).values(**values))
 
-    def add_changes(self, rows: Sequence[Row]) -> None:
-        """Append to the change log."""
-        if rows:
-            self.connection.execute(sa.insert(CHANGES), [{"site": self.site_id, **row} for row in rows])
-
-    def add_audit(self, rows: Sequence[Row]) -> None:
-        """Append to the audit."""
-        if rows:
-            self.connection.execute(sa.insert(AUDIT), [{"site": self.site_id, **row} for row in rows])
+    def save_gateway(self, gateway: str) -> None:
+        """Note which gateway was heard last."""
+        self.connection.execute(sa.update(CURSORS).where(CURSORS.c.site == self.site_id).values(gateway=gateway))
 
     def save_cursor(self, *, event_ms: int, arrived_ms: int, updated_ms: int) -> None:
         """Note how far the engine has come; the mark of pruned lines stays."""

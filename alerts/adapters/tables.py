@@ -24,7 +24,7 @@ class Base(DeclarativeBase):
             "fk": "fk_%(table_name)s_%(column_0_N_name)s",
         }
     )
-    type_annotation_map = {int: BigInteger, str: Text, dict[str, Any]: JSON}  # noqa: RUF012 - SQLAlchemy's own form
+    type_annotation_map = {int: BigInteger, str: Text, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012 - SQLAlchemy's own form
 
 
 class DeviceRow(Base):
@@ -134,7 +134,7 @@ class IncidentRow(Base):
 
 
 class TaskRow(Base):
-    """One piece of work for one crew."""
+    """One piece of work for one crew; ``passed_over`` lists the crews that let it lie."""
 
     __tablename__ = "tasks"
     __table_args__ = (Index(None, "site", "state"), Index(None, "site", "closed_ms"), {"sqlite_autoincrement": True})
@@ -155,6 +155,7 @@ class TaskRow(Base):
     waiting_reason: Mapped[str | None]
     fill_before_pct: Mapped[float | None]
     fill_after_pct: Mapped[float | None]
+    passed_over: Mapped[list[str]] = mapped_column(server_default="[]")
 
 
 class AuditRow(Base):
@@ -202,7 +203,7 @@ class CursorRow(Base):
     """How far the engine has come.
 
     ``event_ms`` is the newest event time and ``arrived_ms`` the newest arrival that were evaluated; lines of the
-    change log up to ``pruned_id`` are gone.
+    change log up to ``pruned_id`` are gone. ``gateway`` is the one heard last.
     """
 
     __tablename__ = "cursors"
@@ -212,6 +213,7 @@ class CursorRow(Base):
     arrived_ms: Mapped[int]
     updated_ms: Mapped[int]
     pruned_id: Mapped[int]
+    gateway: Mapped[str | None]
 
 
 DEVICES: Final = cast("Table", DeviceRow.__table__)

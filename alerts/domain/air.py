@@ -11,9 +11,9 @@ import msgspec
 
 from alerts.domain.estimate import Key
 from alerts.domain.ispu import Ispu, ispu
+from alerts.domain.model import HOUR_MS
 from alerts.domain.policy import Policy
 
-HOUR_MS: Final = 3_600_000
 DAY_HOURS: Final = 24
 KEEP_HOURS: Final = 26
 AVERAGED: Final = ("pm25_ugm3", "pm10_ugm3", "rh_pct")
@@ -59,8 +59,6 @@ class AirEstimate(msgspec.Struct, frozen=True):
         Means of that hour, None when it was measured too little.
     mean_24h_pm25_ugm3, mean_24h_pm10_ugm3 : float | None
         Means of the last 24 whole hours, None when too few of them are valid.
-    humid_hours : int
-        Of the last 24 hours, those whose mean humidity was above the limit of optical sensors.
     index : Ispu | None
         Indicative ISPU from the 24 h means.
     """
@@ -70,7 +68,6 @@ class AirEstimate(msgspec.Struct, frozen=True):
     mean_1h_rh_pct: float | None
     mean_24h_pm25_ugm3: float | None
     mean_24h_pm10_ugm3: float | None
-    humid_hours: int
     index: Ispu | None
 
 
@@ -114,18 +111,12 @@ def estimate(memory: AirMemory, interval_s: int, policy: Policy) -> AirEstimate 
     last = memory.hours.get(hour_ms, Hour())
     pm25 = _mean_24h(memory, hour_ms, "pm25_ugm3", needed, policy)
     pm10 = _mean_24h(memory, hour_ms, "pm10_ugm3", needed, policy)
-    humid = [
-        humidity
-        for humidity in (_hour_mean(memory, hour_ms, back, "rh_pct", needed) for back in range(DAY_HOURS))
-        if humidity is not None and humidity > policy.humid_pct
-    ]
     return AirEstimate(
         hour_ms=hour_ms,
         mean_1h_pm25_ugm3=last.mean("pm25_ugm3", needed),
         mean_1h_rh_pct=last.mean("rh_pct", needed),
         mean_24h_pm25_ugm3=pm25,
         mean_24h_pm10_ugm3=pm10,
-        humid_hours=len(humid),
         index=ispu({"pm25": pm25, "pm10": pm10}, top=policy.ispu_top),
     )
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from alerts.domain.model import WaitingReason
+from alerts.domain.model import HOUR_MS, WaitingReason
 from alerts.domain.policy import Policy
 
 LonLat = tuple[float, float]
@@ -17,7 +17,6 @@ Walk = Callable[[LonLat, LonLat], float]
 """Walking distance [m] between two positions (lon, lat)."""
 
 MIN_DUE_S: Final = 900
-_HOUR_MS: Final = 3_600_000
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -39,6 +38,8 @@ class Work(msgspec.Struct, frozen=True):
         Whether work at this bin is allowed now.
     created_ms : int
         When the task was made.
+    passed_over : tuple[str, ...]
+        Crew members who let it lie, the latest last: they get it only when nobody else has room.
     """
 
     task_id: int
@@ -48,6 +49,7 @@ class Work(msgspec.Struct, frozen=True):
     hours_to_overflow: float | None
     is_serviceable: bool
     created_ms: int
+    passed_over: tuple[str, ...] = ()
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -89,8 +91,8 @@ def plan(
     """Give waiting tasks to crews on shift.
 
     Tasks are taken in order of :func:`rank`; each goes to the nearest crew that has room, measured from where the
-    crew will be after the work given to it here. Equal distances go to the less loaded, then to the lower id, so
-    the same input always gives the same plan.
+    crew will be after the work given to it here. Who let the task lie comes after everybody else. Equal
+    distances go to the less loaded, then to the lower id, so the same input always gives the same plan.
 
     Parameters
     ----------
@@ -123,7 +125,8 @@ def plan(
             waiting[work.task_id] = "crews-busy"
             continue
         distances_m = {crew_id: walk(places[crew_id], work.place) for crew_id in free}
-        crew_id = min(free, key=lambda crew: (distances_m[crew], loads[crew], crew))
+        turns = {crew_id: k for k, crew_id in enumerate(work.passed_over, 1)}
+        crew_id = min(free, key=lambda crew: (turns.get(crew, 0), distances_m[crew], loads[crew], crew))
         assignments.append(Assignment(work.task_id, crew_id, due_ms(work, now_ms, policy), distances_m[crew_id]))
         loads[crew_id] += 1
         places[crew_id] = work.place
@@ -142,5 +145,5 @@ def due_ms(work: Work, now_ms: int, policy: Policy) -> int:
     limit_s = policy.due_overflow_s if work.is_overflow else policy.due_full_s
     due = now_ms + limit_s * 1000
     if work.hours_to_overflow is not None and not work.is_overflow:
-        due = min(due, now_ms + round(work.hours_to_overflow * _HOUR_MS))
+        due = min(due, now_ms + round(work.hours_to_overflow * HOUR_MS))
     return max(due, now_ms + MIN_DUE_S * 1000)

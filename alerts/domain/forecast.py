@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from alerts.domain.model import HOUR_MS
+
 MIN_POINTS: Final = 4
 MIN_SPAN_H: Final = 0.5
 MAX_POINTS: Final = 24
@@ -21,7 +23,6 @@ RATE_SPREAD: Final = 0.25
 """Assumed relative standard deviation of the rate over the coming hours, beside what the readings show."""
 _Z90: Final = 1.2815515655446004
 _MAD_TO_SIGMA: Final = 1.4826
-_HOUR_MS: Final = 3_600_000
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -72,7 +73,7 @@ def fill_rate(points: Sequence[tuple[int, float]]) -> Rate | None:
     if len(used) < MIN_POINTS:
         return None
     end_ms = used[-1][0]
-    hours = [(ts_ms - end_ms) / _HOUR_MS for ts_ms, _ in used]
+    hours = [(ts_ms - end_ms) / HOUR_MS for ts_ms, _ in used]
     fills = [fill_pct for _, fill_pct in used]
     if hours[-1] - hours[0] < MIN_SPAN_H:
         return None
@@ -108,7 +109,7 @@ def reaches(rate: Rate | None, target_pct: float) -> Forecast:
     def at(pct_h: float) -> int | None:
         if pct_h <= 0 or missing_pct / pct_h > HORIZON_H:
             return None
-        return rate.at_ms + round(missing_pct / pct_h * _HOUR_MS)
+        return rate.at_ms + round(missing_pct / pct_h * HOUR_MS)
 
     middle = at(rate.pct_h)
     if middle is None:

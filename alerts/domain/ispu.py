@@ -37,16 +37,13 @@ class SubIndex(msgspec.Struct, frozen=True):
     Attributes
     ----------
     value : float
-        Index, not rounded.
+        Index, not rounded. Above the scale it is extrapolated, so it is then higher than the top.
     category : str
         One of :data:`CATEGORIES`, decided before any rounding.
-    is_beyond : bool
-        Whether the concentration lies above the scale and the index is extrapolated.
     """
 
     value: float
     category: str
-    is_beyond: bool
 
 
 class Ispu(msgspec.Struct, frozen=True):
@@ -55,7 +52,6 @@ class Ispu(msgspec.Struct, frozen=True):
     value: float
     category: str
     parameter: str
-    is_beyond: bool
     top: int
 
 
@@ -93,7 +89,7 @@ def sub_index(pollutant: str, mean_24h_ugm3: float, *, top: int = 500) -> SubInd
     low, high = bounds[segment - 1], bounds[segment]
     index_low, index_high = indices[segment - 1], indices[segment]
     value = (index_high - index_low) / (high - low) * (mean_ugm3 - low) + index_low
-    return SubIndex(value, CATEGORIES[segment - 1], mean_ugm3 > bounds[last])
+    return SubIndex(value, CATEGORIES[segment - 1])
 
 
 def ispu(means_24h_ugm3: Mapping[str, float | None], *, top: int = 500) -> Ispu | None:
@@ -112,4 +108,4 @@ def ispu(means_24h_ugm3: Mapping[str, float | None], *, top: int = 500) -> Ispu 
     if not found:
         return None
     worst, parameter = max(found, key=lambda pair: pair[0].value)
-    return Ispu(worst.value, worst.category, parameter, worst.is_beyond, top)
+    return Ispu(worst.value, worst.category, parameter, top)

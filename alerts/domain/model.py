@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 Level = Literal["empty", "half", "filling", "full", "overflow", "unknown"]
-Rule = Literal["full", "overflow", "soon-full", "silent", "bad-air", "fault"]
+Rule = Literal["full", "overflow", "soon-full", "silent", "bad-air", "fault", "gateway-silent"]
 Severity = Literal["info", "warning", "major", "critical"]
 TaskState = Literal["open", "assigned", "accepted", "claimed", "verified", "unverified", "cancelled"]
 WaitingReason = Literal["no-crew-on-shift", "outside-service-hours", "crews-busy"]
@@ -17,7 +17,10 @@ WaitingReason = Literal["no-crew-on-shift", "outside-service-hours", "crews-busy
 LEVELS: Final[tuple[Level, ...]] = ("empty", "half", "filling", "full", "overflow")
 """Known levels, rising."""
 
-RULES: Final[tuple[Rule, ...]] = ("full", "overflow", "soon-full", "silent", "bad-air", "fault")
+RULES: Final[tuple[Rule, ...]] = ("full", "overflow", "soon-full", "silent", "bad-air", "fault", "gateway-silent")
+"""All but the last are about an asset; ``gateway-silent`` is about the whole site and stands under the gateway's id."""
+
+HOUR_MS: Final = 3_600_000
 
 OWNERS: Final[dict[Rule, str]] = {
     "full": "mandor",
@@ -26,6 +29,7 @@ OWNERS: Final[dict[Rule, str]] = {
     "silent": "teknisi",
     "bad-air": "operator",
     "fault": "teknisi",
+    "gateway-silent": "teknisi",
 }
 """Who looks after an incident of each rule (roles of the square)."""
 
@@ -38,14 +42,18 @@ INCIDENT_STEPS: Final[dict[str, frozenset[str]]] = {
 
 TASK_STEPS: Final[dict[str, frozenset[str]]] = {
     "open": frozenset({"assigned", "verified", "cancelled"}),
-    "assigned": frozenset({"accepted", "verified", "cancelled"}),
+    "assigned": frozenset({"open", "accepted", "verified", "cancelled"}),
     "accepted": frozenset({"claimed", "verified", "cancelled"}),
-    "claimed": frozenset({"verified", "unverified"}),
+    "claimed": frozenset({"verified", "unverified", "cancelled"}),
     "verified": frozenset(),
     "unverified": frozenset(),
     "cancelled": frozenset(),
 }
-"""Task state -> states it may go to. ``verified`` without a claim means that the sensor saw the emptying."""
+"""Task state -> states it may go to. ``verified`` without a claim means that the sensor saw the emptying.
+
+``assigned`` -> ``open``: nobody accepted it in time. ``claimed`` -> ``cancelled``: the bin left the plan, so no sensor
+will ever speak.
+"""
 
 ACTIVE_TASK_STATES: Final = ("open", "assigned", "accepted", "claimed")
 """States of a task that still wants something from somebody."""
@@ -93,7 +101,13 @@ class Incident(msgspec.Struct):
 
 
 class Task(msgspec.Struct):
-    """One piece of work. ``id`` is None until the store has numbered it."""
+    """One piece of work. ``id`` is None until the store has numbered it.
+
+    Attributes
+    ----------
+    passed_over : list[str]
+        Crew members who had it assigned and did not accept it in time: they come last for it.
+    """
 
     asset_id: str
     kind: str
@@ -110,3 +124,4 @@ class Task(msgspec.Struct):
     waiting_reason: str | None = None
     fill_before_pct: float | None = None
     fill_after_pct: float | None = None
+    passed_over: list[str] = msgspec.field(default_factory=list)

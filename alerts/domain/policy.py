@@ -39,6 +39,8 @@ class Policy(msgspec.Struct, frozen=True):
         Assigned and accepted tasks that one crew member may have at a time.
     due_overflow_s, due_full_s : int
         Time [s] to empty an overflowing and a full bin.
+    accept_within_s : int
+        Time [s] that a crew has to accept an assigned task before it goes to somebody else.
     redispatch_s : int
         Wait [s] after an unverified claim before the same bin is given out again.
     bad_air_pm25_ugm3 : float
@@ -74,6 +76,7 @@ class Policy(msgspec.Struct, frozen=True):
     max_open_tasks: int = 2
     due_overflow_s: int = 1800
     due_full_s: int = 3600
+    accept_within_s: int = 900
     redispatch_s: int = 1800
     bad_air_pm25_ugm3: float = 55.4
     bad_air_clear_ugm3: float = 45.0

@@ -1,13 +1,12 @@
 """Rules: what about an asset deserves an incident. Each rule answers yes, no, or "no evidence"."""
 
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from alerts.domain.air import AirEstimate
 from alerts.domain.estimate import BinEstimate
-from alerts.domain.model import LEVELS, OWNERS, Rule, Severity
+from alerts.domain.model import HOUR_MS, LEVELS, OWNERS, Rule, Severity
 from alerts.domain.policy import Policy
 
 FAULT_AT_ONCE: Final = frozenset({"tilted", "water", "sensor-fault"})
@@ -15,7 +14,6 @@ FAULT_AT_ONCE: Final = frozenset({"tilted", "water", "sensor-fault"})
 FAULT_READINGS: Final = 2
 _MAJOR_FAULTS: Final = frozenset({"tilted", "water"})
 _SOON_CLEAR: Final = 1.5
-_HOUR_MS: Final = 3_600_000
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -79,7 +77,7 @@ def _soon_full(bin_: BinEstimate, at_ms: int, policy: Policy, *, is_full: bool) 
     full_ms = bin_.full.at_ms
     if is_full or full_ms is None:
         return Verdict("soon-full", holds=False, at_ms=at_ms)
-    left_h = (full_ms - at_ms) / _HOUR_MS
+    left_h = (full_ms - at_ms) / HOUR_MS
     if left_h <= policy.soon_full_h:
         detail: dict[str, object] = {
             "full_at_ms": full_ms,
@@ -114,7 +112,7 @@ def air_verdicts(air: AirEstimate, *, state: str, at_ms: int, policy: Policy) ->
 
 def _bad_air(air: AirEstimate, policy: Policy) -> Verdict:
     mean = air.mean_1h_pm25_ugm3
-    end_ms = air.hour_ms + _HOUR_MS
+    end_ms = air.hour_ms + HOUR_MS
     humidity = air.mean_1h_rh_pct
     if mean is None:
         return Verdict("bad-air", holds=None, at_ms=end_ms)
@@ -157,8 +155,19 @@ def silence(since_ms: int, interval_s: int, now_ms: int, policy: Policy) -> Verd
     return Verdict("silent", holds=True, at_ms=now_ms, severity="major" if is_offline else "warning", detail=detail)
 
 
-def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
-    """Return the verdict of highest severity among those that hold."""
-    order: tuple[Severity, ...] = ("info", "warning", "major", "critical")
-    holding = [verdict for verdict in verdicts if verdict.holds]
-    return max(holding, key=lambda verdict: order.index(verdict.severity), default=None)
+def gateway_silence(last_ms: int | None, now_ms: int, *, is_silent: bool) -> Verdict:
+    """Say of the whole site that nothing comes from its gateway; while it holds, no device can be called silent.
+
+    Parameters
+    ----------
+    last_ms : int | None
+        When the gateway was heard last [ms], None for never.
+    now_ms : int
+        Square time [ms].
+    is_silent : bool
+        Measured in wall time, since the gateway's heartbeat is: :class:`alerts.timekeeping.Timekeeper`.
+    """
+    if not is_silent:
+        return Verdict("gateway-silent", holds=False, at_ms=now_ms)
+    detail: dict[str, object] = {"last_ms": last_ms, "owner": OWNERS["gateway-silent"]}
+    return Verdict("gateway-silent", holds=True, at_ms=now_ms, severity="major", detail=detail)

@@ -22,6 +22,7 @@ def outcome(
     interval_s: int,
     now_ms: int,
     policy: Policy,
+    expected_from_ms: int = 0,
 ) -> Outcome | None:
     """Return what the sensor says of a task, None while it has not spoken.
 
@@ -37,9 +38,12 @@ def outcome(
         Report interval [s]. A bin that reports less often than every ``verify_within_s`` gets two intervals to
         speak: a sensor that was not asked has not disagreed.
     now_ms : int
-        Square time [ms].
+        The instant up to which readings would have arrived [ms].
     policy : Policy
         Windows and drops.
+    expected_from_ms : int
+        From when readings could arrive again [ms], after an outage that was not the sensor's: a claim waits its
+        whole window from then on.
     """
     if emptied_ms is not None and emptied_ms >= task.created_ms:
         return "verified"
@@ -49,7 +53,7 @@ def outcome(
         before_pct = task.fill_before_pct if task.fill_before_pct is not None else policy.full_pct
         if fill_pct <= before_pct - policy.min_drop_pct or fill_pct <= policy.emptied_below_pct:
             return "verified"
-    waited_ms = now_ms - task.claimed_ms
+    waited_ms = now_ms - max(task.claimed_ms, expected_from_ms)
     has_spoken = good_ms is not None and good_ms > task.claimed_ms
     window_ms = policy.verify_within_s * 1000
     if not has_spoken:

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 
 from alerts.adapters.database import Database, fetch
 from alerts.adapters.ledger import Ledger
+from alerts.adapters.log import add_change
 from alerts.adapters.tables import AUDIT
-from alerts.desk import Desk, add_change, token_hash
+from alerts.desk import Desk, token_hash
 from alerts.domain.model import Incident, Task
 from alerts.errors import IncidentConflict, NotFoundError, TaskConflict
 from tests.integration.relational import database, database_url, postgres
@@ -114,7 +115,6 @@ def test_what_does_not_exist_is_not_found(desk: Desk, database: Database) -> Non
         lambda: desk.claim_task(999, "pagi-1", NOW_MS),
         lambda: desk.task(999),
         lambda: desk.incident(other),
-        lambda: desk.move_crew("nobody", 0.0, 0.0, NOW_MS),
         lambda: desk.renew_crew_link("nobody", "admin", NOW_MS),
     ):
         with pytest.raises(NotFoundError):
@@ -216,7 +216,6 @@ def test_a_position_is_shown_only_at_work(desk: Desk, database: Database) -> Non
     assert sorted(crews) == ["pagi-1", "pagi-2"]
     assert (crews["pagi-1"]["open_tasks"], crews["pagi-1"]["lon"]) == (1, 112.9)
     assert (crews["pagi-2"]["open_tasks"], crews["pagi-2"]["lon"]) == (0, None)
-    assert desk.move_crew("pagi-1", 112.91, -7.61, NOW_MS + 5)["position_ms"] == NOW_MS + 5
 
 
 def test_closed_tasks_stay_for_two_hours(desk: Desk, database: Database) -> None:

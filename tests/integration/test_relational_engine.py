@@ -11,12 +11,14 @@ import pytest
 import sqlalchemy as sa
 
 from alerts.adapters.database import Database, fetch
-from alerts.adapters.tables import ASSET_STATES, AUDIT, DEVICES, INCIDENTS, TASKS
+from alerts.adapters.tables import ASSET_STATES, AUDIT, CURSORS, DEVICES, INCIDENTS, TASKS
 from alerts.desk import Desk
 from alerts.domain.model import TASK_STEPS
 from alerts.domain.policy import Policy
 from alerts.engine import Engine
+from alerts.errors import TaskConflict
 from alerts.plan import SquarePlan
+from alerts.timekeeping import GatewaySign
 from ingest.readings import Reading, Status
 from square.calendar import ServiceHours, Window
 from tests.integration.relational import database, database_url, postgres
@@ -150,6 +152,71 @@ def test_the_order_of_arrival_does_not_matter(database_url: str, tmp_path: Path)
     assert results[0] == results[1]
 
 
+HISTORY = [(0, 50), (10, 90), (20, 100), (30, 100), (40, 5), (50, 6), (60, 20), (70, 92), (80, 5), (90, 6)]
+"""Filled, overflowing, emptied, full, emptied: minute and fill [%]."""
+
+
+def incidents_of(database: Database) -> list[tuple[Any, ...]]:
+    """Return what is recorded of every incident, without its number."""
+    columns = ("asset_id", "rule", "episode", "severity", "state", "opened_ms", "closed_ms", "detail")
+    rows = sorted(_all(database, INCIDENTS), key=lambda row: (row["asset_id"], row["rule"], row["episode"]))
+    return [tuple(row[name] for name in columns) for row in rows]
+
+
+def test_an_episode_within_one_batch_is_an_episode(square: Square) -> None:
+    """Twice full and emptied in one batch: the episodes, opened and closed at the times of their readings."""
+    square.engine.apply([bin_reading(minute, float(fill)) for minute, fill in HISTORY], [], square.at(90))
+    found = [
+        (rule, (opened - T0_MS) // MINUTE_MS, (closed - T0_MS) // MINUTE_MS)
+        for _, rule, _, _, _, opened, closed, _ in incidents_of(square.database)
+    ]
+    assert found == [("full", 10, 50), ("full", 70, 90), ("overflow", 20, 50)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_incidents_do_not_depend_on_batching(tmp_path: Path, seed: int) -> None:
+    """One stream of readings, ordered or not, cut in different ways: the same incidents, states and audit."""
+    from alerts.adapters.database import open_database
+
+    rng = random.Random(seed)
+    stream: list[Reading] = []
+    fills = {f"bin-{k:03}": rng.uniform(40, 90) for k in range(1, 4)}
+    for minute in range(0, 400, 10):
+        for asset, fill in fills.items():
+            fills[asset] = fill + rng.uniform(0, 15) if fill < 110 and rng.random() < 0.8 else rng.uniform(0, 10)
+            state = rng.choice(["ok"] * 8 + ["lid-open", "tilted"])
+            stream.append(bin_reading(minute, fills[asset], asset=asset, state=state))
+        stream.append(air_reading(minute, rng.uniform(20, 90)))
+    if seed % 2:  # late ones and repeats, as after an outage
+        stream += rng.sample(stream, 10)
+        for _ in range(20):
+            stream.insert(rng.randrange(len(stream)), stream.pop(rng.randrange(len(stream))))
+    results = []
+    for k, size in enumerate((1, 3, 17, len(stream))):
+        opened = open_database(f"sqlite:///{tmp_path}/{k}.sqlite3")
+        square = Square(opened)
+        for start in range(0, len(stream), size):
+            square.engine.apply(stream[start : start + size], [], square.at(400))
+        audit = [(line["action"], line["detail"]) for line in _all(opened, AUDIT)]
+        results.append((incidents_of(opened), square.desk.bins(square.at(400)), audit))
+        opened.close()
+    assert len(results[0][0]) > 5
+    assert all(result == results[0] for result in results)
+
+
+def test_a_claim_is_verified_by_the_first_reading_that_agrees(square: Square) -> None:
+    """Emptied and full again within one batch: the task is verified, and both episodes of full are there."""
+    square.read(0, bin_reading(0, 92.0))
+    (task,) = square.tasks(0)
+    square.desk.accept_task(task["id"], task["crew_id"], square.at(1))
+    square.desk.claim_task(task["id"], task["crew_id"], square.at(2))
+    square.engine.apply([bin_reading(10, 5.0), bin_reading(20, 93.0)], [], square.at(20))
+    (task,) = square.tasks(20)
+    assert (task["state"], task["fill_after_pct"]) == ("verified", 5.0)
+    full = [one for one in incidents_of(square.database) if one[1] == "full"]
+    assert [(one[4], one[5]) for one in full] == [("closed", square.at(0)), ("open", square.at(20))]
+
+
 def test_late_readings_make_history_and_no_work(square: Square) -> None:
     """A full reading that is 16 min old when it comes opens an incident and sends nobody; a fresh one does."""
     square.read(16, bin_reading(0, 92.0))
@@ -205,6 +272,44 @@ def test_a_shift_that_ends_gives_its_work_back(database: Database) -> None:
     assert [(task["state"], task["crew_id"]) for task in tasks] == [("cancelled", "pagi-1"), ("assigned", "siang-1")]
 
 
+def test_work_that_nobody_accepts_goes_to_another_crew(square: Square) -> None:
+    """Not accepted for 15 min: back to open and at once given to the other crew; a late tap of the first is refused."""
+    square.read(0, bin_reading(0, 92.0))
+    square.tick(14.9)
+    assert [(task["state"], task["crew_id"]) for task in square.tasks(14)] == [("assigned", "pagi-1")]
+    square.tick(15)
+    (task,) = square.tasks(15)
+    assert (task["state"], task["crew_id"], task["assigned_ms"]) == ("assigned", "pagi-2", square.at(15))
+    assert task["due_ms"] == square.at(75)
+    assert square.engine.tally.tasks_returned == 1
+    lines = [line for line in _all(square.database, AUDIT) if line["entity"] == f"task:{task['id']}"]
+    assert [line["action"] for line in lines] == ["task.open", "task.assigned", "task.open", "task.assigned"]
+    assert lines[2]["detail"]["why"] == "not accepted by pagi-1"
+    with pytest.raises(TaskConflict):
+        square.desk.accept_task(task["id"], "pagi-1", square.at(16))
+
+
+def test_who_let_work_lie_comes_last_also_after_a_restart(database: Database) -> None:
+    """Crew 1 let it lie, then crew 2: crew 1 is asked again, and the order is in the store."""
+    square = Square(database)
+    square.read(0, bin_reading(0, 92.0))
+    square.tick(15)
+    square.restart(16)
+    square.tick(30)
+    assert [(task["state"], task["crew_id"]) for task in square.tasks(30)] == [("assigned", "pagi-1")]
+    assert [row["passed_over"] for row in _all(database, TASKS)] == [["pagi-1", "pagi-2"]]
+
+
+def test_accepted_work_is_not_taken_away(square: Square) -> None:
+    """A crew that said yes keeps its task past the due time."""
+    square.read(0, bin_reading(0, 92.0))
+    (task,) = square.tasks(0)
+    square.desk.accept_task(task["id"], task["crew_id"], square.at(14))
+    for minute in range(15, 90, 5):
+        square.tick(minute)
+    assert [(one["state"], one["crew_id"]) for one in square.tasks(90)] == [("accepted", task["crew_id"])]
+
+
 def test_in_the_handover_a_crew_gets_nothing_new(database: Database) -> None:
     """At 11:20 the morning crew finishes what it has; the task waits ten minutes for the next shift."""
     square = Square(database, square_plan(crews=[("pagi-1", "pagi"), ("siang-1", "siang")]))
@@ -215,12 +320,16 @@ def test_in_the_handover_a_crew_gets_nothing_new(database: Database) -> None:
 
 
 def test_the_nearest_crew_is_sent(database: Database) -> None:
-    """Crew 2 stands at bin 3: it goes there although crew 1 comes first by name."""
-    square = Square(database)
-    place = square.plan.assets["bin-003"].place
-    square.desk.move_crew("pagi-2", *place, square.at(0))
-    square.read(0, bin_reading(0, 92.0, asset="bin-003"))
-    assert [task["crew_id"] for task in square.tasks(0)] == ["pagi-2"]
+    """Crew 2 was sent to bin 4: bin 5 is its neighbour, although crew 1 is free and comes first by name."""
+    square = Square(database, square_plan(5))
+    square.read(0, bin_reading(0, 92.0, asset="bin-001"), bin_reading(0, 92.0, asset="bin-002"))
+    square.read(1, bin_reading(1, 92.0, asset="bin-004"))
+    assert [task["crew_id"] for task in square.tasks(1)] == ["pagi-1", "pagi-1", "pagi-2"]
+    for task in square.tasks(1)[:2]:
+        square.desk.accept_task(task["id"], "pagi-1", square.at(2))
+        square.desk.claim_task(task["id"], "pagi-1", square.at(3))
+    square.read(4, bin_reading(4, 92.0, asset="bin-005"))
+    assert square.tasks(4)[-1]["crew_id"] == "pagi-2"
 
 
 def test_a_crew_is_where_it_was_sent(square: Square) -> None:
@@ -260,6 +369,51 @@ def test_no_mass_alarm_when_the_clock_jumps(square: Square) -> None:
     assert square.rules() == []
     square.tick(1000)
     assert len(square.rules()) == 4
+
+
+def test_a_silent_gateway_makes_one_incident_and_no_silent_devices(database: Database) -> None:
+    """Two hours without a batch: one incident for the technician, 21 devices are not called silent, a claim waits."""
+    square = Square(database, square_plan(20))
+    square.read(0, *[bin_reading(0, 92.0 if k == 1 else 20.0, asset=f"bin-{k:03}") for k in range(1, 21)])
+    (task,) = square.tasks(0)
+    square.desk.accept_task(task["id"], task["crew_id"], square.at(1))
+    square.desk.claim_task(task["id"], task["crew_id"], square.at(2))
+    square.tick(2, gateway=GatewaySign("gw-utama", square.at(2), False))
+    for minute in range(3, 120):
+        square.tick(minute, gateway=GatewaySign("gw-utama", square.at(2), True))
+    assert square.rules() == [("bin-001", "full"), ("gw-utama", "gateway-silent")]
+    (incident,) = [one for one in square.desk.incidents() if one["rule"] == "gateway-silent"]
+    assert (incident["severity"], incident["opened_ms"], incident["detail"]) == (
+        "major",
+        square.at(3),
+        {"last_ms": square.at(2), "owner": "teknisi"},
+    )
+    assert [one["state"] for one in square.tasks(119)] == ["claimed"]
+    back = {"gateway": GatewaySign("gw-utama", square.at(120), False), "expected_from_ms": square.at(120)}
+    square.tick(120, **back)
+    assert square.rules() == [("bin-001", "full")]
+    square.tick(134, **back | {"gateway": GatewaySign("gw-utama", square.at(134), False)})
+    assert [one["state"] for one in square.tasks(134)] == ["claimed"]
+    square.tick(151, **back | {"gateway": GatewaySign("gw-utama", square.at(151), False)})
+    assert len([rule for _, rule in square.rules() if rule == "silent"]) == 21
+    assert [one["state"] for one in square.tasks(151)] == ["unverified"]
+
+
+def test_a_silent_gateway_is_remembered_over_a_restart(square: Square) -> None:
+    """The incident outlives the engine, stays one, and closes when whichever gateway is heard; ids are kept."""
+    silent = GatewaySign(None, None, True)
+    square.tick(1, gateway=silent)
+    assert square.rules() == [("gateway", "gateway-silent")]  # none was ever heard here
+    square.restart(2)
+    square.tick(2, gateway=silent)
+    square.tick(3, gateway=GatewaySign(None, None, None))
+    assert square.rules() == [("gateway", "gateway-silent")]
+    square.tick(4, gateway=GatewaySign("gw-utama", square.at(4), False), expected_from_ms=square.at(4))
+    assert square.rules() == []
+    assert [row["gateway"] for row in _all(square.database, CURSORS)] == ["gw-utama"]
+    square.restart(5)
+    square.tick(6, gateway=silent, may_judge_silence=False)
+    assert square.rules() == [("gw-utama", "gateway-silent")]
 
 
 def test_a_replay_of_years_keeps_up_and_stays_quiet(square: Square) -> None:
@@ -409,6 +563,37 @@ def test_an_asset_that_leaves_the_plan_leaves_the_map(square: Square) -> None:
     assert square.rules() == []
     assert [task["state"] for task in square.tasks(1)] == ["cancelled"]
     assert {one["id"]: one["status"] for one in _all(square.database, DEVICES)}["rsk-003"] == "retired"
+
+
+def test_a_claim_of_a_bin_that_left_the_plan_is_cancelled(square: Square) -> None:
+    """No sensor will ever speak for it: cancelled at the next look, and nothing stays open."""
+    square.read(0, bin_reading(0, 92.0, asset="bin-003"))
+    (task,) = square.tasks(0)
+    square.desk.accept_task(task["id"], task["crew_id"], square.at(1))
+    square.desk.claim_task(task["id"], task["crew_id"], square.at(2))
+    square.plan = square_plan(2)
+    square.restart(3)
+    square.tick(3)
+    assert [one["state"] for one in square.tasks(3)] == ["cancelled"]
+    assert _all(square.database, AUDIT)[-1]["detail"]["why"] == "bin left the plan"
+
+
+def test_links_are_written_while_the_store_is_free(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow disk under the links file holds up nobody: meanwhile another writer gets its turn."""
+    from alerts import roster
+
+    written = []
+
+    def write(path: Path, links: dict[str, str]) -> None:
+        with database.writing() as connection:
+            connection.execute(sa.text("SELECT 1"))
+        written.append((path, sorted(links)))
+
+    monkeypatch.setattr(roster, "write_links", write)
+    Square(database, links=tmp_path / "links.json")
+    assert written == [(tmp_path / "links.json", ["pagi-1", "pagi-2"])]
 
 
 def test_a_crew_without_work_does_not_fill_the_log(square: Square) -> None:

@@ -10,16 +10,24 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from alerts.adapters.database import Database, migrate, open_database
-from alerts.adapters.tables import CHANGES, CURSORS, Base
+from alerts.adapters import database as database_module
+from alerts.adapters.database import Database, fetch, migrate, open_database
+from alerts.adapters.tables import CHANGES, CURSORS, TASKS, Base
 from alerts.errors import DatabaseError, DatabaseRefused, DatabaseUnavailable, SchemaTooNew
 from tests.integration.relational import database, database_url, postgres, running_postgres
 from tests.services import Server, free_port, wait_until
 
 __all__ = ["database", "database_url", "postgres"]
+
+
+def ask(opened: Database) -> None:
+    with opened.reading() as connection:
+        connection.execute(sa.text("SELECT 1"))
 
 
 def change(text: str) -> dict[str, object]:
@@ -158,13 +166,75 @@ def test_a_server_that_goes_away_is_told_and_comes_back() -> None:
     """An open store reports the outage as retryable and works again after it without being opened anew."""
     with running_postgres() as server:
         opened = open_database(server.url)
-        opened.ping()
+        ask(opened)
         server.kill()
         with pytest.raises(DatabaseUnavailable):
-            opened.ping()
+            ask(opened)
         server.start()
-        opened.ping()
+        ask(opened)
         opened.close()
+
+
+@pytest.mark.service
+def test_a_server_waits_for_nobody_for_ever(postgres: Server) -> None:
+    """Locks, transactions that stand still and peers that vanished all end by themselves."""
+    opened = open_database(postgres.url)
+    with opened.reading() as connection:
+        shown = [
+            connection.exec_driver_sql(f"SHOW {name}").scalar()
+            for name in ("lock_timeout", "idle_in_transaction_session_timeout")
+        ]
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        parameters = driver.info.get_parameters()
+    opened.close()
+    assert shown == ["10s", "1min"]
+    kept = [parameters[name] for name in ("keepalives_idle", "keepalives_interval", "tcp_user_timeout")]
+    assert kept == ["30", "10", "60000"]
+
+
+@pytest.mark.service
+def test_a_lock_that_is_not_given_is_worth_a_retry(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another writer holds on: one retryable sentence instead of waiting for ever."""
+    monkeypatch.setitem(database_module._POSTGRES_ARGUMENTS, "options", "-c lock_timeout=200")
+    opened = open_database(postgres.url)
+    with opened.writing(), pytest.raises(DatabaseUnavailable, match="another process holds it"), opened.writing():
+        pass
+    opened.close()
+
+
+def test_a_pool_without_a_free_connection_is_worth_a_retry(tmp_path: Path) -> None:
+    """Every connection is in use: a retryable error of ours, and not one of the library."""
+    opened = open_database(f"sqlite:///{tmp_path}/a.sqlite3")
+    opened.engine = sa.create_engine(
+        opened.engine.url, poolclass=sa.QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.1
+    )
+    with opened.reading(), pytest.raises(DatabaseUnavailable, match="is in use") as caught, opened.reading():
+        pass
+    assert (caught.value.retryable, caught.value.retry_after_s is None) == (True, False)
+    opened.close()
+
+
+def test_a_store_of_the_first_release_is_brought_forward(database_url: str) -> None:
+    """Tasks and cursors of schema 0001 stay, with nobody passed over and no gateway known."""
+    engine = sa.create_engine(database_url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(database_module.__file__).with_name("migrations")))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            sa.text("INSERT INTO tasks (site, asset_id, kind, state, created_ms) VALUES ('s', 'b', 'empty', 'open', 1)")
+        )
+        connection.execute(sa.text("INSERT INTO cursors VALUES ('s', 1, 2, 3, 4)"))
+    engine.dispose()
+    opened = open_database(database_url)
+    with opened.reading() as connection:
+        (task,) = fetch(connection, sa.select(TASKS))
+        (cursor,) = fetch(connection, sa.select(CURSORS))
+    opened.close()
+    assert (task["created_ms"], task["passed_over"]) == (1, [])
+    assert (cursor["pruned_id"], cursor["gateway"]) == (4, None)
 
 
 def test_a_transaction_is_whole_or_nothing(database: Database) -> None:

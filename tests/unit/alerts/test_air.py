@@ -114,4 +114,3 @@ def test_a_fog_night_raises_no_false_alarm() -> None:
     assert bad_air(hours_of(150.0, hours=10, rh=95.0)).holds is None
     humid = bad_air(hours_of(150.0, hours=1, rh=75.0))
     assert (humid.holds, humid.detail["humid"]) == (True, True)
-    assert found(hours_of(150.0, hours=10, rh=95.0)).humid_hours == 10

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +41,16 @@ def pairs(found: Plan) -> list[tuple[int, str]]:
 def test_the_nearest_crew_goes() -> None:
     """A bin at 9 goes to the crew at 10, not to the one at 0."""
     assert pairs(planned([work(1, 9.0)], [Worker("a", (0.0, 0.0), 0), Worker("b", (10.0, 0.0), 0)])) == [(1, "b")]
+
+
+def test_who_let_it_lie_comes_last() -> None:
+    """The far crew goes before the near one that let it lie; of two that did, the one that did so longer ago."""
+    workers = [Worker("a", (0.0, 0.0), 0), Worker("b", (9.0, 0.0), 0)]
+    task = work(1, 9.0)
+    for passed_over, crew_id in [((), "b"), (("b",), "a"), (("b", "a"), "b"), (("a", "b"), "a"), (("gone",), "b")]:
+        assert pairs(planned([msgspec.structs.replace(task, passed_over=passed_over)], workers)) == [(1, crew_id)]
+    busy = [Worker("a", (0.0, 0.0), 2), Worker("b", (9.0, 0.0), 0)]
+    assert pairs(planned([msgspec.structs.replace(task, passed_over=("b",))], busy)) == [(1, "b")]
 
 
 def test_a_crew_is_next_where_its_work_is() -> None:

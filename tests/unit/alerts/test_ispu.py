@@ -38,14 +38,14 @@ def test_points_between_the_bounds(pollutant: str, mean: float, index: float, ca
     found = sub_index(pollutant, mean)
     assert found.value == pytest.approx(index, abs=5e-4)
     assert found.category == category
-    assert not found.is_beyond
+    assert found.value <= 500
 
 
-def test_above_the_scale_is_extrapolated_with_a_flag() -> None:
-    """PM2.5 600 continues the last segment: 200/249.6 * 349.6 + 300 = 580.128, and says so."""
+def test_above_the_scale_is_extrapolated() -> None:
+    """PM2.5 600 continues the last segment: 200/249.6 * 349.6 + 300 = 580.128, more than the top of the scale."""
     found = sub_index("pm25", 600.0)
     assert found.value == pytest.approx(580.128, abs=5e-4)
-    assert (found.category, found.is_beyond) == ("berbahaya", True)
+    assert found.category == "berbahaya"
 
 
 def test_the_top_is_a_parameter_and_is_reported() -> None:

@@ -8,7 +8,7 @@ from alerts.domain.estimate import BinMemory, Sample, estimate, take
 from alerts.domain.incidents import Slot, advance
 from alerts.domain.model import INCIDENT_STEPS, OWNERS, RULES, Incident
 from alerts.domain.policy import Policy
-from alerts.domain.rules import Verdict, bin_verdicts, silence, worst
+from alerts.domain.rules import Verdict, bin_verdicts, gateway_silence, silence
 
 POLICY = Policy()
 MINUTE_MS = 60_000
@@ -98,10 +98,12 @@ def test_every_rule_has_an_owner() -> None:
     assert set(OWNERS) == set(RULES)
 
 
-def test_the_worst_verdict_that_holds() -> None:
-    """Severities are ordered; verdicts that do not hold take no part."""
-    assert worst(verdicts(104.0).values()) == verdicts(104.0)["overflow"]
-    assert worst(verdicts(10.0).values()) is None
+def test_a_silent_gateway_is_for_the_technician() -> None:
+    """One verdict about the site, major, with the time of the last batch; none while the gateway is heard."""
+    verdict = gateway_silence(5_000, 90_000, is_silent=True)
+    assert (verdict.rule, verdict.holds, verdict.severity) == ("gateway-silent", True, "major")
+    assert verdict.detail == {"last_ms": 5_000, "owner": "teknisi"}
+    assert gateway_silence(90_000, 90_000, is_silent=False).holds is False
 
 
 @settings(deadline=None)

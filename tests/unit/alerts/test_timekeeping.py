@@ -1,6 +1,6 @@
 """When the engine judges, and from when a reading could be expected."""
 
-from alerts.timekeeping import GRACE_MS, Timekeeper
+from alerts.timekeeping import BREAK_S, GATEWAY_SILENT_S, GRACE_MS, GatewaySign, Timekeeper
 from square.clock import FixedClock
 
 T0_S = 1_795_485_600.0
@@ -67,6 +67,8 @@ def test_a_step_of_a_running_clock_begins_the_waiting_anew() -> None:
 def test_silence_is_not_judged_over_a_backlog() -> None:
     """Readings that wait could be the missing ones."""
     keeper = Timekeeper(FixedClock(T0_S, speed=1.0), 0.0)
+    assert not keeper.may_judge_silence(10.0, is_backlog_empty=True)  # no gateway was heard yet
+    keeper.heard("gw-utama", 10.0)
     assert keeper.may_judge_silence(10.0, is_backlog_empty=True)
     assert not keeper.may_judge_silence(10.0, is_backlog_empty=False)
 
@@ -75,6 +77,51 @@ def test_a_standing_clock_needs_a_quiet_second() -> None:
     """In a replay silence is judged only when nothing has come for a second of wall time, and never before the data."""
     keeper = Timekeeper(FixedClock(T0_S), 0.0)
     assert not keeper.may_judge_silence(10.0, is_backlog_empty=True)
+    keeper.heard("gw-utama", 10.0)
     keeper.saw(int(T0_S * 1000), 10.0)
     assert not keeper.may_judge_silence(10.9, is_backlog_empty=True)
     assert keeper.may_judge_silence(11.0, is_backlog_empty=True)
+
+
+def test_a_jump_that_is_taken_back_makes_nobody_deaf() -> None:
+    """An hour ahead for one look, then right again: devices are expected from now on and not from an hour ahead."""
+    clock = FixedClock(T0_S, speed=1.0)
+    keeper = Timekeeper(clock, 0.0)
+    clock.advance(3600)
+    keeper.now_ms(1.0)
+    clock.set(T0_S + 2)
+    assert keeper.now_ms(2.0) == keeper.expected_from_ms == int((T0_S + 2) * 1000)
+
+
+def test_a_gateway_is_silent_after_a_minute_without_a_batch() -> None:
+    """Heard until 60 s after its last batch, silent after it, heard again with the next; time of the last is told."""
+    clock = FixedClock(T0_S, speed=1.0)
+    keeper = Timekeeper(clock, 0.0)
+    keeper.heard("gw-utama", 5.0)
+    heard_ms = int(T0_S * 1000)
+    clock.advance(100)
+    assert keeper.gateway(5.0 + GATEWAY_SILENT_S, is_backlog_empty=True) == GatewaySign("gw-utama", heard_ms, False)
+    late_s = 5.1 + GATEWAY_SILENT_S
+    assert keeper.gateway(late_s, is_backlog_empty=True) == GatewaySign("gw-utama", heard_ms, True)
+    assert keeper.gateway(late_s, is_backlog_empty=False).is_silent is None  # it may stand in what waits
+    keeper.heard("gw-kedua", late_s)
+    assert keeper.gateway(late_s, is_backlog_empty=True) == GatewaySign("gw-kedua", heard_ms + 100_000, False)
+
+
+def test_after_a_start_nothing_is_said_of_the_gateway_for_a_minute() -> None:
+    """An engine that has just begun to listen knows nothing; after a minute without a batch it does."""
+    keeper = Timekeeper(FixedClock(T0_S, speed=1.0), 0.0)
+    assert keeper.gateway(GATEWAY_SILENT_S, is_backlog_empty=True) == GatewaySign(None, None, None)
+    assert keeper.gateway(GATEWAY_SILENT_S + 0.1, is_backlog_empty=True) == GatewaySign(None, None, True)
+
+
+def test_after_a_break_of_the_gateway_devices_get_their_full_allowance() -> None:
+    """Batches up to 30 s apart move nothing; after a longer break the waiting starts at the first batch."""
+    clock = FixedClock(T0_S, speed=1.0)
+    keeper = Timekeeper(clock, 0.0)
+    mark_ms = keeper.expected_from_ms
+    keeper.heard("gw-utama", BREAK_S)
+    assert keeper.expected_from_ms == mark_ms
+    clock.advance(1000)
+    keeper.heard("gw-utama", 2 * BREAK_S + 0.1)
+    assert keeper.expected_from_ms == int((T0_S + 1000) * 1000)

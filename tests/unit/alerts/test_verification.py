@@ -19,6 +19,7 @@ def said(
     emptied: int | None = None,
     interval_s: int = 300,
     before: float | None = 92.0,
+    expected_from: int = 0,
 ) -> str | None:
     """Outcome for a task made at minute 10 and claimed at minute 30."""
     task = Task("bin-1", "empty", state, created_ms=10 * MINUTE_MS, fill_before_pct=before)
@@ -32,6 +33,7 @@ def said(
         interval_s=interval_s,
         now_ms=now * MINUTE_MS,
         policy=POLICY,
+        expected_from_ms=expected_from * MINUTE_MS,
     )
 
 
@@ -79,3 +81,9 @@ def test_an_emptying_that_the_sensor_is_sure_of_closes_any_task(state: str) -> N
 def test_without_a_claim_nothing_times_out() -> None:
     """An accepted task may take long: only a claim can be unverified."""
     assert said("accepted", now=600, good=599, fill=95.0) is None
+
+
+def test_after_an_outage_a_claim_has_its_whole_window() -> None:
+    """Readings could come again from minute 60: the claim of minute 30 is given up 15 min after that and not before."""
+    assert said(now=75, good=20, fill=92.0, expected_from=60) is None
+    assert said(now=76, good=20, fill=92.0, expected_from=60) == "unverified"
