@@ -9,12 +9,16 @@ import sqlite3
 
 import msgspec
 
-from gateway.clock import anchor_ms, anchored_ts_s, point_ms
+from firmware import wire
+from gateway.clock import anchor_ms, anchored_ts_s
 from gateway.messages import Poison, Presence, Readings, UpMessage, poison
 from gateway.watermark import Range, Watermark, intersect
 
 MAX_RANGES = 1000
 """Holes that one boot of one device may have; a message that would pass it is kept as poison."""
+
+POISON_PER_MINUTE = 60
+"""Poison of one device that is kept in a minute of square time; what comes beyond is counted and let go."""
 
 HOLE_IS_GAP_AFTER_MS = 600_000
 """A hole that stands for 10 minutes is reported as a gap."""
@@ -59,6 +63,25 @@ class LiveRow(msgspec.Struct, frozen=True):
     id: int
 
 
+class PoisonTally(msgspec.Struct):
+    """Poison rows of each device in the present minute of square time."""
+
+    minute: int = 0
+    of: dict[str, int] = {}
+
+    def copy(self) -> "PoisonTally":
+        """Make a copy that can be changed without touching this one."""
+        return PoisonTally(self.minute, self.of.copy())
+
+    def take(self, device: str, arrived_ms: int) -> bool:
+        """Count one more; False when the device has had its share of the minute."""
+        if arrived_ms // 60_000 != self.minute:
+            self.minute = arrived_ms // 60_000
+            self.of.clear()
+        self.of[device] = self.of.get(device, 0) + 1
+        return self.of[device] <= POISON_PER_MINUTE
+
+
 class Arrivals:
     """One transaction's worth of messages.
 
@@ -72,9 +95,18 @@ class Arrivals:
         First free row id.
     created_ms
         When the spool file began [ms since 1970].
+    poisoned
+        Poison of the present minute; read, never written.
     """
 
-    def __init__(self, connection: sqlite3.Connection, marks: dict[Key, Mark], next_id: int, created_ms: int) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        marks: dict[Key, Mark],
+        next_id: int,
+        created_ms: int,
+        poisoned: PoisonTally,
+    ) -> None:
         self._connection = connection
         self._known = marks
         self._created_ms = created_ms
@@ -87,7 +119,9 @@ class Arrivals:
         self.inserted = 0
         self.duplicates = 0
         self.poison = 0
+        self.poison_let_go = 0
         self.presence = 0
+        self.poisoned = poisoned.copy()
 
     def enter(self, message: UpMessage) -> None:
         """Enter one message; `finish` writes what is pending."""
@@ -149,7 +183,7 @@ class Arrivals:
         if not isinstance(ts_s, int):
             how = "anchor"
             ts_s = anchored_ts_s(self._anchor(message, mark), _as_int(reading["up_s"]))
-        ts_ms = point_ms(ts_s, message.boot, seq)
+        ts_ms: int = wire.point_ms(ts_s, message.boot, seq)
         row_id = self._take_id()
         self._pending.append((
             row_id, message.device, message.kind, message.boot, seq, ts_ms, message.arrived_ms, how, None, None,
@@ -244,6 +278,9 @@ class Arrivals:
             self.duplicates += 1
 
     def _enter_poison(self, message: Poison) -> None:
+        if not self.poisoned.take(message.device, message.arrived_ms):
+            self.poison_let_go += 1  # sixty samples say what is wrong; more would only fill the disk
+            return
         written = self._connection.execute(_INSERT, (
             self._take_id(), message.device, "poison", -1, message.key, message.arrived_ms, message.arrived_ms,
             "device", message.topic, message.code, message.raw,

@@ -9,13 +9,25 @@ yields the same timestamp and therefore the same point.
 Limits, on purpose:
 
 - `ts` far from the gateway's own clock is passed on unchanged. Ingest judges it against the arrival
-  time, which travels with the row; a gateway that "repaired" times would hide broken clocks.
+  time, which travels with the row; a gateway that "repaired" times would hide broken clocks. When most
+  devices disagree with the gateway it is the gateway's clock that is wrong: see `ClockWatch`.
 - The anchor is late by as long as its first message waited in the broker. A gateway that was down
   for an hour anchors those devices up to an hour late, until they reboot or get the time. The rows
   say `"time": "anchor"`, ingest sets a flag, and the order of readings is right in any case.
 """
 
-from firmware import wire
+import time
+
+import msgspec
+
+AHEAD_MS = 120_000
+"""A device this far ahead of the gateway [ms] has its readings refused by ingest as `clock`."""
+
+VOTERS_MIN = 3
+"""Fewer devices than this cannot outvote the gateway's clock."""
+
+VOTE_VALID_S = 1800.0
+"""How long what a device said of the time counts [s]."""
 
 
 def anchor_ms(arrived_ms: int, sent_up_s: int) -> int:
@@ -64,12 +76,73 @@ def anchored_ts_s(anchor: int, reading_up_s: int) -> int:
     return (anchor + reading_up_s * 1000) // 1000
 
 
-def point_ms(ts_s: int, boot: int, seq: int) -> int:
-    """Point time of a reading [ms since 1970]: `wire.point_ms`, typed.
+class Ahead(msgspec.Struct, frozen=True):
+    """How many devices are ahead of the gateway's clock by more than `AHEAD_MS`.
 
-    Examples
-    --------
-    >>> point_ms(1_795_488_752, 305_419_896, 17)
-    1795488752913
+    Attributes
+    ----------
+    devices, heard
+        Devices ahead, and devices that said what time it is.
+    by_ms
+        How far the median of those ahead is [ms].
     """
-    return int(wire.point_ms(ts_s, boot, seq))
+
+    devices: int
+    heard: int
+    by_ms: int
+
+    @property
+    def is_majority(self) -> bool:
+        """Whether the gateway's clock must be the wrong one."""
+        return self.devices >= VOTERS_MIN and 2 * self.devices > self.heard
+
+
+class ClockWatch:
+    """Holds the devices' clocks against the gateway's own.
+
+    A gateway whose clock is behind would stamp arrivals so early that ingest refuses every good reading. One device
+    that is ahead is a broken device; most of them, and at least three, cannot all be wrong in the same way.
+    """
+
+    def __init__(self) -> None:
+        self._said: dict[str, tuple[int, float]] = {}
+        self._suspects: set[str] = set()
+
+    def note(self, device: str, ts_s: int, arrived_ms: int) -> None:
+        """Note the newest time that a device gave in a message.
+
+        Parameters
+        ----------
+        device
+            Id of the device.
+        ts_s
+            Newest `ts` of the message [s since 1970].
+        arrived_ms
+            Arrival by the gateway's clock [ms since 1970].
+        """
+        now_s = time.monotonic()
+        ts_ms = ts_s * 1000
+        known = self._said.pop(device, None)
+        if known is not None and known[0] > ts_ms and now_s - known[1] < VOTE_VALID_S:
+            ts_ms, now_s = known  # an old reading that is sent again says nothing of the present
+        self._said[device] = ts_ms, now_s
+        if ts_ms - arrived_ms > AHEAD_MS:
+            self._suspects.add(device)
+        else:
+            self._suspects.discard(device)
+
+    def ahead(self, now_ms: int) -> "Ahead":
+        """Count who is ahead of the gateway now.
+
+        Parameters
+        ----------
+        now_ms
+            The gateway's clock [ms since 1970].
+        """
+        if not self._suspects:
+            return Ahead(0, len(self._said), 0)
+        oldest_s = time.monotonic() - VOTE_VALID_S
+        self._said = {device: said for device, said in self._said.items() if said[1] >= oldest_s}
+        self._suspects &= self._said.keys()
+        by_ms = sorted(ms for device in self._suspects if (ms := self._said[device][0] - now_ms) > AHEAD_MS)
+        return Ahead(len(by_ms), len(self._said), by_ms[len(by_ms) // 2] if by_ms else 0)

@@ -8,6 +8,9 @@ long outage; the *backlog* follows in order of arrival. When all four places are
 acknowledges (the time-series store is down), new readings still go up as *copies*: the alert engine reads the
 same batches and must not wait for the store. A copy gives up no custody: its rows wait in the spool as before
 and travel once more in a regular batch.
+
+When nothing else goes up, an empty batch does: whoever judges the silence of devices must know that the gateway
+would have told.
 """
 
 import base64
@@ -27,6 +30,9 @@ from gateway.spool import Row, Spool
 
 RESEND_LONGEST_S = 300.0
 """Longest pause before an un-acked batch is sent again [s]: resending must not fill the broker of a dead ingest."""
+
+HEARTBEAT_EVERY_S = 10.0
+"""An empty batch goes up when nothing else did for this long [s]."""
 
 NOT_LINGERING = float("-inf")
 """Since when rows wait that have waited long enough [s]."""
@@ -59,6 +65,8 @@ class ForwardCounts(msgspec.Struct):
         Acks read; of another spool file; unreadable; that settled nothing.
     failures
         Batches that the connection did not take.
+    heartbeats
+        Empty batches sent.
     """
 
     batches: int = 0
@@ -72,6 +80,7 @@ class ForwardCounts(msgspec.Struct):
     acks_bad: int = 0
     acks_stale: int = 0
     failures: int = 0
+    heartbeats: int = 0
 
 
 class _Batch:
@@ -99,6 +108,9 @@ class Forwarder:
         Hands a batch to the broker; raises `UplinkError` when it cannot.
     now_ms
         Square time [ms since 1970].
+    beat
+        Hands an empty batch to the broker and says whether it did: a gateway that cannot hear devices is silent.
+        None sends none.
     batch_rows, batch_bytes
         Limits of one batch; the byte limit counts bodies.
     in_flight
@@ -118,6 +130,7 @@ class Forwarder:
         gateway_id: str,
         publish: Callable[[bytes], None],
         now_ms: Callable[[], int],
+        beat: Callable[[bytes], bool] | None = None,
         batch_rows: int = 500,
         batch_bytes: int = 262_144,
         in_flight: int = 4,
@@ -130,6 +143,7 @@ class Forwarder:
         self._gateway_id = gateway_id
         self._publish = publish
         self._now_ms = now_ms
+        self._beat = beat
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
         self._places = in_flight
@@ -143,6 +157,7 @@ class Forwarder:
         self._more_since_s = NOT_LINGERING
         self._copied_s = 0.0
         self._sent_s = 0.0
+        self._spoke_s = float("-inf")
         self._acks: list[bytes] = []
         self._changed = threading.Condition()
         self._resend_now = False
@@ -221,7 +236,8 @@ class Forwarder:
             if not is_connected:
                 return 0.5
             self._resend(now_s, everything=resend_now)
-            return self._send_new(now_s)
+            wait_s = self._send_new(now_s)
+            return min(wait_s, self._beat_if_due(now_s))
         except UplinkError as error:
             self.counts.failures += 1
             _log.warning("the uplink took no batch (%s): the rows stay in the spool", error)
@@ -290,7 +306,11 @@ class Forwarder:
                 if self._flying and lingering_s > 0:
                     return lingering_s
                 self._more = False
-            rows = self._take()
+            try:
+                rows = self._take()
+            except SpoolError:
+                self._more = True  # nobody else would say again that rows wait
+                raise
             if not rows:
                 continue  # unless notified meanwhile, this ends the loop
             with self._changed:
@@ -323,6 +343,7 @@ class Forwarder:
     def _send(self, batch: _Batch, now_s: float) -> None:
         is_first = batch.attempts == 0
         self._publish(self._encode(batch.name, list(batch.rows.values())))
+        self._spoke_s = now_s
         batch.attempts += 1
         batch.due_s = now_s + self._pause_s(batch)
         if is_first:
@@ -335,7 +356,16 @@ class Forwarder:
         rows = self._spool.take_live(self._batch_rows, self._batch_bytes)
         if rows:
             self._publish(self._encode(secrets.token_hex(8), rows))
+            self._spoke_s = now_s
             self.counts.copies += 1
+
+    def _beat_if_due(self, now_s: float) -> float:
+        if self._beat is None:
+            return HEARTBEAT_EVERY_S
+        if now_s - self._spoke_s >= HEARTBEAT_EVERY_S and self._beat(self._encode(secrets.token_hex(8), [])):
+            self._spoke_s = now_s
+            self.counts.heartbeats += 1
+        return max(1.0, self._spoke_s + HEARTBEAT_EVERY_S - now_s)
 
     def _pause_s(self, batch: _Batch) -> float:
         return min(self._resend_s * 2.0 ** max(0, batch.attempts - 1), max(self._resend_s, RESEND_LONGEST_S))

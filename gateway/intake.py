@@ -5,7 +5,8 @@ commit was on its way to the disk is what the next one takes, 20 ms at most.
 
 A device gets its application ack after the commit, one per boot and commit; the broker gets its PUBACKs in
 order of arrival. While the spool cannot take anything (disk full) nobody gets either: the device keeps its
-readings, the broker keeps its messages, and the intake tries again.
+readings, the broker keeps its messages, and the intake tries again. The same holds while the gateway's clock
+is behind that of most devices: what it would stamp now, ingest would refuse.
 """
 
 import logging
@@ -17,8 +18,9 @@ from typing import Protocol
 import msgspec
 
 from firmware import wire
+from gateway.clock import Ahead, ClockWatch
 from gateway.errors import SpoolError
-from gateway.messages import UpMessage, read_message
+from gateway.messages import Readings, UpMessage, read_message
 from gateway.spool import AppAck, Put, Spool
 from square.errors import BrokerUnavailable
 from square.mqtt import Delivery
@@ -49,9 +51,9 @@ class IntakeCounts(msgspec.Struct):
     ----------
     messages, bytes
         Messages from devices and their payload bytes.
-    received, spooled, duplicates, poison, presence
-        Readings seen; rows written (all kinds); readings and messages that were known; new poison;
-        new presence rows.
+    received, spooled, duplicates, poison, poison_let_go, presence
+        Readings seen; rows written (all kinds); readings and messages that were known; new poison; poison
+        beyond a device's share of a minute, of which nothing is kept; new presence rows.
     commits, commit_failures
         Commits done and failed.
     acked_to_device, acks_unsent
@@ -64,6 +66,7 @@ class IntakeCounts(msgspec.Struct):
     spooled: int = 0
     duplicates: int = 0
     poison: int = 0
+    poison_let_go: int = 0
     presence: int = 0
     commits: int = 0
     commit_failures: int = 0
@@ -73,7 +76,7 @@ class IntakeCounts(msgspec.Struct):
 
 class _Held(msgspec.Struct, frozen=True):
     delivery: Delivery
-    message: UpMessage | None  # None: not for the spool, only waiting for its turn to be acknowledged
+    message: UpMessage
 
 
 class Intake:
@@ -91,10 +94,6 @@ class Intake:
         Square time [ms since 1970].
     on_rows
         Called after each commit that wrote rows.
-    on_gateway_ack
-        Called with the payload of each ack of ingest that arrives on this connection.
-    gateway_ack_topic
-        Topic of those acks.
     batch_messages, linger_s
         At most so many messages in one commit, collected for at most so long [s].
     """
@@ -107,8 +106,6 @@ class Intake:
         site: str,
         now_ms: Callable[[], int],
         on_rows: Callable[[], None],
-        on_gateway_ack: Callable[[bytes], None],
-        gateway_ack_topic: str,
         batch_messages: int = 100,
         linger_s: float = 0.02,
     ) -> None:
@@ -117,15 +114,17 @@ class Intake:
         """Monotonic time of the last commit [s]."""
         self.stopped_because: str | None = None
         """Why the spool takes nothing at the moment; None when it does."""
+        self.ahead = Ahead(0, 0, 0)
+        """Devices whose clock is ahead of ours, as of the last step."""
         self._link = link
         self._spool = spool
         self._site = site
         self._now_ms = now_ms
         self._on_rows = on_rows
-        self._on_gateway_ack = on_gateway_ack
-        self._gateway_ack_topic = gateway_ack_topic
         self._batch_messages = batch_messages
         self._linger_s = linger_s
+        self._clocks = ClockWatch()
+        self._is_clock_behind = False
         self._held: list[_Held] = []
         self._retry_at_s = 0.0
 
@@ -143,7 +142,8 @@ class Intake:
     def step(self, timeout_s: float) -> None:
         """Collect what arrives within `timeout_s` [s] and commit it."""
         self._collect(timeout_s)
-        if self._held and time.monotonic() >= self._retry_at_s:
+        self._watch_clock()
+        if self._held and not self._is_clock_behind and time.monotonic() >= self._retry_at_s:
             self._commit()
 
     def _collect(self, timeout_s: float) -> None:
@@ -163,14 +163,35 @@ class Intake:
             delivery = self._link.get()
 
     def _hold(self, delivery: Delivery) -> None:
-        if delivery.topic == self._gateway_ack_topic:
-            # Read at once, even while the spool is full: settling makes room. Its PUBACK waits for its turn.
-            self._on_gateway_ack(delivery.payload)
-            self._held.append(_Held(delivery, None))
-            return
         self.counts.messages += 1
         self.counts.bytes += len(delivery.payload)
-        self._held.append(_Held(delivery, read_message(delivery.topic, delivery.payload, self._now_ms())))
+        message = read_message(delivery.topic, delivery.payload, self._now_ms())
+        if isinstance(message, Readings):
+            times = [ts for reading in message.readings if isinstance(ts := reading.get("ts"), int)]
+            if times:
+                self._clocks.note(message.device, max(times), message.arrived_ms)
+        self._held.append(_Held(delivery, message))
+
+    def _watch_clock(self) -> None:
+        """Hold everything while our clock is behind that of most devices; once it is right, stamp arrivals anew."""
+        now_ms = self._now_ms()
+        self.ahead = ahead = self._clocks.ahead(now_ms)
+        if ahead.is_majority:
+            self.stopped_because = (
+                f"the gateway's clock is {ahead.by_ms / 1000:.0f} s behind that of {ahead.devices} of {ahead.heard} "
+                "devices: set it; until then readings stay with the devices"
+            )
+            if not self._is_clock_behind:
+                _log.error("intake stops: %s", self.stopped_because)
+            self._is_clock_behind = True
+        elif self._is_clock_behind:
+            self._is_clock_behind = False
+            self.stopped_because = None
+            _log.warning("intake goes on: the gateway's clock agrees with the devices")
+            self._held = [
+                _Held(held.delivery, read_message(held.delivery.topic, held.delivery.payload, now_ms))
+                for held in self._held
+            ]
 
     def _drop_superseded(self) -> None:
         """Let go of messages whose connection is gone: the broker sends them again on the present one."""
@@ -179,28 +200,25 @@ class Intake:
 
     def _commit(self) -> None:
         group = self._held[: self._batch_messages]
-        messages = [held.message for held in group if held.message is not None]
-        if messages:
-            try:
-                put = self._spool.put(messages)
-            except SpoolError as error:
-                self.counts.commit_failures += 1
-                if not error.retryable:
-                    raise
-                if self.stopped_because is None:
-                    _log.error("intake stops: %s", error)
-                self.stopped_because = str(error)
-                self._retry_at_s = time.monotonic() + (error.retry_after_s or 1.0)
-                return
-            self._note(put)
+        try:
+            put = self._spool.put([held.message for held in group])
+        except SpoolError as error:
+            self.counts.commit_failures += 1
+            if not error.retryable:
+                raise
+            if self.stopped_because is None:
+                _log.error("intake stops: %s", error)
+            self.stopped_because = str(error)
+            self._retry_at_s = time.monotonic() + (error.retry_after_s or 1.0)
+            return
+        self._note(put)
         del self._held[: len(group)]
         for held in group:
             self._link.ack(held.delivery)
-        if messages:
-            for ack in put.acks:
-                self._ack_device(ack)
-            if put.inserted:
-                self._on_rows()
+        for ack in put.acks:
+            self._ack_device(ack)
+        if put.inserted:
+            self._on_rows()
 
     def _note(self, put: Put) -> None:
         if self.stopped_because is not None:
@@ -213,6 +231,7 @@ class Intake:
         counts.spooled += put.inserted
         counts.duplicates += put.duplicates
         counts.poison += put.poison
+        counts.poison_let_go += put.poison_let_go
         counts.presence += put.presence
 
     def _ack_device(self, ack: AppAck) -> None:

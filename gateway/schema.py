@@ -11,11 +11,12 @@ import sqlite3
 from pathlib import Path
 
 from gateway.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, SpoolTooNew
+from square.sqlite import transaction
 
 SCHEMA_VERSION = 1
 
-WAITING, STORED, DEAD = 0, 1, 2
-"""Values of `rows.state`: to be forwarded; stored upstream; dead-lettered upstream."""
+WAITING, STORED = 0, 1
+"""Values of `rows.state`: to be forwarded; stored upstream. Rows that are dead upstream are deleted."""
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +86,8 @@ def as_spool_error(error: sqlite3.Error, path: Path) -> SpoolError:
     return SpoolError(f"the spool {path} failed ({error})")
 
 
-def open_database(path: Path, now_ms: int) -> tuple[sqlite3.Connection, Path | None]:
-    """Open, check and if need be create the spool file.
+def open_database(path: Path, now_ms: int) -> sqlite3.Connection:
+    """Open, check and if need be create the spool file. A damaged one is moved aside, and a new one remembers it.
 
     Parameters
     ----------
@@ -94,11 +95,6 @@ def open_database(path: Path, now_ms: int) -> tuple[sqlite3.Connection, Path | N
         The spool file.
     now_ms
         Square time [ms since 1970], noted when a file is created.
-
-    Returns
-    -------
-    tuple
-        The connection, and where a damaged file was moved to (None in the normal case).
 
     Raises
     ------
@@ -112,12 +108,12 @@ def open_database(path: Path, now_ms: int) -> tuple[sqlite3.Connection, Path | N
             f"the spool folder {path.parent} cannot be made ({error.strerror}): check spool_file"
         ) from error
     try:
-        return _open(path, now_ms, replaced=None), None
+        return _open(path, now_ms, replaced=None)
     except SpoolCorrupt as error:
         aside = _move_aside(path)
         _log.error("SPOOL DAMAGED: %s. Moved to %s; a new spool starts. Devices send again what they hold.",
                    error, aside)  # fmt: skip
-        return _open(path, now_ms, replaced=aside), aside
+        return _open(path, now_ms, replaced=aside)
 
 
 def _open(path: Path, now_ms: int, replaced: Path | None) -> sqlite3.Connection:
@@ -145,8 +141,7 @@ def _open(path: Path, now_ms: int, replaced: Path | None) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, now_ms: int, replaced: Path | None) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         version = _version(connection, path)
         for script in MIGRATIONS[version:]:
             for statement in _statements(script):
@@ -158,11 +153,6 @@ def _migrate(connection: sqlite3.Connection, path: Path, now_ms: int, replaced: 
             connection.executemany("INSERT INTO meta VALUES (?, ?)", list(facts.items()))
         if version < SCHEMA_VERSION:
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

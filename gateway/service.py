@@ -1,12 +1,14 @@
 """The gateway process: connections, worker threads, upkeep and health.
 
-Threads: `intake` (device side), `forward` (uplink), `uplink-acks` when the city broker is another one, and
-the main thread for upkeep. A worker that ends on an error ends the process with exit code 1, so that a
-supervisor sees it: a process that looks alive and does nothing is the worst failure.
+Threads: `intake` (device side), `forward` and `uplink-acks` (uplink), and the main thread for upkeep. The uplink is a
+connection of its own even when one broker serves both sides: behind messages of devices that a full disk leaves
+un-acked, the acks of ingest would starve, and it is they that make room.
+
+A worker that ends on an error, or a connection that has gone deaf, ends the process with exit code 1, so that a
+supervisor starts it again: a process that looks alive and does nothing is the worst failure.
 """
 
 import logging
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -21,14 +23,13 @@ from gateway.settings import GatewaySettings
 from gateway.spool import Spool
 from square.clock import Clock, now_ms, open_clock
 from square.errors import BrokerError, BrokerUnavailable, SquareError
-from square.health import Health, HealthServer, configure_logging
+from square.health import Health, HealthServer
 from square.mqtt import MqttConnection, MqttEndpoint
+from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS, stop_on_signals
 from square.settings import read_secret
 from square.site import load_site
 
 SERVICE = "gateway"
-
-EXIT_OK, EXIT_WORKER_DIED, EXIT_SETTINGS = 0, 1, 2
 
 TICK_S = 1.0
 SPACE_EVERY_S = 10.0
@@ -57,33 +58,31 @@ class Gateway:
     def __init__(self, settings: GatewaySettings, stop: threading.Event) -> None:
         self._stop = stop
         self._dead: str | None = None
-        self._why_disconnected = ""
+        self._why_disconnected = self._why_no_uplink = ""
         self.clock: Clock = open_clock(settings.clock_file)
         self._now_ms = partial(now_ms, self.clock)
         self.site = load_site(settings.site).id
+        probe_topic = wire.topic_probe(self.site, settings.gateway_id)
         self._edge = MqttConnection(
             MqttEndpoint.from_settings(settings, SERVICE),
             f"{SERVICE}-{settings.gateway_id}",
             inbound_limit=settings.inbound_limit,
-            probe_topic=wire.topic_probe(self.site, SERVICE),
+            probe_topic=probe_topic,
         )
-        self._uplink = self._edge
-        uplink = _uplink_endpoint(settings)
-        if uplink is not None:
-            self._uplink = MqttConnection(
-                uplink,
-                f"{SERVICE}-{settings.gateway_id}",
-                probe_topic=wire.topic_probe(self.site, SERVICE),
-            )
+        self._uplink = MqttConnection(
+            _uplink_endpoint(settings, self._edge.endpoint),
+            f"{SERVICE}-{settings.gateway_id}-uplink",
+            probe_topic=probe_topic,
+        )
         disk = DiskWatch(settings.spool_file.parent, settings.disk_warn_pct, settings.disk_stop_pct)
         self.spool = Spool(settings.spool_file, now_ms=self._now_ms(), disk=disk)
         self._batch_topic: str = wire.topic_batch(self.site, settings.gateway_id)
-        ack_topic: str = wire.topic_gw_ack(self.site, settings.gateway_id)
         self.forwarder = Forwarder(
             self.spool,
             gateway_id=settings.gateway_id,
             publish=self._publish_batch,
             now_ms=self._now_ms,
+            beat=self._beat,
             batch_rows=settings.batch_rows,
             batch_bytes=settings.batch_bytes,
             in_flight=settings.batches_in_flight,
@@ -97,13 +96,11 @@ class Gateway:
             site=self.site,
             now_ms=self._now_ms,
             on_rows=self.forwarder.notify,
-            on_gateway_ack=self.forwarder.on_ack,
-            gateway_ack_topic=ack_topic,
             batch_messages=settings.intake_messages,
             linger_s=settings.intake_linger_s,
         )
         self._edge.subscribe(f"resik/{self.site}/+/up/+")
-        self._uplink.subscribe(ack_topic)
+        self._uplink.subscribe(wire.topic_gw_ack(self.site, settings.gateway_id))
         self._backlog = self.spool.backlog()
 
     def run(self, health_port: int | None) -> int:
@@ -112,10 +109,9 @@ class Gateway:
         workers = [
             self._worker("intake", partial(self.intake.run, self._stop)),
             self._worker("forward", partial(self.forwarder.run, self._stop, lambda: self._uplink.connected)),
+            self._worker("uplink-acks", self._take_uplink_acks),
         ]
-        if self._uplink is not self._edge:
-            workers.append(self._worker("uplink-acks", self._take_uplink_acks))
-            self._uplink.start()
+        self._uplink.start()
         self._edge.start()
         try:
             for worker in workers:
@@ -125,11 +121,11 @@ class Gateway:
             self._stop.set()
             for worker in workers:
                 worker.join(5.0)
-            for connection in {self._edge, self._uplink}:
+            for connection in (self._edge, self._uplink):
                 connection.stop()
             health.close()
             self.spool.close()
-        return EXIT_OK if self._dead is None else EXIT_WORKER_DIED
+        return EXIT_OK if self._dead is None else EXIT_FAULT
 
     def health(self) -> Health:
         """Describe the process; quick, reads memory only."""
@@ -146,6 +142,7 @@ class Gateway:
                 "spooled": intake.spooled,
                 "duplicates": intake.duplicates,
                 "poison": intake.poison,
+                "poison_let_go": intake.poison_let_go,
                 "presence": intake.presence,
                 "messages": intake.messages,
                 "commits": intake.commits,
@@ -156,6 +153,7 @@ class Gateway:
                 "batches": forward.batches,
                 "batches_resent": forward.resent,
                 "batches_copied": forward.copies,
+                "heartbeats": forward.heartbeats,
                 "in_flight": self.forwarder.flying,
                 "settled_stored": forward.settled_stored,
                 "settled_dead": forward.settled_dead,
@@ -170,9 +168,9 @@ class Gateway:
                 "disk_free_pct": self.spool.space.free_pct,
                 "edge_connected": int(self._edge.is_healthy()),
                 "uplink_connected": int(self._uplink.is_healthy()),
-                "session_lost": self._edge.session_lost
-                + (self._uplink.session_lost if self._uplink is not self._edge else 0),
+                "session_lost": self._edge.session_lost + self._uplink.session_lost,
                 "stale_acks": self._edge.stale_acks,
+                "devices_ahead": self.intake.ahead.devices,
                 "spool_replaced": int(self.spool.replaced is not None),
             },
         )
@@ -180,7 +178,7 @@ class Gateway:
     def _faults(self) -> list[str]:
         faults = []
         if self._dead is not None:
-            faults.append(f"the worker {self._dead} ended on an error.")
+            faults.append(f"{self._dead}.")
         if self.intake.stopped_because is not None:
             faults.append(f"intake stopped: {self.intake.stopped_because}.")
         elif self.spool.space.level == "stop":
@@ -191,8 +189,16 @@ class Gateway:
 
     def _notes(self) -> list[str]:
         notes = []
-        if self._uplink is not self._edge and not self._uplink.is_healthy():
-            notes.append(f"the city broker does not answer; {self.spool.waiting} rows wait here.")
+        if not self._uplink.is_healthy():
+            notes.append(
+                f"the city broker does not answer; {self.spool.waiting} rows wait here. {self._why_no_uplink}".strip()
+            )
+        ahead = self.intake.ahead
+        if ahead.devices and not ahead.is_majority:
+            notes.append(
+                f"{ahead.devices} of {ahead.heard} devices are more than 2 minutes ahead of the gateway's clock: "
+                "ingest refuses their readings."
+            )
         if self.spool.space.level == "warn":
             notes.append(f"only {self.spool.space.free_pct} % of the disk is free.")
         replaced = self.spool.replaced
@@ -208,15 +214,17 @@ class Gateway:
                 target()
             except Exception:  # noqa: BLE001 - whatever it was, the process must not live on without this worker
                 _log.exception("the worker %s ended on an error: the gateway stops", name)
-                self._dead = name
-                self._stop.set()
+                self._die(f"the worker {name} ended on an error")
             else:
                 if not self._stop.is_set():
                     _log.error("the worker %s ended by itself: the gateway stops", name)
-                    self._dead = name
-                    self._stop.set()
+                    self._die(f"the worker {name} ended by itself")
 
         return threading.Thread(target=work, name=name, daemon=True)
+
+    def _die(self, why: str) -> None:
+        self._dead = why
+        self._stop.set()
 
     def _take_uplink_acks(self) -> None:
         while not self._stop.is_set():
@@ -226,10 +234,20 @@ class Gateway:
                 self._uplink.ack(delivery)
 
     def _publish_batch(self, payload: bytes) -> None:
+        self._publish(payload, qos=1)
+
+    def _publish(self, payload: bytes, *, qos: int) -> None:
         try:
-            self._uplink.publish(self._batch_topic, payload, qos=1)
+            self._uplink.publish(self._batch_topic, payload, qos)
         except BrokerUnavailable as error:
             raise UplinkError(str(error)) from error
+
+    def _beat(self, payload: bytes) -> bool:
+        """Send a heartbeat, unless devices cannot be heard; QoS 0, as one that is late is worth nothing."""
+        if self.intake.stopped_because is not None or not self._edge.is_healthy():
+            return False
+        self._publish(payload, qos=0)
+        return True
 
     # -- upkeep ---------------------------------------------------------------------------------
 
@@ -250,14 +268,24 @@ class Gateway:
                 if not error.retryable:
                     raise
                 _log.warning("upkeep waits: %s", error)
-            if self._edge.connected:
-                self._why_disconnected = ""
-            elif now_s - why_s >= WHY_EVERY_S:
+            is_time_to_ask = now_s - why_s >= WHY_EVERY_S
+            if is_time_to_ask:
                 why_s = now_s
-                self._why_disconnected = _why(self._edge)
+            self._why_disconnected = _why(self._edge, self._why_disconnected, ask=is_time_to_ask)
+            self._why_no_uplink = _why(self._uplink, self._why_no_uplink, ask=is_time_to_ask)
+            for connection in (self._edge, self._uplink):
+                if connection.is_deaf():
+                    _log.error("the connection to %s is deaf: the gateway stops, to be started again",
+                               connection.endpoint)  # fmt: skip
+                    self._die(f"the connection to {connection.endpoint} is deaf")
 
 
-def _why(connection: MqttConnection) -> str:
+def _why(connection: MqttConnection, known: str, *, ask: bool) -> str:
+    """Say why there is no connection; what is known stands until it is time to ask again."""
+    if connection.connected:
+        return ""
+    if not ask:
+        return known
     try:
         connection.wait_connected(0)
     except BrokerError as error:
@@ -266,26 +294,30 @@ def _why(connection: MqttConnection) -> str:
     return ""
 
 
-def _uplink_endpoint(settings: GatewaySettings) -> MqttEndpoint | None:
-    """Return the city broker, None when the device broker is the city broker too.
+def _uplink_endpoint(settings: GatewaySettings, edge: MqttEndpoint) -> MqttEndpoint:
+    """Return where batches go: the city broker, or the device broker when it serves both sides.
 
-    Two connections to one broker under one client id would throw each other off for ever.
+    The uplink's own credentials count in both cases. Those of the device broker are used for no other broker.
     """
-    if settings.uplink_url is None:
-        return None
     password = read_secret(settings.uplink_password_file)
-    uplink = MqttEndpoint.from_url(
-        settings.uplink_url,
-        username=settings.uplink_username or (SERVICE if password is not None else None),
-        password=password,
-        ca_file=settings.uplink_ca_file,
+    username = settings.uplink_username or (SERVICE if password is not None else None)
+    if settings.uplink_url is not None:
+        return MqttEndpoint.from_url(
+            settings.uplink_url,
+            username=username,
+            password=password,
+            ca_file=settings.uplink_ca_file,
+            setting="uplink_url",
+        )
+    if username is None:
+        return edge
+    return MqttEndpoint.from_url(
+        settings.broker_url, username=username, password=password, ca_file=settings.broker_ca_file
     )
-    edge = MqttEndpoint.from_url(settings.broker_url)
-    return None if (uplink.host, uplink.port) == (edge.host, edge.port) else uplink
 
 
 def run(settings: GatewaySettings, stop: threading.Event | None = None) -> int:
-    """Run the gateway until SIGTERM or SIGINT.
+    """Run the gateway until SIGTERM or SIGINT; :mod:`resik.cli` has set up the log.
 
     Parameters
     ----------
@@ -297,13 +329,10 @@ def run(settings: GatewaySettings, stop: threading.Event | None = None) -> int:
     Returns
     -------
     int
-        0 after a stop, 1 when a worker died, 2 when settings, site or spool cannot be used.
+        0 after a stop, 1 when a worker died or a connection is deaf, 2 when settings, site or spool cannot be used.
     """
-    configure_logging(SERVICE, settings.log_level)
     stop = stop or threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: stop.set())
+    stop_on_signals(stop)
     try:
         gateway = Gateway(settings, stop)
     except (SquareError, GatewayError) as error:
@@ -314,4 +343,4 @@ def run(settings: GatewaySettings, stop: threading.Event | None = None) -> int:
         return gateway.run(settings.health_port)
     except (SquareError, GatewayError) as error:
         _log.error("the gateway stops: %s", error)
-        return EXIT_WORKER_DIED
+        return EXIT_FAULT

@@ -21,13 +21,15 @@ class GatewaySettings(ServiceSettings):
     spool_file : Path
         SQLite file of the spool. One gateway per file.
     uplink_url : str | None
-        City broker, `mqtt://host:port` or `mqtts://host:port`; unset means that `broker_url` serves both sides.
+        City broker, `mqtt://host:port` or `mqtts://host:port`; unset means that `broker_url` serves both sides, over
+        two connections.
     uplink_username : str | None
-        Defaults to `gateway` when there is a password.
+        Defaults to `gateway` when there is a password. With neither, and no `uplink_url`, the uplink has the
+        credentials of the device side; a broker that takes user names for client ids needs two users.
     uplink_password_file : Path | None
-        File that holds nothing but the password for the city broker.
+        File that holds nothing but the password of the uplink.
     uplink_ca_file : Path | None
-        Root certificate of the city broker.
+        Root certificate of the city broker; only with `uplink_url`.
     intake_messages : int
         Messages that share one commit [1..1000].
     intake_linger_s : float

@@ -1,7 +1,7 @@
 """The durable boundary of Resik: what is committed here is acknowledged to devices, and nothing else is.
 
 SQLite in WAL mode with `synchronous=FULL`, one connection, many messages per commit. A row is kept until
-ingest says that it is stored or dead, and 48 hours longer, so that a restored store can be completed by
+ingest says that it is stored or dead; a stored one 48 hours longer, so that a restored store can be completed by
 replay. Rows are never dropped by age or count; a full disk stops intake instead.
 
 Unit of time: milliseconds of square time since 1970 UTC.
@@ -18,11 +18,12 @@ from pathlib import Path
 import msgspec
 
 from gateway import schema
-from gateway.arrivals import Arrivals, Key, LiveRow, Mark, note_late
+from gateway.arrivals import Arrivals, Key, LiveRow, Mark, PoisonTally, note_late
 from gateway.disk import DiskWatch, Space
 from gateway.errors import SpoolFull
 from gateway.messages import UpMessage
 from gateway.watermark import Range
+from square.sqlite import transaction
 
 SETTLED_KEEP_MS = 48 * 3600 * 1000
 """How long settled rows stay for a restore by replay [ms]."""
@@ -67,9 +68,9 @@ class Put(msgspec.Struct, frozen=True):
     ----------
     acks
         One per (device, boot) among the messages.
-    readings, inserted, duplicates, poison, presence
+    readings, inserted, duplicates, poison, poison_let_go, presence
         Readings seen; rows written (all kinds); readings or messages that were known; new poison rows;
-        new presence rows.
+        poison beyond a device's share, of which nothing is kept; new presence rows.
     """
 
     acks: list[AppAck]
@@ -77,6 +78,7 @@ class Put(msgspec.Struct, frozen=True):
     inserted: int
     duplicates: int
     poison: int
+    poison_let_go: int
     presence: int
 
 
@@ -124,7 +126,7 @@ class Spool:
     def __init__(self, path: Path, *, now_ms: int, disk: DiskWatch | None = None) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._connection, self.moved_aside = schema.open_database(path, now_ms)
+        self._connection = schema.open_database(path, now_ms)
         facts = dict(self._connection.execute("SELECT key, value FROM meta"))
         self.id: str = facts["spool_id"]
         self._created_ms = int(facts["created_ms"])
@@ -133,6 +135,7 @@ class Spool:
         self._next_id = sequence[0] + 1 if sequence else 1
         self._waiting: int = self._connection.execute("SELECT COUNT(*) FROM rows WHERE state = 0").fetchone()[0]
         self._marks: dict[Key, Mark] = {}
+        self._poisoned = PoisonTally()
         self._live: dict[tuple[str, str], LiveRow] = {}
         for row in self._connection.execute(
             "SELECT device, kind, MAX(ts_ms), id FROM rows WHERE state = 0 AND kind <> 'poison' GROUP BY device, kind"
@@ -178,7 +181,7 @@ class Spool:
                     retry_after_s=1.0,
                 )
             with self._transaction():
-                arrivals = Arrivals(self._connection, self._marks, self._next_id, self._created_ms)
+                arrivals = Arrivals(self._connection, self._marks, self._next_id, self._created_ms, self._poisoned)
                 for message in messages:
                     arrivals.enter(message)
                 arrivals.finish()
@@ -193,12 +196,14 @@ class Spool:
                 inserted=arrivals.inserted,
                 duplicates=arrivals.duplicates,
                 poison=arrivals.poison,
+                poison_let_go=arrivals.poison_let_go,
                 presence=arrivals.presence,
             )
 
     def _adopt(self, arrivals: Arrivals) -> None:
         self._next_id = arrivals.next_id
         self._waiting += arrivals.inserted
+        self._poisoned = arrivals.poisoned
         self._marks.update(arrivals.changed)
         while len(self._marks) > MARKS_IN_MEMORY:
             del self._marks[next(iter(self._marks))]
@@ -206,16 +211,6 @@ class Spool:
             newest = self._live.get((row.device, row.kind))
             if newest is None or row.ts_ms >= newest.ts_ms:
                 self._live[row.device, row.kind] = row
-
-    def watermark(self, device: str, boot: int) -> tuple[int, list[Range]]:
-        """Contiguous mark and ranges above it of one boot of one device; (0, []) when unknown."""
-        with self._lock:
-            row = self._connection.execute(
-                "SELECT upto, above FROM watermarks WHERE device = ? AND boot = ?", (device, boot)
-            ).fetchone()
-            if row is None:
-                return 0, []
-            return row[0], [(low, high) for low, high in msgspec.json.decode(row[1])]
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -272,17 +267,20 @@ class Spool:
     def settle(self, stored: Iterable[int], dead: Iterable[int], now_ms: int) -> tuple[int, int]:
         """Note what ingest has taken over; return how many rows that settled as (stored, dead).
 
-        Ids that are unknown or settled already change nothing: an old acknowledgement is harmless.
+        Stored rows stay for 48 h; dead ones go at once, as no restored store wants them. Ids that are unknown or
+        settled already change nothing: an old acknowledgement is harmless.
         """
         with self._lock:
             counts: list[int] = []
             with self._transaction():
-                for state, ids in ((schema.STORED, stored), (schema.DEAD, dead)):
-                    cursor = self._connection.executemany(
+                for statement, values in (
+                    (
                         "UPDATE rows SET state = ?, settled_ms = ? WHERE id = ? AND state = 0",
-                        [(state, now_ms, row_id) for row_id in ids],
-                    )
-                    counts.append(max(0, cursor.rowcount))
+                        [(schema.STORED, now_ms, row_id) for row_id in stored],
+                    ),
+                    ("DELETE FROM rows WHERE id = ? AND state = 0", [(row_id,) for row_id in dead]),
+                ):
+                    counts.append(max(0, self._connection.executemany(statement, values).rowcount))
             self._waiting -= sum(counts)
             return counts[0], counts[1]
 
@@ -305,8 +303,9 @@ class Spool:
     def check_space(self) -> Space:
         """Measure the disk; below the stop mark `put` refuses until a later check finds room."""
         with self._lock:
-            page_bytes = self._connection.execute("PRAGMA page_size").fetchone()[0]
-            free_pages = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
+            with self._as_spool_error():
+                page_bytes = self._connection.execute("PRAGMA page_size").fetchone()[0]
+                free_pages = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
             before = self.space.level
             self.space = self._disk.look(page_bytes * free_pages)
         if self.space.level != before:
@@ -329,7 +328,7 @@ class Spool:
 
     def backlog(self) -> Backlog:
         """Count what waits and what is missing."""
-        with self._lock:
+        with self._lock, self._as_spool_error():
             oldest = self._connection.execute(
                 "SELECT arrived_ms FROM rows WHERE state = 0 ORDER BY id LIMIT 1"
             ).fetchone()
@@ -351,10 +350,8 @@ class Spool:
     # -- inside ---------------------------------------------------------------------------------
 
     def _select(self, query: str, values: Sequence[int]) -> list[Row]:
-        try:
+        with self._as_spool_error():
             return [Row(*row) for row in self._connection.execute(query, values)]
-        except sqlite3.Error as error:
-            raise schema.as_spool_error(error, self.path) from error
 
     def _forget_live(self, rows: Iterable[Row]) -> None:
         for row in rows:
@@ -363,17 +360,16 @@ class Spool:
                 del self._live[row.device, row.kind]
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _as_spool_error(self) -> Iterator[None]:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
             yield
-            self._commit()
-        except BaseException as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise schema.as_spool_error(error, self.path) from error
-            raise
+        except sqlite3.Error as error:
+            raise schema.as_spool_error(error, self.path) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._as_spool_error(), transaction(self._connection, self._commit):
+            yield
 
     def _commit(self) -> None:
         self._connection.execute("COMMIT")

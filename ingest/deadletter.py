@@ -19,6 +19,7 @@ import msgspec
 
 from ingest.decode import RAW_LIMIT_BYTES
 from ingest.errors import StoreRefused, StoreUnavailable
+from square.sqlite import transaction
 
 SCHEMA_VERSION: Final = 2
 APPLICATION_ID: Final = 0x52534B44  # "RSKD": tells the file apart from Resik's other SQLite files
@@ -166,7 +167,7 @@ class SqliteDeadLetters:
     def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
         if version == SCHEMA_VERSION:
             return
-        with _transaction(connection):
+        with transaction(connection):
             for script in _MIGRATIONS[version:]:
                 for statement in script.split(";")[:-1]:
                     connection.execute(statement)
@@ -185,7 +186,7 @@ class SqliteDeadLetters:
         """
         if not letters:
             return
-        with self._use() as connection, _transaction(connection):
+        with self._use() as connection, transaction(connection):
             held: dict[str, int] = {}
             for letter in letters:
                 self._put_one(connection, letter, now_ms, held)
@@ -328,18 +329,6 @@ class SqliteDeadLetters:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         return connection
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _key(device: str, topic: str, code: str, raw: bytes, boot: int | None = None) -> bytes:

@@ -29,7 +29,7 @@ class IngestSettings(ServiceSettings):
     shared : bool
         Subscribe as one of several workers (``$share/ingest/...``). False for a broker without shared subscriptions.
     client_id : str
-        MQTT client id; MUST differ between workers of one site.
+        MQTT client id [3..32 of a-z 0-9 -]; MUST differ between workers of one site.
     linger_ms : int
         How long to wait for more batches before a write [ms, 0..1000].
     max_points : int
@@ -46,7 +46,7 @@ class IngestSettings(ServiceSettings):
     dead_letter_quota: Annotated[int, Field(ge=1, le=100_000)] = 2_000
     dead_letter_keep_d: Annotated[int, Field(ge=1, le=3_650)] = 90
     shared: bool = True
-    client_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,64}$")] = "ingest"
+    client_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}$")] = "ingest"
     linger_ms: Annotated[int, Field(ge=0, le=1_000)] = 5
     max_points: Annotated[int, Field(ge=1, le=20_000)] = 5_000
     trace_file: Path | None = None

@@ -105,6 +105,7 @@ class Worker:
         self._last_write_s: float | None = None
         self._next_purge_s = 0.0
         self.batches = 0
+        self.heartbeats = 0
         self.rows = 0
         self.stored = 0
         self.dead_lettered = 0
@@ -147,6 +148,8 @@ class Worker:
             self._connection.start()
             self._wait_for_broker()
             self.work()
+            if not self._stopping.is_set():
+                return EXIT_FAULT
         except (StoreRefused, BrokerRefused) as error:
             _log.error("%s", error)
             return EXIT_SETTINGS
@@ -171,8 +174,11 @@ class Worker:
                 return
 
     def work(self) -> None:
-        """Take and settle deliveries until :meth:`stop`."""
+        """Take and settle deliveries until :meth:`stop`, or until the connection has gone deaf."""
         while not self._stopping.is_set():
+            if self._connection.is_deaf():
+                _log.error("the connection to %s is deaf: ingest ends, to be started again", self._connection.endpoint)
+                return
             group = self.collect()
             if group:
                 self.settle(group)
@@ -274,6 +280,10 @@ class Worker:
     def _answer(self, pending: Pending) -> None:
         """Send the application ack, then let the broker forget the delivery."""
         batch = pending.batch
+        if batch is not None and batch.rows == 0 and not pending.letters:
+            self.heartbeats += 1  # the gateway says that it is there: nothing to store, nothing to settle
+            self._connection.ack(pending.delivery)
+            return
         self.batches += 1
         if batch is not None:
             self.dead_lettered += len(pending.letters)
@@ -324,6 +334,7 @@ class Worker:
             reason,
             {
                 "batches": self.batches,
+                "heartbeats": self.heartbeats,
                 "rows": self.rows,
                 "stored": self.stored,
                 "dead_lettered": self.dead_lettered,

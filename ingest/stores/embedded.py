@@ -38,6 +38,7 @@ from ingest.stores.points import (
     check_time,
     field_type,
 )
+from square.sqlite import transaction
 
 BUSY_TIMEOUT_MS: Final = 5_000
 PAGE_ROWS: Final = 2_000
@@ -97,14 +98,10 @@ class EmbeddedStore:
         with self._writing, _translated(self.path):
             connection = self._open_writer()
             self._take_writer_lock()
-            connection.execute("BEGIN IMMEDIATE")
             try:
-                rejected = self._write_batch(connection, points)
-                connection.execute("COMMIT")
-            except BaseException:
-                # SQLITE_FULL rolls back by itself; anything else must not leave half a batch or a stale cache.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                with transaction(connection):
+                    rejected = self._write_batch(connection, points)
+            except BaseException:  # what the caches learned was rolled back
                 self._series_ids.clear()
                 self._types.clear()
                 raise

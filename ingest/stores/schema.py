@@ -7,6 +7,7 @@ from typing import Final
 
 from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.stores.points import FieldType, check_name
+from square.sqlite import transaction
 
 log = logging.getLogger(__name__)
 
@@ -78,17 +79,11 @@ def check(connection: sqlite3.Connection, path: Path) -> int:
 def create_or_upgrade(connection: sqlite3.Connection, path: Path) -> None:
     """Bring a file to :data:`VERSION` in one transaction; nothing is written when it is there already."""
     while _version(connection, path) < VERSION:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             version = _version(connection, path)  # another process may have been faster
             if version < VERSION:
                 for statement in filter(str.strip, _STEPS[version].split(";")):
                     connection.execute(statement)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
 
 def check_integrity(connection: sqlite3.Connection, path: Path) -> None:

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from firmware import wire
+from gateway.arrivals import POISON_PER_MINUTE
+from gateway.forward import HEARTBEAT_EVERY_S
 from ingest import decode, messages
+from ingest.deadletter import OVER_QUOTA
 from ingest.plausibility import AHEAD_MS, OLDEST_MS
 from square.quantities import FLAG_ANCHORED, FLAG_HUMID, FLAG_IMPLAUSIBLE, FLAG_LATE
 from tests.contract import vectors
@@ -82,8 +85,9 @@ def test_topics_equal_the_code() -> None:
     known = {wire.topic_up("site-1", "dev-1", kind) for kind in wire.UP_KINDS}
     known |= {wire.topic_down("site-1", "dev-1", kind) for kind in wire.DOWN_KINDS}
     known |= {wire.topic_batch("site-1", "gw-1"), wire.topic_gw_ack("site-1", "gw-1")}
+    known |= {wire.topic_probe("site-1", "svc")}
     addresses = [
-        channel["address"].format(site="site-1", device="dev-1", gateway="gw-1")
+        channel["address"].format(site="site-1", device="dev-1", gateway="gw-1", service="svc")
         for channel in DOCUMENT["channels"].values()
     ]
     assert sorted(addresses) == sorted(known)
@@ -160,7 +164,9 @@ def test_examples_inside_the_document_fit_it() -> None:
 def test_batches_of_the_tests_fit_the_document() -> None:
     """What ingest is tested with is what the document describes."""
     rows = [batches.row(1), batches.row(2, device="rsk-a001", kind="air"), batches.status(3), batches.poison(4, b"x")]
-    assert [e.message for e in validator("batch").iter_errors(json.loads(batches.batch(rows)))] == []
+    for content in (rows, []):
+        assert [e.message for e in validator("batch").iter_errors(json.loads(batches.batch(content)))] == []
+    assert decode.decode_batch(batches.batch([]), batches.registry()).rows == 0, "a heartbeat"
 
 
 # -- the page for people ----------------------------------------------------------------------
@@ -200,7 +206,7 @@ def test_the_page_names_every_state_code_kind_limit_and_flag() -> None:
             "\n".join(line.split("|")[1] for line in errors.splitlines() if line.startswith("| `")),
         )
     )
-    of_ingest = {"bad-row", "bad-batch", "unknown-device", "wrong-kind", "clock", "store-rejected"}
+    of_ingest = {"bad-row", "bad-batch", "unknown-device", "wrong-kind", "clock", "store-rejected", OVER_QUOTA}
     assert listed == codes | of_ingest | {"bad-version", "bad-envelope", "bad-reading", "bad-value"}
     for state in wire.STATES:
         assert f"`{state}`" in PROTOCOL
@@ -210,6 +216,8 @@ def test_the_page_names_every_state_code_kind_limit_and_flag() -> None:
     assert f"1..{wire.MAX_READINGS} readings" in PROTOCOL
     assert f"at most {wire.MAX_EXTRA_KEYS} keys" in PROTOCOL
     assert f"arrived_ms - {OLDEST_MS // 86_400_000} days <= ts_ms <= arrived_ms + {AHEAD_MS // 1000} s" in PROTOCOL
+    assert f"{POISON_PER_MINUTE} poison messages of a node in a minute" in PROTOCOL
+    assert f"no batch for {HEARTBEAT_EVERY_S:.0f} s of wall time" in PROTOCOL
     flags = re.findall(r"^\| (\d) \| (\d) \|", PROTOCOL, re.MULTILINE)
     assert flags == [
         ("0", str(FLAG_IMPLAUSIBLE)),

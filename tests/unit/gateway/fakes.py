@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from firmware import wire
+from gateway.arrivals import load_mark
 from gateway.disk import DiskWatch
 from gateway.messages import UpMessage, read_message
+from gateway.spool import Spool
+from gateway.watermark import Range
 from square.errors import BrokerUnavailable
 from square.mqtt import Delivery
 
@@ -39,6 +42,12 @@ def untimed(device: str, boot: int, seq: int, *, up_s: int, sent_up_s: int, arri
     )
 
 
+def mark_of(spool: Spool, device: str, boot: int) -> tuple[int, list[Range]]:
+    """Return the watermark that the file holds: contiguous mark and ranges above it; (0, []) when unknown."""
+    watermark = load_mark(spool._connection, (device, boot)).watermark
+    return watermark.upto, watermark.above
+
+
 class FakeLink:
     """A connection in memory that notes the order of everything."""
 
@@ -64,14 +73,7 @@ class FakeLink:
         self.log.append(("puback", delivery.mid))
         return True
 
-    def publish(
-        self,
-        topic: str,
-        payload: bytes | str,
-        qos: int = 1,  # noqa: ARG002 - the real one's signature
-        *,
-        retain: bool = False,  # noqa: ARG002
-    ) -> None:
+    def publish(self, topic: str, payload: bytes | str, qos: int = 1) -> None:  # noqa: ARG002 - the real one's signature
         """Note a publish."""
         if self.is_down:
             raise BrokerUnavailable("down")

@@ -20,6 +20,7 @@ class Bench:
         self.spool = spool
         self.sent: list[dict[str, Any]] = []
         self.is_down = False
+        self.hears = True
         options = {"resend_s": 30.0, "linger_s": 0.02, "copy_every_s": 2.0, **options}
         self.forwarder = Forwarder(
             spool, gateway_id="gw-utama", publish=self._publish, now_ms=lambda: NOW_MS, **options
@@ -29,6 +30,11 @@ class Bench:
         if self.is_down:
             raise UplinkError("down")
         self.sent.append(msgspec.json.decode(payload))
+
+    def beat(self, payload: bytes) -> bool:
+        """Take a heartbeat; pass as option `beat`."""
+        self._publish(payload)
+        return self.hears
 
     def step(self, now_s: float, **options: bool) -> list[list[int]]:
         """Step once; return the row ids of the batches that were sent."""
@@ -170,7 +176,7 @@ def test_stored_and_dead_rows_settle_together_and_are_never_sent_again(bench: Be
     assert (counts.settled_stored, counts.settled_dead, bench.forwarder.flying) == (3, 1, 0)
     assert bench.step(100) == []
     states = bench.spool._connection.execute("SELECT id, state FROM rows ORDER BY id").fetchall()
-    assert states == [(1, 1), (2, 2), (3, 1), (4, 1)]
+    assert states == [(1, 1), (3, 1), (4, 1)], "what the dead-letter store has is not kept twice"
 
 
 def test_a_partial_ack_leaves_the_rest_in_flight(bench: Bench) -> None:
@@ -287,3 +293,49 @@ def test_big_bodies_make_small_batches(spool: Spool) -> None:
     bench = Bench(spool, batch_bytes=30_000, in_flight=16)
     assert [len(ids) for ids in bench.step(0)] == [4, 4, 4, 4, 4]
     assert payload(7, [1])  # the usual size, for comparison, is far below it
+
+
+def test_an_empty_batch_goes_up_when_nothing_else_does(spool: Spool) -> None:
+    """Every 10 s, at once after the start, never beside a batch with rows, and never without an uplink."""
+    bench = Bench(spool)
+    bench.forwarder._beat = bench.beat
+    assert bench.step(0) == [[]]
+    assert bench.step(9.9) == []
+    assert bench.step(10) == [[]]
+    heartbeat = bench.sent[-1]
+    assert {**heartbeat, "batch": ""} == {
+        "v": 1, "gw": "gw-utama", "spool": spool.id, "batch": "", "sent_ms": NOW_MS, "rows": [],
+    }  # fmt: skip
+    fill(spool, 1)
+    bench.forwarder.notify()
+    assert bench.step(15) == [[1]]
+    assert bench.step(20) == []
+    assert bench.step(25) == [[]]
+    assert bench.step(40, is_connected=False) == []
+    assert bench.forwarder.counts.heartbeats == 3
+    assert bench.forwarder.flying == 1, "nobody has to acknowledge a heartbeat"
+
+
+def test_a_heartbeat_that_was_held_back_is_due_again_soon(spool: Spool) -> None:
+    """While devices cannot be heard none is counted; the first chance afterwards is taken."""
+    bench = Bench(spool)
+    bench.forwarder._beat = bench.beat
+    bench.hears = False
+    assert bench.forwarder.step(0) <= 1.0
+    assert bench.forwarder.counts.heartbeats == 0
+    bench.hears = True
+    bench.step(1.0)
+    assert bench.forwarder.counts.heartbeats == 1
+
+
+def test_rows_are_not_forgotten_when_the_spool_could_not_be_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk error while taking rows: the next step takes them, without anybody saying again that they wait."""
+    fill(bench.spool, 3)
+
+    def fail(*_arguments: object) -> list[Any]:
+        raise SpoolError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.spool, "take_backlog", fail)
+        assert bench.step(0) == []
+    assert [sorted(ids) for ids in bench.step(1.0)] == [[1, 2, 3]]

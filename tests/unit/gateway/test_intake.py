@@ -14,9 +14,8 @@ from gateway.disk import DiskWatch
 from gateway.errors import SpoolCorrupt, SpoolError
 from gateway.intake import Intake
 from gateway.spool import Spool
-from tests.unit.gateway.fakes import NOW_MS, SITE, FakeLink, payload, roomy
+from tests.unit.gateway.fakes import NOW_MS, SITE, FakeLink, mark_of, payload, roomy
 
-ACK_TOPIC = f"resik/{SITE}/gw/gw-utama/ack"
 BIN = f"resik/{SITE}/rsk-b001/up/bin"
 
 
@@ -25,9 +24,9 @@ class Bench:
 
     def __init__(self, folder: Path, disk: DiskWatch | None = None, **options: Any) -> None:
         self.log: list[tuple[str, Any]] = []
+        self.now_ms = NOW_MS
         self.link = FakeLink(self.log)
         self.spool = Spool(folder / "spool.sqlite3", now_ms=NOW_MS, disk=disk or roomy(folder))
-        self.gateway_acks: list[bytes] = []
         commit = self.spool._commit
 
         def logged_commit() -> None:
@@ -39,10 +38,8 @@ class Bench:
             self.link,
             self.spool,
             site=SITE,
-            now_ms=lambda: NOW_MS,
+            now_ms=lambda: self.now_ms,
             on_rows=lambda: self.log.append(("rows", None)),
-            on_gateway_ack=self.gateway_acks.append,
-            gateway_ack_topic=ACK_TOPIC,
             **options,
         )
 
@@ -120,24 +117,21 @@ def test_poison_and_presence_get_a_puback_and_no_application_ack(bench: Bench) -
     assert (bench.intake.counts.poison, bench.intake.counts.presence) == (1, 1)
 
 
-def test_a_full_disk_stops_acks_but_not_settling(tmp_path: Path) -> None:
-    """While full: no row, no ack, no PUBACK; ingest's acks are still read. With space everything follows."""
+def test_a_full_disk_stops_acks(tmp_path: Path) -> None:
+    """While full: no row, no ack, no PUBACK. With space everything follows."""
     free = [1]
     bench = Bench(tmp_path, DiskWatch(tmp_path, measure=lambda _folder: (10**9, free[0])))
     bench.link.push(BIN, payload(7, [1]))
-    bench.link.push(ACK_TOPIC, b"ack one")
     bench.intake.step(0)
     bench.link.push(BIN, payload(7, [2]))
-    bench.link.push(ACK_TOPIC, b"ack two")
     bench.intake.step(0)
     assert bench.log == []
-    assert bench.gateway_acks == [b"ack one", b"ack two"]
     assert "free" in (bench.intake.stopped_because or "")
     free[0] = 10**9
     bench.spool.check_space()
     bench.intake._retry_at_s = 0.0
     bench.intake.step(0)
-    assert bench.happened() == ["commit", *["puback"] * 4, "publish", "rows"]
+    assert bench.happened() == ["commit", *["puback"] * 2, "publish", "rows"]
     assert bench.app_acks()[0][1] == (7, 2, [])
 
 
@@ -195,7 +189,7 @@ def test_held_messages_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch
     bench.intake._retry_at_s = 0.0
     bench.intake.step(0)
     bench.intake.step(0)
-    assert bench.spool.watermark("rsk-b001", 7) == (5, [])
+    assert mark_of(bench.spool, "rsk-b001", 7) == (5, [])
 
 
 @pytest.mark.parametrize("order", [lambda keys: keys, lambda keys: keys[::-1]])
@@ -205,3 +199,89 @@ def test_every_reading_is_acked_whatever_the_order(bench: Bench, order: Callable
         bench.link.push(BIN, payload(7, [seq]))
         bench.intake.step(0)
     assert bench.app_acks()[-1][1] == (7, 29, [])
+
+
+def timed(bench: Bench, device: str, seq: int, ahead_s: int) -> None:
+    """Let a reading arrive whose device is so far ahead of NOW_MS."""
+    readings = [{"seq": seq, "ts": NOW_MS // 1000 + ahead_s, "distance_mm": 700}]
+    bench.link.push(f"resik/{SITE}/{device}/up/bin", wire.encode_up(7, readings).encode())
+
+
+def test_a_clock_behind_most_devices_holds_everything(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """No commit and no ack while three of four devices are ahead; set right, arrivals are stamped anew."""
+    for number, ahead_s in enumerate((3600, 3601, 3602, 0)):
+        timed(bench, f"rsk-b00{number}", 1, ahead_s)
+    bench.intake.step(0)
+    bench.intake.step(0)
+    assert bench.log == []
+    assert "3601 s behind that of 3 of 4 devices" in (bench.intake.stopped_because or "")
+    assert caplog.text.count("intake stops") == 1
+    bench.now_ms += 3_600_000
+    bench.intake.step(0)
+    assert bench.happened() == ["commit", *["puback"] * 4, *["publish"] * 4, "rows"]
+    assert bench.intake.stopped_because is None
+    assert [row.arrived_ms for row in bench.spool.take_backlog(0, 10, 10**6, ())] == [NOW_MS + 3_600_000] * 4
+
+
+def test_a_minority_or_two_devices_ahead_hold_nothing(tmp_path: Path) -> None:
+    """Devices with a wrong clock are theirs to mend: their readings go on, and are counted for health."""
+    bench = Bench(tmp_path)
+    for number, ahead_s in enumerate((3600, 3600, 3600, 0, 0, 0)):
+        timed(bench, f"rsk-b00{number}", 1, ahead_s)
+    bench.intake.step(0)
+    assert bench.happened().count("puback") == 6
+    assert (bench.intake.ahead.devices, bench.intake.ahead.heard) == (3, 6)
+    other = Bench(tmp_path / "two")
+    for number in range(2):
+        timed(other, f"rsk-b00{number}", 1, 3600)
+    other.intake.step(0)
+    assert other.happened().count("puback") == 2
+
+
+def test_120_seconds_are_allowed_and_old_readings_are_no_evidence(tmp_path: Path) -> None:
+    """The limit is ingest's; a device that is ahead stays so though it also sends old readings again."""
+    bench = Bench(tmp_path)
+    for number in range(3):
+        timed(bench, f"rsk-b00{number}", 1, 120)
+    bench.intake.step(0)
+    assert bench.happened().count("puback") == 3
+    other = Bench(tmp_path / "other")
+    for ahead_s in (121, -5000):
+        for number in range(3):
+            timed(other, f"rsk-b00{number}", ahead_s + 9000, ahead_s)
+    other.intake.step(0)
+    assert other.log == []
+
+
+def test_poison_beyond_a_devices_share_is_let_go(bench: Bench) -> None:
+    """A device that floods: sixty are kept in a minute, all are acknowledged to the broker, neighbours are not hit."""
+    for number in range(75):
+        bench.link.push(BIN, b"{%d" % number)
+    bench.link.push(f"resik/{SITE}/rsk-b002/up/bin", b"{")
+    bench.intake.step(0)
+    counts = bench.intake.counts
+    assert (counts.poison, counts.poison_let_go, counts.spooled) == (61, 15, 61)
+    assert bench.happened().count("puback") == 76
+    bench.now_ms += 60_000
+    bench.link.push(BIN, b"{next minute")
+    bench.intake.step(0)
+    assert (counts.poison, counts.poison_let_go) == (62, 15)
+
+
+def test_poison_that_could_not_be_committed_does_not_use_up_the_share(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tries against a full disk leave no trace: the poison is kept when space returns."""
+
+    def fail() -> None:
+        raise io_error()
+
+    bench.link.push(BIN, b"{")
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.spool, "_commit", fail)
+        for _ in range(100):
+            bench.intake._retry_at_s = 0.0
+            bench.intake.step(0)
+    bench.intake._retry_at_s = 0.0
+    bench.intake.step(0)
+    assert (bench.intake.counts.poison, bench.intake.counts.poison_let_go) == (1, 0)

@@ -11,7 +11,7 @@ from gateway.disk import DiskWatch
 from gateway.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, SpoolTooNew
 from gateway.messages import read_message
 from gateway.spool import SETTLED_KEEP_MS, Row, Spool
-from tests.unit.gateway.fakes import NOW_MS, NOW_S, SITE, payload, roomy, untimed, up
+from tests.unit.gateway.fakes import NOW_MS, NOW_S, SITE, mark_of, payload, roomy, untimed, up
 
 DEVICE = "rsk-b001"
 
@@ -156,7 +156,7 @@ def test_a_hole_becomes_a_gap_after_ten_minutes_and_heals(spool: Spool) -> None:
     assert spool.put([up(DEVICE, 7, [3])]).inserted == 1
     assert spool.backlog().late == 5
     assert spool.put([up(DEVICE, 7, [2, 4, 6, 7, 8])]).inserted == 5
-    assert (spool.backlog().gaps, spool.watermark(DEVICE, 7)) == (0, (9, []))
+    assert (spool.backlog().gaps, mark_of(spool, DEVICE, 7)) == (0, (9, []))
 
 
 def test_poison_is_stored_once_however_often_it_comes(spool: Spool) -> None:
@@ -186,7 +186,7 @@ def test_a_device_with_a_thousand_holes_is_held_off(spool: Spool) -> None:
     for start in range(1, MAX_RANGES + 200, 64):
         last = spool.put([up(DEVICE, 7, list(range(2 * start, 2 * start + 128, 2)))])
     assert last.poison == 1
-    assert len(spool.watermark(DEVICE, 7)[1]) <= MAX_RANGES
+    assert len(mark_of(spool, DEVICE, 7)[1]) <= MAX_RANGES
 
 
 def test_a_commit_that_fails_leaves_no_trace(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def test_a_commit_that_fails_leaves_no_trace(spool: Spool, monkeypatch: pytest.M
         spool.put([up(DEVICE, 7, [2, 3])])
     assert caught.value.retryable
     monkeypatch.undo()
-    assert spool.watermark(DEVICE, 7) == (1, [])
+    assert mark_of(spool, DEVICE, 7) == (1, [])
     put = spool.put([up(DEVICE, 7, [2, 3])])
     assert (put.inserted, put.duplicates, put.acks[0].upto) == (2, 0, 3)
     assert [row.id for row in waiting(spool)] == [1, 2, 3]
@@ -272,8 +272,8 @@ def test_a_damaged_file_is_moved_aside_and_people_are_told(
         file.write(b"\xde\xad" * (50 if damage == "header" else 20_000))
     new = Spool(path, now_ms=NOW_MS, disk=roomy(path.parent))
     assert new.id != old_id
-    assert new.moved_aside is not None
-    assert new.moved_aside.exists()
+    assert new.replaced is not None
+    assert new.replaced.exists()
     assert "SPOOL DAMAGED" in caplog.text
     assert new.put([up(DEVICE, 7, [1])]).inserted == 1
     new = reopen(new)
@@ -343,3 +343,31 @@ def test_zero_is_not_missing_in_the_body(spool: Spool) -> None:
     (row,) = waiting(spool)
     assert row.body == b'{"seq":1,"ts":0,"distance_mm":0,"fill_pct":null,"x":1.5}'
     assert row.ts_ms == 8, "1970 is passed on; ingest judges it"
+
+
+def test_dead_rows_leave_at_once_and_stored_ones_stay(spool: Spool) -> None:
+    """What the dead-letter store has is not kept twice; a repeat of such a reading is known all the same."""
+    spool.put([up(DEVICE, 7, [1, 2])])
+    assert spool.settle([1], [2], NOW_MS) == (1, 1)
+    assert spool.settle([1], [2], NOW_MS) == (0, 0)
+    assert spool._connection.execute("SELECT id, state FROM rows").fetchall() == [(1, 1)]
+    assert spool.waiting == spool.backlog().waiting == 0
+    assert spool.put([up(DEVICE, 7, [2])]).duplicates == 1
+
+
+@pytest.mark.parametrize("call", ["backlog", "check_space", "prune", "note_late_gaps"])
+def test_upkeep_speaks_in_errors_of_the_spool(spool: Spool, call: str) -> None:
+    """A disk that fails under upkeep is a SpoolError, which waits or ends by its own word, never a raw error."""
+    spool._connection.close()
+    arguments = [NOW_MS] if call in {"prune", "note_late_gaps"} else []
+    with pytest.raises(SpoolError):
+        getattr(spool, call)(*arguments)
+
+
+def test_messages_with_too_many_holes_count_as_poison_of_the_device(spool: Spool) -> None:
+    """The share of a minute holds for poison that the spool itself makes, too."""
+    for start in range(1, 1921, 128):
+        assert spool.put([up(DEVICE, 7, list(range(start, start + 128, 2)))]).poison == 0
+    refused = [up(DEVICE, 7, list(range(10_001 + 128 * n, 10_129 + 128 * n, 2))) for n in range(70)]
+    put = spool.put(refused)
+    assert (put.poison, put.poison_let_go) == (60, 10)

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gateway.arrivals import Arrivals
 from gateway.spool import Spool
-from tests.unit.gateway.fakes import NOW_MS, roomy, up
+from tests.unit.gateway.fakes import NOW_MS, mark_of, roomy, up
 
 DEVICES = ("rsk-b001", "rsk-b002")
 BOOTS = (7, 4_294_967_295)
@@ -79,7 +79,7 @@ class SpoolMachine(RuleBasedStateMachine):
         """Die with everything written but the commit: the file is what it was, nobody was acked."""
         spool = self.spool
         spool._connection.execute("BEGIN IMMEDIATE")
-        arrivals = Arrivals(spool._connection, spool._marks, spool._next_id, spool._created_ms)
+        arrivals = Arrivals(spool._connection, spool._marks, spool._next_id, spool._created_ms, spool._poisoned)
         arrivals.enter(up(device, BOOTS[0], seqs))
         arrivals.finish()
         spool.close()
@@ -155,7 +155,7 @@ class SpoolMachine(RuleBasedStateMachine):
         for device in DEVICES:
             for boot in BOOTS:
                 seen = {seq for d, b, seq in self.arrived | self.passed if (d, b) == (device, boot)}
-                upto, above = self.spool.watermark(device, boot)
+                upto, above = mark_of(self.spool, device, boot)
                 expected = 0
                 while expected + 1 in seen:
                     expected += 1

@@ -37,6 +37,7 @@ def test_the_sample_shows_every_setting_with_its_default() -> None:
         ("[ingest]\nmax_points = 0", "max_points"),
         ("[ingest]\nlinger_ms = -1", "linger_ms"),
         ("[ingest]\nclient_id = 'A B'", "client_id"),
+        (f"[ingest]\nclient_id = '{'a' * 33}'", "client_id"),
         ("[ingset]\n", "ingset"),
     ],
 )

@@ -17,6 +17,7 @@ from square import outage
 from square.clock import FixedClock
 from square.errors import BrokerUnavailable
 from square.mqtt import Delivery
+from square.process import EXIT_FAULT, EXIT_OK
 from tests.unit.ingest.batches import BOOT, GATEWAY, NOW_S, SITE, TOPIC, batch, poison, registry, row, status
 
 ACK_TOPIC = f"resik/{SITE}/gw/{GATEWAY}/ack"
@@ -29,6 +30,7 @@ class Broker:
         self.events = events
         self.inbound: list[Delivery] = []
         self.is_up = True
+        self.deaf_after = 10**9
         self.waiting = self.stale_acks = self.session_lost = 0
         self.endpoint = "mqtt://nowhere"
 
@@ -49,6 +51,18 @@ class Broker:
 
     def is_healthy(self) -> bool:
         return self.is_up
+
+    def start(self) -> None:
+        pass
+
+    stop = start
+
+    def wait_connected(self, _timeout_s: float) -> None:
+        pass
+
+    def is_deaf(self) -> bool:
+        self.deaf_after -= 1
+        return self.deaf_after < 0
 
 
 class Store:
@@ -81,6 +95,9 @@ class Store:
         self._next()
         self.kept = [*self.kept, *letters]
         self.events.append((self.name, [letter.code for letter in letters], now_ms))
+
+    def close(self) -> None:
+        pass
 
     def purge(self, *, before_ms: int) -> int:
         self._next()
@@ -256,6 +273,27 @@ def test_a_batch_of_status_alone_needs_no_store(rig: Rig) -> None:
     assert ack == ("ack", 1)
     counts = rig.worker.health().counts
     assert (counts["rows"], counts["stored"], counts["status_rows"]) == (2, 0, 2)
+
+
+def test_a_heartbeat_is_taken_quietly(rig: Rig) -> None:
+    """A batch without rows is acknowledged to the broker and to nobody else, stored nowhere, and counted apart."""
+    rig.broker.deliver(batch([]))
+    assert rig.step() == [("ack", 1)]
+    rig.broker.deliver(batch([]))
+    rig.broker.deliver(batch([row(1)], number=2))
+    assert [event[0] for event in rig.step()] == ["store", "ack", "publish", "ack"]
+    counts = rig.worker.health().counts
+    assert (counts["heartbeats"], counts["batches"], counts["rows"]) == (2, 1, 1)
+
+
+def test_a_deaf_connection_ends_the_process(rig: Rig) -> None:
+    """Exit code 1 for the supervisor, after what had arrived was settled; asked to stop is 0."""
+    rig.broker.deaf_after = 1
+    rig.broker.deliver(batch([row(1)]))
+    assert rig.worker.serve() == EXIT_FAULT
+    assert ("ack", 1) in rig.events
+    rig.worker.stop()
+    assert rig.worker.serve() == EXIT_OK
 
 
 def test_a_lost_connection_at_the_ack_loses_nothing(rig: Rig) -> None:
