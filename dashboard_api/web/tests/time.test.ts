@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { en } from "../src/i18n/en";
 import { id } from "../src/i18n/id";
-import { ago, clockTime, exact, moment, nextShiftStart, span, zoneWord } from "../src/words/time";
+import { ago, clockTime, exact, moment, nextShiftStart, shortDate, span, zoneWord } from "../src/words/time";
 import { HOUR_MS, MINUTE_MS, NOW_MS, SHIFTS } from "./fixtures";
 
 const ZONE = "Asia/Jakarta";
@@ -60,5 +60,13 @@ describe("the next shift", () => {
   it("is unknown without shifts", () => {
     expect(nextShiftStart([], NOW_MS, ZONE)).toBeNull();
     expect(nextShiftStart([{ start: "pagi" }], NOW_MS, ZONE)).toBeNull();
+  });
+});
+
+describe("the date in the header", () => {
+  it("names the year only when it is not the present one", () => {
+    const wall = Date.UTC(2026, 10, 24);
+    expect(shortDate(Date.UTC(2026, 2, 5, 4), id, "Asia/Jakarta", wall)).not.toContain("2026");
+    expect(shortDate(Date.UTC(2019, 9, 11, 4), id, "Asia/Jakarta", wall)).toContain("2019");
   });
 });

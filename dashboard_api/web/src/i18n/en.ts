@@ -15,7 +15,7 @@ export const en: Dictionary = {
 
   clock: {
     simulated: (speed) => `Simulation ×${speed}`,
-    paused: "Simulation paused",
+    paused: "Time stands still",
     speedOnly: (speed) => `Clock ×${speed}`,
     hint: "The data comes from a simulator, not from sensors on the square.",
   },
@@ -146,6 +146,7 @@ export const en: Dictionary = {
     silent: "Silent",
     "bad-air": "Bad air",
     fault: "Needs a look",
+    "gateway-silent": "Gateway silent",
   },
 
   task: {

@@ -15,7 +15,7 @@ export const id = {
 
   clock: {
     simulated: (speed: string) => `Simulasi ×${speed}`,
-    paused: "Simulasi dijeda",
+    paused: "Waktu berhenti",
     speedOnly: (speed: string) => `Jam ×${speed}`,
     hint: "Data berasal dari simulator, bukan dari sensor di lapangan.",
   },
@@ -146,6 +146,7 @@ export const id = {
     silent: "Senyap",
     "bad-air": "Udara buruk",
     fault: "Perlu diperiksa",
+    "gateway-silent": "Gerbang data senyap",
   } as Record<string, string>,
 
   task: {

@@ -99,7 +99,7 @@ export class SquareMapView {
       style: baseStyle(site, palette(theme), name),
       center: site.centre,
       zoom: 17.5,
-      minZoom: 14,
+      minZoom: 8, // a replayed city spreads over kilometres
       maxZoom: 21,
       attributionControl: false,
       dragRotate: false,

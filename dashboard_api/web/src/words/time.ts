@@ -65,9 +65,10 @@ export function exact(ms: number, t: Dictionary, timeZone: string): string {
   return `${date} ${clockTime(ms, t.lang, timeZone, true)} ${zoneWord(timeZone)}`;
 }
 
-/** "Sel, 24 Nov" for the header. */
-export function shortDate(ms: number, t: Dictionary, timeZone: string): string {
-  return formatter(`s${t.lang}${timeZone}`, locale(t.lang), { timeZone, weekday: "short", day: "numeric", month: "short" }).format(ms);
+/** "Sel, 24 Nov" for the header; with the year when it is another one than `wallMs` is in, as in a replay. */
+export function shortDate(ms: number, t: Dictionary, timeZone: string, wallMs = Date.now()): string {
+  const year = new Date(ms).getUTCFullYear() === new Date(wallMs).getUTCFullYear() ? undefined : ("numeric" as const);
+  return formatter(`s${t.lang}${timeZone}${year ?? ""}`, locale(t.lang), { timeZone, weekday: "short", day: "numeric", month: "short", year }).format(ms);
 }
 
 /** Length of a span in words: minutes below 1 h, hours and minutes below 6 h, hours below 2 days, then days. */
