@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from alerts.desk import RECENT_TASKS_MS
-from alerts.views import is_stale
+from alerts.desk import RECENT_TASKS_MS, is_stale
 
 Json = dict[str, Any]
 Key = tuple[str, str]

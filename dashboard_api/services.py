@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-from alerts.adapters.database import Database, open_database
-from alerts.desk import Desk
+from alerts.desk import Desk, open_desk
 from dashboard_api.settings import DashboardSettings
 from ingest.store import TimeSeriesStore
 from ingest.stores import open_store
 from square.clock import Clock, open_clock
-from square.registry import Registry
 from square.settings import read_secret
 from square.site import Site, load_site
 
@@ -25,8 +23,6 @@ class Services:
         Square time.
     simulated : bool
         Whether square time is driven by a simulation or replay.
-    database : Database
-        Relational store.
     desk : Desk
         The only way to the relational store.
     store : TimeSeriesStore
@@ -36,31 +32,13 @@ class Services:
     site: Site
     clock: Clock
     simulated: bool
-    database: Database
     desk: Desk
     store: TimeSeriesStore
 
     def close(self) -> None:
         """Release every client."""
         self.store.close()
-        self.database.close()
-
-
-def make_desk(database: Database, site: Site) -> Desk:
-    """Return the desk of a site: plan, shifts and devices filled in."""
-    registry = Registry.from_site(site)
-
-    def device_of(asset_id: str) -> str | None:
-        placement = registry.placement_of(asset_id)
-        return None if placement is None else placement.device.id
-
-    return Desk(
-        database,
-        site.id,
-        on_shift=lambda shift_id, now_ms: site.shift_plan.is_on_shift(shift_id, now_ms / 1000),
-        bins=[(asset.id, device_of(asset.id)) for asset in site.bins],
-        stations=[(asset.id, device_of(asset.id)) for asset in site.air_stations],
-    )
+        self.desk.close()
 
 
 def open_services(settings: DashboardSettings) -> Services:
@@ -79,7 +57,7 @@ def open_services(settings: DashboardSettings) -> Services:
     clock = open_clock(settings.clock_file)
     store = open_store(settings.store_url, secret=read_secret(settings.store_token_file), read_only=True)
     try:
-        database = open_database(settings.database_url)
+        desk = open_desk(settings.database_url, site)
     except BaseException:
         store.close()
         raise
@@ -87,7 +65,6 @@ def open_services(settings: DashboardSettings) -> Services:
         site=site,
         clock=clock,
         simulated=settings.clock_file is not None,
-        database=database,
-        desk=make_desk(database, site),
+        desk=desk,
         store=store,
     )

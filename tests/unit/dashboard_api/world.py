@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from alerts.adapters.database import Database, open_database
 from alerts.adapters.log import add_change
 from alerts.adapters.tables import ASSET_STATES, CHANGES, CREWS, CURSORS, DEVICES, HEARTBEATS, INCIDENTS, TASKS
+from alerts.desk import open_desk
 from alerts.tokens import token_hash
 from alerts.views import air_view, bin_view, incident_view, task_view
-from dashboard_api.services import Services, make_desk
+from dashboard_api.services import Services
 from dashboard_api.settings import DashboardSettings
 from ingest.store import Point
 from ingest.stores import open_store
@@ -87,13 +88,11 @@ class World:
 
     def services(self) -> Services:
         """Return open clients on this world; close them after use."""
-        database = open_database(self.database_url)
         return Services(
             site=self.site,
             clock=self.clock,
             simulated=True,
-            database=database,
-            desk=make_desk(database, self.site),
+            desk=open_desk(self.database_url, self.site),
             store=open_store(self.store_url, read_only=True),
         )
 
