@@ -113,6 +113,13 @@ describe("incidents", () => {
     expect(rankIncidents(list).map((one) => one.id)).toEqual([5, 4, 2, 1, 6, 3]);
   });
 
+  it("put a silent gateway first, in both languages: nothing below it can be believed", () => {
+    const silent = incident({ id: 9, rule: "gateway-silent", asset_id: "gw-utama" });
+    expect(incidentWord(silent, id)).toBe("Gerbang data senyap");
+    expect(incidentWord(silent, en)).toBe("Gateway silent");
+    expect(rankIncidents([incident({ id: 5, rule: "overflow" }), silent]).map((one) => one.id)).toEqual([9, 5]);
+  });
+
   it("say whose they are, when they say so", () => {
     expect(ownerSentence(incident({ detail: { owner: "teknisi" } }), id)).toBe("untuk teknisi");
     expect(ownerSentence(incident({ detail: { owner: "teknisi" } }), en)).toBe("for the technician");

@@ -46,7 +46,7 @@ export interface AirState {
   indicative: boolean;
 }
 
-export type IncidentRule = "full" | "overflow" | "soon-full" | "silent" | "bad-air" | "fault";
+export type IncidentRule = "full" | "overflow" | "soon-full" | "silent" | "bad-air" | "fault" | "gateway-silent";
 
 export interface Incident {
   id: number;

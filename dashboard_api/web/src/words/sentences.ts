@@ -156,7 +156,8 @@ export function ownerSentence(incident: Incident, t: Dictionary): string | null 
   return typeof owner === "string" && owner ? t.action.owner(t.action.owners[owner] ?? owner) : null;
 }
 
-const RULE_RANK = ["overflow", "full", "bad-air", "fault", "soon-full", "silent"];
+// A silent gateway hides everything else: nothing below it can be believed.
+const RULE_RANK = ["gateway-silent", "overflow", "full", "bad-air", "fault", "soon-full", "silent"];
 
 /** Open before acknowledged, then by rule, then the oldest first. */
 export function rankIncidents(incidents: readonly Incident[]): Incident[] {
