@@ -32,6 +32,12 @@ Row = dict[str, Any]
 _INCIDENT_FIELDS = Incident.__struct_fields__
 _TASK_FIELDS = Task.__struct_fields__
 
+# Built once: building a statement costs more than executing it.
+_ADD_INCIDENT = sa.insert(INCIDENTS)
+_ADD_TASK = sa.insert(TASKS)
+_SAVE_INCIDENT = sa.update(INCIDENTS).where(INCIDENTS.c.id == sa.bindparam("key"))
+_SAVE_TASK = sa.update(TASKS).where(TASKS.c.id == sa.bindparam("key"))
+
 
 def upsert(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, or replace all other columns of those whose primary key exists."""
@@ -147,34 +153,26 @@ class Ledger:
     def add_incident(self, incident: Incident) -> Incident:
         """Insert an incident and give it its id."""
         values = {name: getattr(incident, name) for name in _INCIDENT_FIELDS if name != "id"}
-        result = self.connection.execute(sa.insert(INCIDENTS).values(site=self.site_id, **values))
+        result = self.connection.execute(_ADD_INCIDENT, {"site": self.site_id, **values})
         incident.id = _new_id(result)
         return incident
 
     def save_incident(self, incident: Incident) -> None:
         """Write severity, state and times of an incident."""
-        self.connection.execute(
-            sa.update(INCIDENTS)
-            .where(INCIDENTS.c.id == incident.id)
-            .values(
-                severity=incident.severity,
-                state=incident.state,
-                closed_ms=incident.closed_ms,
-                detail=incident.detail,
-            )
-        )
+        values = {name: getattr(incident, name) for name in ("severity", "state", "closed_ms", "detail")}
+        self.connection.execute(_SAVE_INCIDENT, {"key": incident.id, **values})
 
     def add_task(self, task: Task) -> Task:
         """Insert a task and give it its id."""
         values = {name: getattr(task, name) for name in _TASK_FIELDS if name != "id"}
-        result = self.connection.execute(sa.insert(TASKS).values(site=self.site_id, **values))
+        result = self.connection.execute(_ADD_TASK, {"site": self.site_id, **values})
         task.id = _new_id(result)
         return task
 
     def save_task(self, task: Task) -> None:
         """Write everything of a task."""
         values = {name: getattr(task, name) for name in _TASK_FIELDS if name != "id"}
-        self.connection.execute(sa.update(TASKS).where(TASKS.c.id == task.id).values(**values))
+        self.connection.execute(_SAVE_TASK, {"key": task.id, **values})
 
     def save_gateway(self, gateway: str) -> None:
         """Note which gateway was heard last."""
