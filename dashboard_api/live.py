@@ -244,18 +244,26 @@ class Live:
     async def _run_health(self) -> None:
         told: Json | None = None
         while True:
-            await asyncio.to_thread(self._watch.poll)
-            if self._watch.relational.ok:
-                try:
-                    self._watch.note_heartbeats(await self._call(self._desk.heartbeats))
-                except DatabaseError as error:
-                    self._watch.note_relational(Answer(ok=False, reason=str(error)))
-            report = self._watch.report()
-            if report != told:
-                told = report
-                self._board.set_health(report)
-                self._hub.announce("health", report)
+            try:
+                told = await self._tell_health(told)
+            except Exception:  # noqa: BLE001 - the top loop of a worker
+                # A frozen report would call a dead part well for ever.
+                _log.exception("the health loop failed; it goes on")
             await asyncio.sleep(POLL_S)
+
+    async def _tell_health(self, told: Json | None) -> Json:
+        """Ask every part, tell the report when it differs from the one told before, and return it."""
+        await asyncio.to_thread(self._watch.poll)
+        if self._watch.relational.ok:
+            try:
+                self._watch.note_heartbeats(await self._call(self._desk.heartbeats))
+            except DatabaseError as error:
+                self._watch.note_relational(Answer(ok=False, reason=str(error)))
+        report = self._watch.report()
+        if report != told:
+            self._board.set_health(report)
+            self._hub.announce("health", report)
+        return report
 
     async def _run_pings(self) -> None:
         while True:

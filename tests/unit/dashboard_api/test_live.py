@@ -11,7 +11,7 @@ from alerts.desk import Change, ChangePage, Snapshot
 from alerts.errors import DatabaseUnavailable
 from dashboard_api.board import Board
 from dashboard_api.events import Hub
-from dashboard_api.health import HealthWatch
+from dashboard_api.health import Answer, HealthWatch
 from dashboard_api.live import Live
 from square.clock import FixedClock
 from tests.unit.dashboard_api.test_events import parse
@@ -184,6 +184,26 @@ async def test_unforeseen_failure_resets_the_clients(stage: Stage) -> None:
     assert item is not None
     assert item["fill_pct"] == 7.0
     assert [name for name in await names(client) if name != "clock"] == ["reset"]
+
+
+@pytest.mark.anyio
+async def test_health_outlives_an_unforeseen_failure(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug in one round of questions does not freeze the report: the next round tells what is so."""
+    client = stage.hub.connect("a")
+    rounds: list[str] = []
+
+    def poll() -> None:
+        rounds.append("asked")
+        if len(rounds) == 1:
+            raise RuntimeError("a bug")
+        stage.watch.note_relational(Answer(ok=False, reason="gone"))
+
+    monkeypatch.setattr(stage.watch, "poll", poll)
+    monkeypatch.setattr("dashboard_api.live.POLL_S", 0.001)
+    health = asyncio.create_task(stage.live._run_health())
+    await until(lambda: "gone" in str(stage.board.health))
+    health.cancel()
+    assert await names(client) == ["health"]
 
 
 @pytest.mark.anyio
