@@ -27,7 +27,6 @@ from alerts.views import (
     air_view,
     bin_view,
     crew_view,
-    device_view,
     incident_view,
     task_view,
     unheard,
@@ -135,21 +134,6 @@ class Board:
                 heartbeats=self._heartbeats(connection),
             )
 
-    def bins(self, now_ms: int) -> list[View]:
-        """Return every bin of the plan."""
-        with self._database.reading() as connection:
-            return self._assets(connection, "bin", now_ms)
-
-    def air(self, now_ms: int) -> list[View]:
-        """Return every air station of the plan."""
-        with self._database.reading() as connection:
-            return self._assets(connection, "air", now_ms)
-
-    def incidents(self) -> list[View]:
-        """Return incidents that are open or acknowledged, newest first."""
-        with self._database.reading() as connection:
-            return self._incidents(connection)
-
     def incident(self, incident_id: int) -> View:
         """Return one incident.
 
@@ -160,11 +144,6 @@ class Board:
         """
         with self._database.reading() as connection:
             return incident_view(self._row(connection, INCIDENTS, incident_id, "incident"))
-
-    def tasks(self, now_ms: int) -> list[View]:
-        """Return tasks that are not closed, and those closed in the last two hours."""
-        with self._database.reading() as connection:
-            return self._tasks(connection, now_ms)
 
     def task(self, task_id: int) -> View:
         """Return one task.
@@ -181,12 +160,6 @@ class Board:
         """Return the active crew members."""
         with self._database.reading() as connection:
             return self._crews(connection, now_ms)
-
-    def devices(self, now_ms: int) -> list[View]:
-        """Return the devices of the registry with what they last said."""
-        query = sa.select(DEVICES).where(DEVICES.c.site == self._site_id).order_by(DEVICES.c.id)
-        with self._database.reading() as connection:
-            return [device_view(row, now_ms) for row in fetch(connection, query)]
 
     def heartbeats(self) -> list[View]:
         """Return the last sign of life of each service; ``wall_s`` is real time."""

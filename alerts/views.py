@@ -12,6 +12,8 @@ View = dict[str, Any]
 
 STALE_INTERVALS: Final = 2.0
 """A value older than this many report intervals is stale: shown, but never as current."""
+DEFAULT_INTERVAL_S: Final = 600
+"""Report interval [s] of an asset whose device is not known."""
 
 _INCIDENT_KEYS: Final = (
     "id",
@@ -48,7 +50,7 @@ def is_stale(ts_ms: int | None, interval_s: int | None, now_ms: int) -> bool:
     """Whether a value of ``ts_ms`` may no longer be shown as current; a missing value is stale."""
     if ts_ms is None:
         return True
-    return now_ms - ts_ms > STALE_INTERVALS * 1000 * (interval_s or 600)
+    return now_ms - ts_ms > STALE_INTERVALS * 1000 * (interval_s or DEFAULT_INTERVAL_S)
 
 
 def bin_view(row: Mapping[str, Any], interval_s: int | None, now_ms: int) -> View:

@@ -137,25 +137,11 @@ def open_database(url: str, *, checkpoints: bool = False) -> Database:
     return Database(engine)
 
 
-def migrate(url: str) -> str:
-    """Bring the schema of a store up to date in one transaction and return its revision.
+def _migrate(engine: Engine) -> None:
+    """Bring the schema up to date in one transaction.
 
-    A process that is killed half way leaves the old schema. Two processes that start together wait for
-    each other.
-
-    Raises
-    ------
-    DatabaseError
-        As :func:`open_database`.
+    A process that is killed half way leaves the old schema. Two processes that start together wait for each other.
     """
-    engine = _engine(url, checkpoints=False)
-    try:
-        return _migrate(engine)
-    finally:
-        engine.dispose()
-
-
-def _migrate(engine: Engine) -> str:
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells its internals at each start
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
@@ -178,7 +164,6 @@ def _migrate(engine: Engine) -> str:
             if current != head:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-    return head
 
 
 def _engine(url: str, *, checkpoints: bool) -> Engine:

@@ -7,9 +7,34 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from alerts.adapters.database import Database, open_database
+from alerts.adapters.database import Database, fetch, open_database
+from alerts.adapters.tables import DEVICES
+from alerts.desk import Desk
+from alerts.views import View, device_view
 from tests.services import Server, start_postgres
+
+
+class Reader(Desk):
+    """A desk with one list of the snapshot at a time."""
+
+    def bins(self, now_ms: int) -> list[View]:
+        return self.snapshot(now_ms).bins
+
+    def air(self, now_ms: int) -> list[View]:
+        return self.snapshot(now_ms).air
+
+    def incidents(self) -> list[View]:
+        return self.snapshot(0).incidents
+
+    def tasks(self, now_ms: int) -> list[View]:
+        return self.snapshot(now_ms).tasks
+
+    def devices(self, now_ms: int) -> list[View]:
+        """Return what the engine announces of each device."""
+        with self._database.reading() as connection:
+            return [device_view(row, now_ms) for row in fetch(connection, sa.select(DEVICES).order_by(DEVICES.c.id))]
 
 
 @contextmanager

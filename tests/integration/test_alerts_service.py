@@ -16,7 +16,6 @@ import pytest
 
 from alerts import timekeeping
 from alerts.adapters.database import open_database
-from alerts.desk import Desk
 from alerts.plan import SquarePlan
 from alerts.service import run
 from alerts.settings import SECTION, AlertsSettings
@@ -28,7 +27,7 @@ from square.mqtt import MqttConnection, MqttEndpoint
 from square.registry import Registry
 from square.settings import load_settings
 from square.site import load_site
-from tests.integration.relational import running_postgres
+from tests.integration.relational import Reader, running_postgres
 from tests.services import Server, free_port, start_mosquitto, wait_until
 
 pytestmark = pytest.mark.service
@@ -99,7 +98,7 @@ class World:
         self.publisher.start()
         self.publisher.wait_connected()
         self.database = open_database(self.values["database_url"])
-        self.desk = Desk.of_plan(self.database, PLAN)
+        self.desk = Reader.of_plan(self.database, PLAN)
 
     def settings(self) -> AlertsSettings:
         self.config.write_text("[alerts]\n" + "".join(f"{key} = {json.dumps(v)}\n" for key, v in self.values.items()))

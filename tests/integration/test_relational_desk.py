@@ -10,10 +10,10 @@ from alerts.adapters.database import Database, fetch
 from alerts.adapters.ledger import Ledger
 from alerts.adapters.log import add_change
 from alerts.adapters.tables import AUDIT
-from alerts.desk import Desk, token_hash
+from alerts.desk import token_hash
 from alerts.domain.model import Incident, Task
 from alerts.errors import IncidentConflict, NotFoundError, TaskConflict
-from tests.integration.relational import database, database_url, postgres
+from tests.integration.relational import Reader, database, database_url, postgres
 
 __all__ = ["database", "database_url", "postgres"]
 
@@ -23,7 +23,7 @@ TOKENS = {"pagi-1": "token-one", "pagi-2": "token-two", "lama": "token-old"}
 
 
 @pytest.fixture
-def desk(database: Database) -> Desk:
+def desk(database: Database) -> Reader:
     """Return a desk with two crews on shift and one former crew."""
     with database.writing() as connection:
         Ledger(connection, SITE).save_crews(
@@ -42,7 +42,7 @@ def desk(database: Database) -> Desk:
                 for crew_id, token in TOKENS.items()
             ]
         )
-    return Desk(
+    return Reader(
         database,
         SITE,
         on_shift=lambda shift, _now_ms: shift == "pagi",
@@ -75,7 +75,7 @@ def audit(database: Database) -> list[tuple[str, str, str]]:
     return [(row["who"], row["action"], row["entity"]) for row in rows]
 
 
-def test_assets_that_never_reported_are_listed(desk: Desk) -> None:
+def test_assets_that_never_reported_are_listed(desk: Reader) -> None:
     """Every bin and station of the plan is there: no value, level unknown, stale."""
     snapshot = desk.snapshot(NOW_MS)
     assert [one["asset_id"] for one in snapshot.bins] == ["bin-001", "bin-002"]
@@ -85,7 +85,7 @@ def test_assets_that_never_reported_are_listed(desk: Desk) -> None:
     assert snapshot.event_id == 0
 
 
-def test_an_incident_is_acknowledged_once(desk: Desk, database: Database) -> None:
+def test_an_incident_is_acknowledged_once(desk: Reader, database: Database) -> None:
     """The first who acknowledges stays; a second gets the same answer; both stores agree on audit and change log."""
     incident_id = add_incident(database)
     first = desk.acknowledge_incident(incident_id, "mandor", NOW_MS + 1)
@@ -96,7 +96,7 @@ def test_an_incident_is_acknowledged_once(desk: Desk, database: Database) -> Non
     assert [(c.kind, c.payload) for c in desk.changes_since(0).changes] == [("incident", first)]
 
 
-def test_a_closed_incident_cannot_be_acknowledged(desk: Desk, database: Database) -> None:
+def test_a_closed_incident_cannot_be_acknowledged(desk: Reader, database: Database) -> None:
     """The refusal names the state, and nothing is written."""
     incident_id = add_incident(database, "closed")
     with pytest.raises(IncidentConflict) as caught:
@@ -105,7 +105,7 @@ def test_a_closed_incident_cannot_be_acknowledged(desk: Desk, database: Database
     assert (audit(database), desk.last_event_id()) == ([], 0)
 
 
-def test_what_does_not_exist_is_not_found(desk: Desk, database: Database) -> None:
+def test_what_does_not_exist_is_not_found(desk: Reader, database: Database) -> None:
     """Unknown ids, and ids of another site, are the same to the caller."""
     other = add_incident(database, site="lain")
     for call in (
@@ -122,7 +122,7 @@ def test_what_does_not_exist_is_not_found(desk: Desk, database: Database) -> Non
     assert desk.incidents() == []
 
 
-def test_a_task_is_accepted_then_claimed(desk: Desk, database: Database) -> None:
+def test_a_task_is_accepted_then_claimed(desk: Reader, database: Database) -> None:
     """The two steps of a crew, each with its time, its audit line and its change."""
     task_id = add_task(database)
     accepted = desk.accept_task(task_id, "pagi-1", NOW_MS + 1)
@@ -135,7 +135,7 @@ def test_a_task_is_accepted_then_claimed(desk: Desk, database: Database) -> None
 
 
 @pytest.mark.parametrize("state", ["accepted", "claimed", "verified", "unverified"])
-def test_a_repeated_accept_returns_the_task(desk: Desk, database: Database, state: str) -> None:
+def test_a_repeated_accept_returns_the_task(desk: Reader, database: Database, state: str) -> None:
     """A phone that repeats itself gets the task as it is, whatever came after, and writes nothing."""
     task_id = add_task(database, state)
     assert desk.accept_task(task_id, "pagi-1", NOW_MS)["state"] == state
@@ -143,7 +143,7 @@ def test_a_repeated_accept_returns_the_task(desk: Desk, database: Database, stat
 
 
 @pytest.mark.parametrize("state", ["claimed", "verified", "unverified"])
-def test_a_repeated_claim_returns_the_task(desk: Desk, database: Database, state: str) -> None:
+def test_a_repeated_claim_returns_the_task(desk: Reader, database: Database, state: str) -> None:
     """Also when the sensor was faster than the phone."""
     task_id = add_task(database, state)
     assert desk.claim_task(task_id, "pagi-1", NOW_MS)["state"] == state
@@ -155,7 +155,7 @@ def test_a_repeated_claim_returns_the_task(desk: Desk, database: Database, state
     ("state", "crew_id"), [("open", None), ("cancelled", "pagi-1"), ("assigned", "pagi-2"), ("verified", None)]
 )
 def test_a_step_that_is_not_in_the_table_is_a_conflict(
-    desk: Desk, database: Database, step: str, state: str, crew_id: str | None
+    desk: Reader, database: Database, step: str, state: str, crew_id: str | None
 ) -> None:
     """Somebody else's task, an open one and a cancelled one: refused with the state, nothing written."""
     task_id = add_task(database, state, crew_id)
@@ -165,14 +165,14 @@ def test_a_step_that_is_not_in_the_table_is_a_conflict(
     assert (audit(database), desk.last_event_id()) == ([], 0)
 
 
-def test_a_claim_needs_an_accept(desk: Desk, database: Database) -> None:
+def test_a_claim_needs_an_accept(desk: Reader, database: Database) -> None:
     """Assigned is not accepted."""
     task_id = add_task(database)
     with pytest.raises(TaskConflict):
         desk.claim_task(task_id, "pagi-1", NOW_MS)
 
 
-def test_of_many_taps_one_counts(desk: Desk, database: Database) -> None:
+def test_of_many_taps_one_counts(desk: Reader, database: Database) -> None:
     """Eight concurrent accepts of one task by its crew and by another: one step, one audit line, four conflicts."""
     task_id = add_task(database)
     results: list[str] = []
@@ -192,7 +192,7 @@ def test_of_many_taps_one_counts(desk: Desk, database: Database) -> None:
     assert len(audit(database)) == 1
 
 
-def test_a_secret_link_finds_its_crew(desk: Desk) -> None:
+def test_a_secret_link_finds_its_crew(desk: Reader) -> None:
     """The right token finds one crew; a wrong one and that of a former crew find nobody."""
     assert desk.crew_by_token("token-two", NOW_MS)["id"] == "pagi-2"
     for token in ("token-three", "", "token-old", token_hash("token-two")):
@@ -200,7 +200,7 @@ def test_a_secret_link_finds_its_crew(desk: Desk) -> None:
             desk.crew_by_token(token, NOW_MS)
 
 
-def test_a_renewed_link_replaces_the_old_one(desk: Desk, database: Database) -> None:
+def test_a_renewed_link_replaces_the_old_one(desk: Reader, database: Database) -> None:
     """After a phone was lost the old link is dead, and the audit says who renewed it but not the token."""
     token = desk.renew_crew_link("pagi-1", "admin", NOW_MS)
     assert desk.crew_by_token(token, NOW_MS)["id"] == "pagi-1"
@@ -209,7 +209,7 @@ def test_a_renewed_link_replaces_the_old_one(desk: Desk, database: Database) -> 
     assert audit(database) == [("admin", "crew.link", "crew:pagi-1")]
 
 
-def test_a_position_is_shown_only_at_work(desk: Desk, database: Database) -> None:
+def test_a_position_is_shown_only_at_work(desk: Reader, database: Database) -> None:
     """Without an active task nobody sees where a crew member is."""
     add_task(database)
     crews = {crew["id"]: crew for crew in desk.crews(NOW_MS)}
@@ -218,7 +218,7 @@ def test_a_position_is_shown_only_at_work(desk: Desk, database: Database) -> Non
     assert (crews["pagi-2"]["open_tasks"], crews["pagi-2"]["lon"]) == (0, None)
 
 
-def test_closed_tasks_stay_for_two_hours(desk: Desk, database: Database) -> None:
+def test_closed_tasks_stay_for_two_hours(desk: Reader, database: Database) -> None:
     """Active ones always, closed ones for two hours; a crew sees only its own."""
     two_h_ms = 2 * 3_600_000
     kept = add_task(database, "verified", closed_ms=NOW_MS - two_h_ms)
@@ -228,7 +228,7 @@ def test_closed_tasks_stay_for_two_hours(desk: Desk, database: Database) -> None
     assert [task["id"] for task in desk.crew_tasks("pagi-2", NOW_MS)] == [other]
 
 
-def test_the_log_continues_or_says_reset(desk: Desk, database: Database) -> None:
+def test_the_log_continues_or_says_reset(desk: Reader, database: Database) -> None:
     """Lines after an id in pages; an id never given out and a pruned one ask for a fresh snapshot."""
     with database.writing() as connection:
         Ledger(connection, SITE).save_cursor(event_ms=0, arrived_ms=0, updated_ms=0)
@@ -250,13 +250,13 @@ def test_the_log_continues_or_says_reset(desk: Desk, database: Database) -> None
     assert [c.entity_id for c in desk.changes_since(rest.changes[-4].id).changes] == ["7", "8", "9"]
 
 
-def test_an_empty_log_of_a_new_store_asks_for_a_snapshot(desk: Desk) -> None:
+def test_an_empty_log_of_a_new_store_asks_for_a_snapshot(desk: Reader) -> None:
     """A map that remembers ids of another store starts anew; one that remembers nothing does not."""
     assert desk.changes_since(17).reset
     assert not desk.changes_since(0).reset
 
 
-def test_a_sign_of_life_is_replaced(desk: Desk, database: Database) -> None:
+def test_a_sign_of_life_is_replaced(desk: Reader, database: Database) -> None:
     """One row for each service, the newest."""
     for at_ms in (1, 2):
         with database.writing() as connection:

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from alerts.adapters.database import Database, fetch
 from alerts.adapters.tables import ASSET_STATES, AUDIT, CURSORS, DEVICES, INCIDENTS, TASKS
-from alerts.desk import Desk
 from alerts.domain.model import TASK_STEPS
 from alerts.domain.policy import Policy
 from alerts.engine import Engine
@@ -21,7 +20,7 @@ from alerts.plan import SquarePlan
 from alerts.timekeeping import GatewaySign
 from ingest.readings import Reading, Status
 from square.calendar import ServiceHours, Window
-from tests.integration.relational import database, database_url, postgres
+from tests.integration.relational import Reader, database, database_url, postgres
 from tests.unit.alerts.readings import HOUR_MS, MINUTE_MS, T0_MS, air_reading, bin_reading, square_plan
 
 __all__ = ["database", "database_url", "postgres"]
@@ -41,7 +40,7 @@ class Square:
     def restart(self, minute: float) -> None:
         self.engine = Engine(self.database, self.plan, POLICY, links_file=self.links)
         self.engine.load(self.at(minute))
-        self.desk = Desk.of_plan(self.database, self.plan)
+        self.desk = Reader.of_plan(self.database, self.plan)
 
     @staticmethod
     def at(minute: float) -> int:
