@@ -176,6 +176,8 @@ class MqttConnection:
         """Acks dropped because their connection was gone."""
         self.overflows = 0
         """How often the connection was cut because the consumer fell behind."""
+        self.was_heard = False
+        """Whether a probe of ours has ever come back: what was subscribed before :meth:`start` is, then."""
         self._clean = clean
         self._inbound: queue.Queue[Delivery] = queue.Queue()
         self._limit = inbound_limit
@@ -192,7 +194,6 @@ class MqttConnection:
         self._probe_topic = probe_topic
         self._probe_payload = secrets.token_bytes(8)
         self._probe_back_at = 0.0
-        self._was_heard = False
         self._probe_thread: threading.Thread | None = None
         self._client = self._build()
 
@@ -304,7 +305,7 @@ class MqttConnection:
             return False
         if self._network is not None and not self._network.is_alive():
             return True
-        return self.connected and self._was_heard and time.monotonic() - self._probe_back_at > after_s
+        return self.connected and self.was_heard and time.monotonic() - self._probe_back_at > after_s
 
     # -- messages -----------------------------------------------------------------------------
 
@@ -423,7 +424,7 @@ class MqttConnection:
         if topic == self._probe_topic:
             if message.payload == self._probe_payload:
                 self._probe_back_at = time.monotonic()
-                self._was_heard = True
+                self.was_heard = True
             return
         if self._overflowing:
             return  # un-acked: the broker sends it again after the reconnect

@@ -77,10 +77,9 @@ def quote_text(text: str) -> str:
 class InfluxQLReads:
     """The read methods of :class:`ingest.store.TimeSeriesStore` over one endpoint."""
 
-    def __init__(self, endpoint: Endpoint, database: str, latest_window_s: int = LATEST_WINDOW_S) -> None:
+    def __init__(self, endpoint: Endpoint, database: str) -> None:
         self._endpoint = endpoint
         self._database = database
-        self._latest_window_ms = latest_window_s * 1000
 
     def series(
         self,
@@ -131,7 +130,7 @@ class InfluxQLReads:
             return []
         newest_ms = newest[0].values[0][0]
         tables = self.query(
-            f"SELECT * {where} AND {_between(newest_ms - self._latest_window_ms, newest_ms + 1)} "
+            f"SELECT * {where} AND {_between(newest_ms - LATEST_WINDOW_S * 1000, newest_ms + 1)} "
             'GROUP BY "asset" ORDER BY time DESC LIMIT 1'
         )
         points = [_point(measurement, table, row) for table in tables for row in table.values]

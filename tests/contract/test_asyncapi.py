@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from firmware import wire
+from gateway import clock
 from gateway.arrivals import POISON_PER_MINUTE
 from gateway.forward import HEARTBEAT_EVERY_S
+from gateway.messages import MAX_RAW_BYTES
 from ingest import decode, messages
 from ingest.deadletter import OVER_QUOTA
 from ingest.plausibility import AHEAD_MS, OLDEST_MS
@@ -121,6 +123,9 @@ def test_limits_equal_the_code() -> None:
     pattern = re.compile(SCHEMAS["id"]["pattern"])
     for text in ("abc", "a" * 32, "0-9", "ab", "a" * 33, "aBc", "a_b", "a/b", "a+b", "äbc", ""):
         assert bool(pattern.fullmatch(text)) == wire.is_id(text), text
+    # gateway and ingest never import each other, but must agree
+    assert MAX_RAW_BYTES == decode.RAW_LIMIT_BYTES
+    assert clock.AHEAD_MS == AHEAD_MS
     raw = SCHEMAS["poisonRow"]["properties"]["raw"]["maxLength"]
     assert raw == 4 * -(-decode.RAW_LIMIT_BYTES // 3)  # base64 of 4,096 bytes: 4 characters for every 3 bytes
 

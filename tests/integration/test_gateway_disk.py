@@ -129,11 +129,14 @@ def test_a_gateway_on_a_full_disk_waits_and_recovers(small_disk: Path, tmp_path:
             time.sleep(0.05)
         assert "intake stopped" in gateway.reason()
         assert not gateway.health()["ok"]
-        time.sleep(1.0)  # acks on their way
+        wait_until(lambda: len(fleet.acked) == gateway.counts()["spooled"], 10, "acks on their way")
         acked_when_full = len(fleet.acked)
+        before = gateway.counts()
         fleet.measure(5)
         fleet.resend()
-        time.sleep(1.5)
+        wait_until(lambda: gateway.counts()["messages"] >= before["messages"] + 10, 10, "the messages to arrive")
+        tries = gateway.counts()["commit_failures"]
+        wait_until(lambda: gateway.counts()["commit_failures"] >= tries + 2, 10, "two more tries to commit")
         assert len(fleet.acked) == acked_when_full
         assert fleet.held > 0
         filler.unlink()

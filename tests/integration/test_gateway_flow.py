@@ -99,7 +99,7 @@ def test_a_gap_that_the_device_admits_is_counted(broker: Server, tmp_path: Path)
 def test_poison_goes_up_once_and_blocks_nothing(broker: Server, tmp_path: Path) -> None:
     """Unreadable messages reach ingest as evidence, one row each, and the flow goes on around them."""
     gateway = GatewayProcess(tmp_path, broker.port).start()
-    fleet, ingest = Fleet(broker.port, devices=1), Ingest(broker.port)
+    fleet, ingest = Fleet(broker.port, devices=1), Ingest(broker.port, answers=False)
     with closing_all(gateway, fleet, ingest):
         for _ in range(3):
             fleet.publish("rsk-b009", "bin", b"\xff\xfe{")
@@ -107,8 +107,11 @@ def test_poison_goes_up_once_and_blocks_nothing(broker: Server, tmp_path: Path) 
         fleet.publish("rsk-b009", "status", b'{"v":1,"boot":9,"up_s":5,"fw":"1.0.0"}')
         fleet.measure()
         wait_until(lambda: len(ingest.rows) >= 4, 5, "two poisons, a status, a reading")
+        wait_until(lambda: gateway.counts()["messages"] == 6, 5, "the repeats")
+        assert gateway.counts()["spooled"] == 4
+        for batch in list(ingest.batches):
+            ingest.ack(batch)
         wait_settled(gateway)
-        time.sleep(0.3)
         poison = [row for row in ingest.rows if row["kind"] == "poison"]
         assert sorted(base64.b64decode(row["raw"])[:2] for row in poison) == [b'{"', b"\xff\xfe"]
         assert {row["topic"] for row in poison} == {f"resik/{SITE}/rsk-b009/up/bin"}

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +33,12 @@ def test_the_check_sees_an_early_ack() -> None:
     assert acks_without_sync(["sync", "ack", "ack", "sync", "sync", "ack"]) == (3, 1)
 
 
+def is_traced(pid: int) -> bool:
+    """Whether a tracer is attached to each thread of a process."""
+    texts = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return not any(re.search(r"^TracerPid:\s+0$", text, re.MULTILINE) for text in texts)
+
+
 def test_every_ack_follows_its_fdatasync(tmp_path: Path) -> None:
     """One message at a time: between two acks there is always an fdatasync that has returned."""
     strace = require("strace")
@@ -46,7 +51,8 @@ def test_every_ack_follows_its_fdatasync(tmp_path: Path) -> None:
     tracer = subprocess.Popen([strace, *watch, "-p", str(gateway.process.pid)], stderr=subprocess.PIPE)
     with closing_all(broker, gateway, fleet):
         try:
-            time.sleep(1.0)
+            pid = gateway.process.pid
+            wait_until(lambda: tracer.poll() is not None or is_traced(pid), 10, "strace to attach to every thread")
             if tracer.poll() is not None:
                 assert tracer.stderr is not None
                 pytest.skip(f"this machine does not let strace attach: {tracer.stderr.read().decode().strip()}")

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from firmware import wire
 from ingest.deadletter import SqliteDeadLetters
 from ingest.stores import open_store
 from square.errors import BrokerUnavailable
@@ -99,11 +100,12 @@ class Gateway:
     """Sends batches and keeps what was acknowledged."""
 
     def __init__(self, broker_port: int, name: str = "gateway") -> None:
-        self.connection = MqttConnection(MqttEndpoint("127.0.0.1", broker_port), name)
+        self.connection = MqttConnection(
+            MqttEndpoint("127.0.0.1", broker_port), name, probe_topic=wire.topic_probe(SITE, name)
+        )
         self.connection.subscribe(ACK_TOPIC)
         self.connection.start()
-        self.connection.wait_connected()
-        time.sleep(0.2)
+        wait_until(lambda: self.connection.was_heard, 15, "the subscription to acks")
         self.acks: list[dict[str, Any]] = []
 
     def send(self, payload: bytes) -> None:
@@ -304,10 +306,11 @@ def test_store_down_then_up(broker: Server, influxd: Server, tmp_path: Path, clo
     health = worker.health()
     assert "time-series store" in health["reason"]
     assert health["counts"]["store_ok"] == 0
-    time.sleep(1.0)
+    wait_until(lambda: worker.health()["counts"]["waiting"] >= 150, 10, "the worker to hold what it cannot store")
     worker.end(signal.SIGKILL)
+    said = len(worker.log.read_text())
     worker.start(wait=False)
-    time.sleep(1.5)
+    wait_until(lambda: "time-series store" in worker.log.read_text()[said:], 15, "the new worker to try")
     assert len(gateway.take()) == 1, "an ack without a store"
     influxd.start()
     # the broker redelivers what the killed worker had not acknowledged

@@ -272,7 +272,7 @@ def test_a_standing_connection_whose_probe_stays_away_is_deaf(monkeypatch):
     connection = MqttConnection(raw.endpoint, "r", probe_topic=topic)
     connection.start()
     assert echoed.wait(10)
-    wait_until(lambda: connection._was_heard, 5, "the probe")
+    wait_until(lambda: connection.was_heard, 5, "the probe")
     assert not connection.is_deaf(after_s=5)
     wait_until(lambda: connection.is_deaf(after_s=0.5), 5, "the silence to show")
     assert connection.connected
