@@ -17,8 +17,11 @@ from gateway.watermark import Range, Watermark, intersect
 MAX_RANGES = 1000
 """Holes that one boot of one device may have; a message that would pass it is kept as poison."""
 
-POISON_PER_MINUTE = 60
-"""Poison of one device that is kept in a minute of square time; what comes beyond is counted and let go."""
+POISON_BURST = 2000
+"""Poison of one device that is kept at once: as many letters as ingest keeps of a device, if not told otherwise."""
+
+POISON_PER_HOUR = 60
+"""What a device gets back of its burst in an hour of square time; poison beyond is counted and let go."""
 
 HOLE_IS_GAP_AFTER_MS = 600_000
 """A hole that stands for 10 minutes is reported as a gap."""
@@ -63,23 +66,15 @@ class LiveRow(msgspec.Struct, frozen=True):
     id: int
 
 
-class PoisonTally(msgspec.Struct):
-    """Poison rows of each device in the present minute of square time."""
+class PoisonLevel(msgspec.Struct, frozen=True):
+    """How much of its burst a device has used up, as of a moment: a bucket that leaks."""
 
-    minute: int = 0
-    of: dict[str, int] = {}
+    used: float
+    at_ms: int
 
-    def copy(self) -> "PoisonTally":
-        """Make a copy that can be changed without touching this one."""
-        return PoisonTally(self.minute, self.of.copy())
-
-    def take(self, device: str, arrived_ms: int) -> bool:
-        """Count one more; False when the device has had its share of the minute."""
-        if arrived_ms // 60_000 != self.minute:
-            self.minute = arrived_ms // 60_000
-            self.of.clear()
-        self.of[device] = self.of.get(device, 0) + 1
-        return self.of[device] <= POISON_PER_MINUTE
+    def left_at(self, now_ms: int) -> float:
+        """Return what is still used up at `now_ms`; a clock that went back gives nothing back."""
+        return max(0.0, self.used - max(0, now_ms - self.at_ms) * POISON_PER_HOUR / 3_600_000)
 
 
 class Arrivals:
@@ -96,7 +91,7 @@ class Arrivals:
     created_ms
         When the spool file began [ms since 1970].
     poisoned
-        Poison of the present minute; read, never written.
+        What devices have used up of their burst of poison; read, never written.
     """
 
     def __init__(
@@ -105,7 +100,7 @@ class Arrivals:
         marks: dict[Key, Mark],
         next_id: int,
         created_ms: int,
-        poisoned: PoisonTally,
+        poisoned: dict[str, PoisonLevel],
     ) -> None:
         self._connection = connection
         self._known = marks
@@ -121,7 +116,8 @@ class Arrivals:
         self.poison = 0
         self.poison_let_go = 0
         self.presence = 0
-        self.poisoned = poisoned.copy()
+        self._poisoned = poisoned
+        self.poisoned: dict[str, PoisonLevel] = {}
 
     def enter(self, message: UpMessage) -> None:
         """Enter one message; `finish` writes what is pending."""
@@ -278,8 +274,10 @@ class Arrivals:
             self.duplicates += 1
 
     def _enter_poison(self, message: Poison) -> None:
-        if not self.poisoned.take(message.device, message.arrived_ms):
-            self.poison_let_go += 1  # sixty samples say what is wrong; more would only fill the disk
+        level = self.poisoned.get(message.device) or self._poisoned.get(message.device)
+        used = level.left_at(message.arrived_ms) if level is not None else 0.0
+        if used >= POISON_BURST:
+            self.poison_let_go += 1  # so many samples say what is wrong; more would only fill the disk
             return
         written = self._connection.execute(_INSERT, (
             self._take_id(), message.device, "poison", -1, message.key, message.arrived_ms, message.arrived_ms,
@@ -288,6 +286,7 @@ class Arrivals:
         if written:
             self.poison += 1
             self.inserted += 1
+            self.poisoned[message.device] = PoisonLevel(used + 1, message.arrived_ms)
         else:
             self.duplicates += 1
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from gateway import schema
-from gateway.arrivals import Arrivals, Key, LiveRow, Mark, PoisonTally, note_late
+from gateway.arrivals import Arrivals, Key, LiveRow, Mark, PoisonLevel, note_late
 from gateway.disk import DiskWatch, Space
 from gateway.errors import SpoolFull
 from gateway.messages import UpMessage
@@ -30,6 +30,9 @@ SETTLED_KEEP_MS = 48 * 3600 * 1000
 
 MARKS_IN_MEMORY = 10_000
 """Marks kept in memory; above it the oldest are read from the file when needed."""
+
+POISONERS_IN_MEMORY = 1_000
+"""Above this, devices that have all of their burst of poison again are forgotten."""
 
 _COLUMNS = "id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, body"
 
@@ -135,7 +138,7 @@ class Spool:
         self._next_id = sequence[0] + 1 if sequence else 1
         self._waiting: int = self._connection.execute("SELECT COUNT(*) FROM rows WHERE state = 0").fetchone()[0]
         self._marks: dict[Key, Mark] = {}
-        self._poisoned = PoisonTally()
+        self._poisoned: dict[str, PoisonLevel] = {}
         self._live: dict[tuple[str, str], LiveRow] = {}
         for row in self._connection.execute(
             "SELECT device, kind, MAX(ts_ms), id FROM rows WHERE state = 0 AND kind <> 'poison' GROUP BY device, kind"
@@ -203,7 +206,7 @@ class Spool:
     def _adopt(self, arrivals: Arrivals) -> None:
         self._next_id = arrivals.next_id
         self._waiting += arrivals.inserted
-        self._poisoned = arrivals.poisoned
+        self._poisoned.update(arrivals.poisoned)
         self._marks.update(arrivals.changed)
         while len(self._marks) > MARKS_IN_MEMORY:
             del self._marks[next(iter(self._marks))]
@@ -321,6 +324,8 @@ class Spool:
     def prune(self, now_ms: int, limit: int = 500) -> int:
         """Delete at most `limit` rows that were settled more than 48 h ago; return how many."""
         with self._lock, self._transaction():
+            if len(self._poisoned) > POISONERS_IN_MEMORY:
+                self._poisoned = {name: level for name, level in self._poisoned.items() if level.left_at(now_ms)}
             return self._connection.execute(
                 "DELETE FROM rows WHERE id IN (SELECT id FROM rows WHERE state > 0 AND settled_ms < ? LIMIT ?)",
                 (now_ms - SETTLED_KEEP_MS, limit),

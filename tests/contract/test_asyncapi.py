@@ -10,12 +10,13 @@ import pytest
 
 from firmware import wire
 from gateway import clock
-from gateway.arrivals import POISON_PER_MINUTE
+from gateway.arrivals import POISON_BURST, POISON_PER_HOUR
 from gateway.forward import HEARTBEAT_EVERY_S
 from gateway.messages import MAX_RAW_BYTES
 from ingest import decode, messages
 from ingest.deadletter import OVER_QUOTA
 from ingest.plausibility import AHEAD_MS, OLDEST_MS
+from ingest.settings import IngestSettings
 from square.quantities import FLAG_ANCHORED, FLAG_HUMID, FLAG_IMPLAUSIBLE, FLAG_LATE
 from tests.contract import vectors
 from tests.unit.ingest import batches
@@ -221,7 +222,8 @@ def test_the_page_names_every_state_code_kind_limit_and_flag() -> None:
     assert f"1..{wire.MAX_READINGS} readings" in PROTOCOL
     assert f"at most {wire.MAX_EXTRA_KEYS} keys" in PROTOCOL
     assert f"arrived_ms - {OLDEST_MS // 86_400_000} days <= ts_ms <= arrived_ms + {AHEAD_MS // 1000} s" in PROTOCOL
-    assert f"{POISON_PER_MINUTE} poison messages of a node in a minute" in PROTOCOL
+    assert f"up to {POISON_BURST:,} poison messages of a node, and {POISON_PER_HOUR} an hour after" in PROTOCOL
+    assert IngestSettings().dead_letter_quota == POISON_BURST
     assert f"no batch for {HEARTBEAT_EVERY_S:.0f} s of wall time" in PROTOCOL
     flags = re.findall(r"^\| (\d) \| (\d) \|", PROTOCOL, re.MULTILINE)
     assert flags == [

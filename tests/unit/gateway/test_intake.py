@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from firmware import wire
+from gateway import arrivals
 from gateway import intake as intake_module
 from gateway.disk import DiskWatch
 from gateway.errors import SpoolCorrupt, SpoolError
@@ -253,8 +254,9 @@ def test_120_seconds_are_allowed_and_old_readings_are_no_evidence(tmp_path: Path
     assert other.log == []
 
 
-def test_poison_beyond_a_devices_share_is_let_go(bench: Bench) -> None:
-    """A device that floods: sixty are kept in a minute, all are acknowledged to the broker, neighbours are not hit."""
+def test_poison_beyond_a_devices_share_is_let_go(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that floods: its burst is kept, then one a minute; all get a PUBACK, neighbours are not hit."""
+    monkeypatch.setattr(arrivals, "POISON_BURST", 60)
     for number in range(75):
         bench.link.push(BIN, b"{%d" % number)
     bench.link.push(f"resik/{SITE}/rsk-b002/up/bin", b"{")
@@ -262,10 +264,24 @@ def test_poison_beyond_a_devices_share_is_let_go(bench: Bench) -> None:
     counts = bench.intake.counts
     assert (counts.poison, counts.poison_let_go, counts.spooled) == (61, 15, 61)
     assert bench.happened().count("puback") == 76
-    bench.now_ms += 60_000
-    bench.link.push(BIN, b"{next minute")
+    bench.now_ms += 2 * 60_000
+    for number in range(5):
+        bench.link.push(BIN, b"{%d two minutes later" % number)
     bench.intake.step(0)
-    assert (counts.poison, counts.poison_let_go) == (62, 15)
+    assert (counts.poison, counts.poison_let_go) == (63, 18)
+    bench.now_ms -= 10 * 60_000
+    bench.link.push(BIN, b"{a clock that went back")
+    bench.intake.step(0)
+    assert (counts.poison, counts.poison_let_go) == (63, 19)
+
+
+def test_repeats_of_known_poison_use_up_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same message again and again is a duplicate: it leaves the share for news."""
+    monkeypatch.setattr(arrivals, "POISON_BURST", 2)
+    for payload_ in (b"{", b"{", b"{", b"{", b"news"):
+        bench.link.push(BIN, payload_)
+    bench.intake.step(0)
+    assert (bench.intake.counts.poison, bench.intake.counts.duplicates) == (2, 3)
 
 
 def test_poison_that_could_not_be_committed_does_not_use_up_the_share(
@@ -276,10 +292,11 @@ def test_poison_that_could_not_be_committed_does_not_use_up_the_share(
     def fail() -> None:
         raise io_error()
 
+    monkeypatch.setattr(arrivals, "POISON_BURST", 2)
     bench.link.push(BIN, b"{")
     with monkeypatch.context() as patched:
         patched.setattr(bench.spool, "_commit", fail)
-        for _ in range(100):
+        for _ in range(10):
             bench.intake._retry_at_s = 0.0
             bench.intake.step(0)
     bench.intake._retry_at_s = 0.0

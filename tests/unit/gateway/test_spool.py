@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import schema
+from gateway import arrivals, schema
+from gateway import spool as spool_module
 from gateway.arrivals import HOLE_IS_GAP_AFTER_MS, MAX_RANGES
 from gateway.disk import DiskWatch
 from gateway.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, SpoolTooNew
@@ -364,10 +365,18 @@ def test_upkeep_speaks_in_errors_of_the_spool(spool: Spool, call: str) -> None:
         getattr(spool, call)(*arguments)
 
 
-def test_messages_with_too_many_holes_count_as_poison_of_the_device(spool: Spool) -> None:
-    """The share of a minute holds for poison that the spool itself makes, too."""
+def test_messages_with_too_many_holes_count_as_poison_of_the_device(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The share of a device holds for poison that the spool itself makes, too; who has it back is forgotten."""
+    monkeypatch.setattr(arrivals, "POISON_BURST", 60)
+    monkeypatch.setattr(spool_module, "POISONERS_IN_MEMORY", 0)
     for start in range(1, 1921, 128):
         assert spool.put([up(DEVICE, 7, list(range(start, start + 128, 2)))]).poison == 0
     refused = [up(DEVICE, 7, list(range(10_001 + 128 * n, 10_129 + 128 * n, 2))) for n in range(70)]
     put = spool.put(refused)
     assert (put.poison, put.poison_let_go) == (60, 10)
+    spool.prune(NOW_MS + 59 * 60_000)
+    assert list(spool._poisoned) == [DEVICE]
+    spool.prune(NOW_MS + 61 * 60_000)
+    assert spool._poisoned == {}
