@@ -39,7 +39,7 @@ $(STAMPS)/dev: $(STAMPS)/python
 
 $(STAMPS)/web: $(STAMPS)/python $(WEB_SOURCES) scripts/web.sh
 	@echo "Building the web client"
-	@scripts/web.sh run build --silent
+	@scripts/web.sh run build --silent > $(STAMPS)/web.log || { cat $(STAMPS)/web.log; exit 2; }
 	@touch $@
 
 $(STAMPS)/typings: $(STAMPS)/dev
@@ -77,7 +77,7 @@ test-wheel: $(STAMPS)/dev wheel ## Install the built wheel elsewhere and test th
 lint: $(STAMPS)/dev $(STAMPS)/typings $(STAMPS)/web ## Style, types, imports, device types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports --no-timing
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest firmware.wire
 	$(BIN)/basedpyright firmware

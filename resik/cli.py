@@ -120,6 +120,8 @@ def _stack_settings(config_file: Path | None, **chosen: Any) -> Any:
     broker = overrides.get("broker")
     if broker is not None and "://" in broker:
         overrides |= {"broker": "external", "broker_url": broker}
+    elif broker not in {None, "embedded", "mosquitto"}:
+        raise StackError(f"--broker {broker} is unknown: write embedded, mosquitto, or mqtt(s)://host:port")
     return load_settings(StackSettings, "stack", config_file, **overrides)
 
 
@@ -189,7 +191,7 @@ def demo(
 
     from resik.demo import BUSY_START, run_demo
     from resik.folder import DataFolder
-    from resik.stack import free_port
+    from resik.ports import free_port
 
     if chosen.get("port") is None:
         chosen["port"] = free_port()
@@ -279,7 +281,8 @@ def _run_service(
     configure_logging(name, settings.log_level)
     if name in {"gateway", "ingest", "alerts"}:
         wait_for_broker(MqttEndpoint.from_settings(settings, name), settings.broker_wait_s)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     sys.exit(import_module(service_module).run(settings))
 
 

@@ -15,16 +15,16 @@ from square.clock import WIB
 PLAIN_EVERY_S = 30.0
 
 _WHAT = {
-    "broker": "pialang MQTT / MQTT broker",
-    "gateway": "gerbang data / gateway",
+    "broker": "pialang / broker",
+    "gateway": "gerbang / gateway",
     "ingest": "penyimpan / ingest",
-    "alerts": "peringatan & tugas / alerts",
-    "dashboard": "peta & petugas / map & crews",
-    "simulator": "simulasi alun-alun / simulator",
+    "alerts": "peringatan / alerts",
+    "dashboard": "peta / dashboard",
+    "simulator": "simulasi / simulator",
 }
 _SHOWN = {
-    "gateway": ("spooled", "waiting", "poison"),
-    "ingest": ("stored", "dead_lettered", "waiting"),
+    "gateway": ("received", "waiting", "poison"),
+    "ingest": ("stored", "dead_lettered"),
     "alerts": ("readings", "incidents_opened", "tasks_dispatched"),
     "dashboard": ("streams",),
     "simulator": ("published", "acked", "bins_emptied"),
@@ -48,12 +48,20 @@ def _crews(stack: Stack) -> list[str]:
     return lines or ["Tidak ada petugas bertugas / no crew on shift; semua tautan / all links: resik crews"]
 
 
+def devices_line(stack: Stack) -> str:
+    """Return where real devices connect and as whom."""
+    return (
+        f"Perangkat / devices: {stack.broker_url}, user = device id, password = {stack.folder.secrets}/<device id>, "
+        "see docs/protocol.md"
+    )
+
+
 def _state(stack: Stack, name: str) -> tuple[str, str]:
     child = stack.child(name)
     if child.pid is None:
         if name == "simulator" and child.exit_code == 0:
             return "selesai / done", "green"
-        return f"mati, dimulai lagi / restarting ({child.restarts})", "red"
+        return f"mati, dimulai lagi / restarting ({child.restarts + 1})", "red"
     if child.health is not None and not child.health.ok:
         return child.health.reason or "sakit / not well", "yellow"
     if child.health_port is not None and child.health is None:
@@ -63,22 +71,25 @@ def _state(stack: Stack, name: str) -> tuple[str, str]:
 
 def _table(stack: Stack) -> Group:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("bagian / part", "keadaan / state", "angka / counts"):
-        table.add_column(column)
+    table.add_column("bagian / part", no_wrap=True)
+    table.add_column("keadaan / state", no_wrap=True, overflow="ellipsis", max_width=44)
+    table.add_column("angka / counts", no_wrap=True, overflow="ellipsis")
     for child in stack.children:
         words, colour = _state(stack, child.name)
         counts = child.health.counts if child.health is not None else {}
-        figures = "  ".join(f"{name} {counts[name]:,.0f}" for name in _SHOWN.get(child.name, ()) if name in counts)
+        figures = "  ".join(f"{name} {counts[name]:.0f}" for name in _SHOWN.get(child.name, ()) if name in counts)
         table.add_row(_WHAT[child.name], Text(words, style=colour), figures)
     heading = Text.assemble(
         ("Resik ", "bold"), (stack.site.name_id, "bold"), f"   {_square_time(stack)}", style="default"
     )
     address = Text.assemble("Peta / map: ", (stack.address, "bold underline"))
+    if stack.folder.kind == "real":
+        address.append("\n" + devices_line(stack))
     crews = Text("\n".join(_crews(stack)), no_wrap=True)
     closing = Text(
         "Ctrl-C untuk berhenti / to stop. Data tersimpan di / data stays in: " + str(stack.folder.root), "dim"
     )
-    return Group(heading, Text(""), table, Text(""), address, crews, closing)
+    return Group(heading, address, crews, Text(""), table, Text(""), closing)
 
 
 def watch(stack: Stack, console: Console) -> None:
@@ -103,6 +114,8 @@ def watch(stack: Stack, console: Console) -> None:
                 time.sleep(0.2)
         return
     console.print(f"Peta / map: {stack.address}   Ctrl-C untuk berhenti / to stop", soft_wrap=True)
+    if stack.folder.kind == "real":
+        console.print(devices_line(stack), soft_wrap=True)
     console.print("Tautan petugas / crew links: resik crews", soft_wrap=True)
     while True:
         stack.supervise()

@@ -20,7 +20,8 @@ from resik.brokers import SERVICES, broker_command
 from resik.errors import StackError
 from resik.folder import DataFolder
 from resik.inspection import StackCard, write_card
-from resik.process import Child, resik_command
+from resik.ports import claim_port, free_port
+from resik.process import Child, last_words, resik_command
 from square.clock import ClockDriver
 from square.registry import Registry
 from square.settings import ServiceSettings
@@ -28,7 +29,7 @@ from square.site import load_site, resolve_site
 
 _log = logging.getLogger(__name__)
 
-READY_WITHIN_S = 45.0
+READY_WITHIN_S = 30.0
 QUIET_LOOKS = 3
 SIMULATOR_ENDED = (0, 4)
 """Exit codes of a simulator that ran for the time it was given; 4 means that acks were missing at its deadline."""
@@ -65,30 +66,6 @@ class StackSettings(ServiceSettings):
     store_url: str | None = None
     store_token_file: Path | None = None
     database_url: str | None = None
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody uses at the moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def claim_port(port: int, what: str, remedy: str) -> None:
-    """Check that a loopback port is free.
-
-    Raises
-    ------
-    StackError
-        If somebody listens there already.
-    """
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise StackError(f"port {port} for {what} is taken ({error.strerror}): {remedy}") from error
 
 
 class Stack:
@@ -337,7 +314,8 @@ class Stack:
             elif child.poll_health() is not None:
                 return
             if time.monotonic() > deadline:
-                raise StackError(f"{child.name} did not answer within {READY_WITHIN_S:.0f} s: see {child.log}")
+                words = last_words(child.log)
+                raise StackError(f"{child.name} did not answer within {READY_WITHIN_S:.0f} s: {words} ({child.log})")
             time.sleep(0.05)
 
     def supervise(self) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 from playwright.sync_api import Browser, sync_playwright
 
 from resik.folder import DataFolder
+from resik.ports import free_port
 from resik.screen import poll
-from resik.stack import Stack, StackSettings, free_port
+from resik.stack import Stack, StackSettings
 
 ARGUMENTS = [
     "--no-sandbox",

@@ -19,6 +19,7 @@ if ! node_is_new_enough; then
     npm_cli=$(cd "$modules/lib/node_modules/npm/bin" && pwd)/npm-cli.js
     npm() { node "$npm_cli" "$@"; }
 fi
+export NPM_CONFIG_UPDATE_NOTIFIER=false NPM_CONFIG_FUND=false NPM_CONFIG_AUDIT=false NPM_CONFIG_LOGLEVEL=error
 cd dashboard_api/web
 # npm writes this file last: older than the lock file means another set of packages is installed
 if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then

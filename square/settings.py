@@ -126,8 +126,12 @@ def load_settings(cls: type[SettingsT], section: str, config_file: Path | None =
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         variable = prefix + key.upper()
-        from_environment = variable in os.environ and key not in arguments
-        source = f"the environment variable {variable}" if from_environment else f"{origin}: [{section}] {key}"
+        if key in overrides:
+            source = f"the option --{key.replace('_', '-')}"
+        elif variable in os.environ and key not in arguments:
+            source = f"the environment variable {variable}"
+        else:
+            source = f"{origin}: [{section}] {key}"
         raise SettingsError(f"{source}: {first['msg']} (got {first.get('input')!r})") from error
 
 

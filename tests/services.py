@@ -18,6 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from resik.ports import free_port
+
+__all__ = ["Server", "free_port", "http_ok", "port_open", "require", "wait_until"]
+
 
 def require(program: str) -> str:
     """Return the path of a program, or skip the test and say which one is missing."""
@@ -26,13 +30,6 @@ def require(program: str) -> str:
     if found is None:
         pytest.skip(f"{program} is not installed: run `make services` as root on Debian, or install it")
     return found
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on at the moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:

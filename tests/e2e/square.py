@@ -14,9 +14,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware import wire
 from resik.folder import DataFolder
+from resik.ports import free_port
 from resik.reconcile import Identity, read_dead_letters, stored_identities
 from resik.screen import poll
-from resik.stack import Stack, StackSettings, free_port
+from resik.stack import Stack, StackSettings
 from tests.services import wait_until
 
 

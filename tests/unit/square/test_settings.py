@@ -68,6 +68,12 @@ def test_bad_environment_value_names_the_variable(monkeypatch):
         load_settings(ExampleSettings, "gateway")
 
 
+def test_bad_option_is_blamed_itself():
+    """A value from the command line is blamed by its option, not by a file or variable that the person never wrote."""
+    with pytest.raises(SettingsError, match=r"the option --linger-s: .*less than or equal to 1"):
+        load_settings(ExampleSettings, "gateway", linger_s=9)
+
+
 def test_missing_file_is_explained(tmp_path):
     """A configuration file that is not there is named."""
     with pytest.raises(SettingsError, match=r"none.toml cannot be read"):

@@ -1,0 +1,44 @@
+"""Ports for processes that are started here."""
+
+import random
+import socket
+
+from resik.errors import StackError
+
+LOW, HIGH = 20_000, 32_000
+"""Below the range from which Linux takes ports for outgoing connections (ip(7)): a port found free stays free."""
+_TRIES = 200
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses at the moment.
+
+    Raises
+    ------
+    StackError
+        If none of many tries was free.
+    """
+    for port in random.SystemRandom().sample(range(LOW, HIGH), _TRIES):
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise StackError(f"no free port between {LOW} and {HIGH} on this machine: end some of its programs")
+
+
+def claim_port(port: int, what: str, remedy: str) -> None:
+    """Check that a loopback port is free.
+
+    Raises
+    ------
+    StackError
+        If somebody listens there already.
+    """
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise StackError(f"port {port} for {what} is taken ({error.strerror}): {remedy}") from error
