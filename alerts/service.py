@@ -177,7 +177,7 @@ class AlertService:
     def _read(self, delivery: Delivery) -> Batch | None:
         """Decode a batch as ingest does. What ingest buries is not looked at here, and never stops the others."""
         self.batches += 1
-        self._time.heard(wire.parse_topic(delivery.topic)[1], time.monotonic())
+        self._time.heard(delivery.topic.split("/")[3], time.monotonic())  # also when the rest cannot be read
         try:
             batch = decode_batch(delivery.payload, self._registry, delivery.topic)
         except BatchError as error:
