@@ -208,8 +208,9 @@ class AssetPlace(_Shape):
 
 
 class CrewTask(Task):
-    """A task with its place, for the crew's phone."""
+    """A task with its place and the bin's level now, for the crew's phone. No level when the newest one is stale."""
 
+    fill_now_pct: float | None
     asset: AssetPlace
 
 

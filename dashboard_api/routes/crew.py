@@ -1,5 +1,6 @@
 """The crew's page: own work, and the two things a crew says about it. The link is the credential."""
 
+import math
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Response
@@ -23,6 +24,8 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _READ = _refusals(403, 404, 422, 429, 503)
 _STEP = {200: {"model": Task}, **_refusals(400, 403, 404, 409, 413, 422, 429, 503)}
+OVERFLOW_PCT = 100.0
+"""Waste stands over the rim [%]."""
 TaskId = Annotated[int, Path(ge=1, le=MAX_ID)]
 IdempotencyKey = Annotated[
     str | None,
@@ -37,15 +40,29 @@ IdempotencyKey = Annotated[
 @router.get("", response_model=None, responses={200: {"model": CrewPage}, **_READ})
 def page(parts: PartsDep, crew: CrewDep) -> Response:
     """Return the crew's own work with the places, active tasks and those closed in the last two hours."""
-    tasks = parts.services.desk.crew_tasks(crew["id"], parts.now_ms())
+    tasks = [_with_place(parts, task) for task in parts.services.desk.crew_tasks(crew["id"], parts.now_ms())]
     body = {
         "crew": crew,
-        "tasks": [{**task, "asset": parts.site.place(task["asset_id"])} for task in tasks],
+        "tasks": sorted(tasks, key=_urgency),
         "clock": parts.live.clock(),
         "shift": parts.site.shifts.get(crew["shift"]),
         "site": parts.site.name,
     }
     return fresh_json(body)
+
+
+def _with_place(parts: Parts, task: Json) -> dict[str, Any]:
+    """Add where the bin is and how full it is now; no level is better than a stale one."""
+    state = parts.board.get("bin", task["asset_id"])
+    fill_pct = state["fill_pct"] if state is not None and not (state["stale"] or state["silent"]) else None
+    return {**task, "fill_now_pct": fill_pct, "asset": parts.site.place(task["asset_id"])}
+
+
+def _urgency(task: Json) -> tuple[bool, float]:
+    """Order of work: what overflows first, then what is due first."""
+    fill_pct = task["fill_now_pct"] if task["fill_now_pct"] is not None else task["fill_before_pct"]
+    overflows = fill_pct is not None and fill_pct >= OVERFLOW_PCT
+    return (not overflows, task["due_ms"] if task["due_ms"] is not None else math.inf)
 
 
 @router.post("/tasks/{task_id}/accept", response_model=None, responses=_STEP)

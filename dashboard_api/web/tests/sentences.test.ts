@@ -103,9 +103,9 @@ describe("incidents", () => {
   it("are ranked: open first, then by what is worst, then by age", () => {
     const list = [
       incident({ id: 1, rule: "silent" }),
-      incident({ id: 2, rule: "full", opened_ms: NOW_MS }),
+      incident({ id: 2, rule: "full", asset_id: "bin-002", opened_ms: NOW_MS }),
       incident({ id: 3, rule: "overflow", state: "acked" }),
-      incident({ id: 4, rule: "full" }),
+      incident({ id: 4, rule: "full", asset_id: "bin-004" }),
       incident({ id: 5, rule: "overflow" }),
       incident({ id: 6, rule: "rule-of-next-year" }),
       incident({ id: 7, rule: "overflow", state: "closed" }),
@@ -155,5 +155,16 @@ describe("both languages", () => {
     expect(batterySentence(3700, en)).toBe("3.70 V");
     expect(batterySentence(3300, id)).toContain("lemah");
     expect(batterySentence(null, id)).toBeNull();
+  });
+});
+
+describe("one bin, one line", () => {
+  it("leaves out that an overflowing bin is full, and keeps it for every other bin", () => {
+    const ranked = rankIncidents([
+      incident({ id: 1, rule: "full", asset_id: "bin-001" }),
+      incident({ id: 2, rule: "overflow", asset_id: "bin-001" }),
+      incident({ id: 3, rule: "full", asset_id: "bin-002" }),
+    ]);
+    expect(ranked.map((one) => one.id)).toEqual([2, 3]);
   });
 });

@@ -234,6 +234,22 @@ class TestCrew:
         assert body["tasks"][0]["asset"]["name_id"] == world.site.bin(BIN).name_id
         assert (body["crew"]["id"], body["shift"]["id"]) == ("pagi-1", "pagi")
 
+    def test_page_shows_the_level_of_now_and_what_overflows_first(self, world: World) -> None:
+        """A card shows what the sensor says now; an overflowing bin comes first; a stale level is none."""
+        first, second = world.add_task(asset_id=BIN), world.add_task(asset_id=OTHER_BIN)
+        world.set_bin(BIN, 91.0)
+        world.set_bin(OTHER_BIN, 104.0)
+        levels = []
+        for _visit in range(2):
+            services = world.services()
+            with TestClient(create_app(world.settings(), services), base_url="http://localhost") as client:
+                tasks = client.get(f"/api/v1/crew/{TOKEN}").json()["tasks"]
+                levels.append([(task["id"], task["fill_now_pct"]) for task in tasks])
+            services.close()
+            world.set_bin(OTHER_BIN, 104.0, ts_ms=world.now_ms - 6 * 3_600_000)
+        assert levels[0] == [(second, 104.0), (first, 91.0)]
+        assert (second, None) in levels[1]
+
     def test_accept_then_done(self, client: TestClient, world: World) -> None:
         """A task goes assigned, accepted, claimed, each step with its time; repeats change nothing."""
         ident = world.add_task()

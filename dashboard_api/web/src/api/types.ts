@@ -165,6 +165,7 @@ export interface History {
 }
 
 export interface CrewTask extends Task {
+  fill_now_pct: number | null;
   asset: { name_id: string; name_en: string; lon: number; lat: number; zone: string | null };
 }
 

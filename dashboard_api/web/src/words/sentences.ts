@@ -165,7 +165,10 @@ export function rankIncidents(incidents: readonly Incident[]): Incident[] {
     const at = RULE_RANK.indexOf(incident.rule);
     return (incident.state === "open" ? 0 : 100) + (at < 0 ? RULE_RANK.length : at);
   };
-  return incidents.filter((i) => i.state !== "closed").sort((a, b) => rank(a) - rank(b) || a.opened_ms - b.opened_ms || a.id - b.id);
+  const isOpen = incidents.filter((i) => i.state !== "closed");
+  const overflowing = new Set(isOpen.filter((i) => i.rule === "overflow").map((i) => i.asset_id));
+  // An overflowing bin is full, too: one bin, one line
+  return isOpen.filter((i) => i.rule !== "full" || !overflowing.has(i.asset_id)).sort((a, b) => rank(a) - rank(b) || a.opened_ms - b.opened_ms || a.id - b.id);
 }
 
 export function batterySentence(mv: number | null, t: Dictionary): string | null {
