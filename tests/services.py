@@ -3,12 +3,14 @@
 A program that is not installed skips the test with a printed reason; `make test` installs them as root on Debian.
 """
 
+import atexit
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -225,25 +227,24 @@ def start_victoria(folder: Path) -> Server:
 def start_postgres(folder: Path) -> Server:
     """Start PostgreSQL with an empty database ``resik``; ``url`` is ready for SQLAlchemy with psycopg."""
     initdb, postgres = require("initdb"), require("postgres")
-    user = "postgres" if os.geteuid() == 0 else None
     folder.mkdir(parents=True, exist_ok=True)
-    if user is not None:  # PostgreSQL refuses to run as root
-        account = pwd.getpwnam(user)
-        for parent in [folder, *folder.parents]:
-            if parent == Path("/") or parent == Path("/tmp"):
-                break
-            parent.chmod(parent.stat().st_mode | 0o011)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    data = folder / "data"
+    user, room = None, folder
+    if os.geteuid() == 0:
+        # PostgreSQL refuses to run as root, and pytest closes its own folders to everybody else
+        user = "postgres"
+        room = Path(tempfile.mkdtemp(prefix="resik-postgres-"))
+        atexit.register(shutil.rmtree, room, ignore_errors=True)
+        os.chown(room, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    data = room / "data"
     subprocess.run(
         [initdb, "-D", str(data), "-U", "resik", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"],
         check=True,
         user=user,
-        cwd=folder,
+        cwd=room,
         stdout=subprocess.DEVNULL,
     )
     port = free_port()
-    command = [postgres, "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
+    command = [postgres, "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(room), "-F"]
 
     def ready() -> bool:
         import psycopg
@@ -254,7 +255,7 @@ def start_postgres(folder: Path) -> Server:
             return False
         return True
 
-    server = Server("postgres", command, folder, "127.0.0.1", port, ready, user=user).start()
+    server = Server("postgres", command, room, "127.0.0.1", port, ready, user=user).start()
     import psycopg
 
     with psycopg.connect(f"postgresql://resik@127.0.0.1:{port}/postgres", autocommit=True) as connection:
