@@ -247,6 +247,8 @@ class Ingest:
     def __init__(self, port: int, *, answers: bool = True) -> None:
         self.answers = answers
         self.batches: list[dict[str, Any]] = []
+        """Batches with rows; heartbeats are only counted, as they are at the real one."""
+        self.heartbeats = 0
         self.rows: list[dict[str, Any]] = []
         self.arrival_s: dict[Key, float] = {}
         self._stop = threading.Event()
@@ -258,6 +260,10 @@ class Ingest:
         while not self._stop.is_set():
             for delivery in self._connection.deliveries(0.1):
                 batch = msgspec.json.decode(delivery.payload)
+                if not batch["rows"]:
+                    self.heartbeats += 1
+                    self._connection.ack(delivery)
+                    continue
                 now_s = time.monotonic()
                 for row in batch["rows"]:
                     if row["kind"] == "bin":

@@ -121,6 +121,22 @@ def test_poison_goes_up_once_and_blocks_nothing(broker: Server, tmp_path: Path) 
         assert counts["spooled"] == counts["settled_stored"] + counts["settled_dead"] + counts["waiting"]
 
 
+def test_a_quiet_gateway_is_heard_and_one_without_devices_broker_is_not(tmp_path: Path) -> None:
+    """Without a single reading a heartbeat comes within 10 s; with the device broker away they end."""
+    edge, city = start_broker("mosquitto", tmp_path / "edge"), start_broker("mosquitto", tmp_path / "city")
+    ingest = Ingest(city.port)
+    gateway = GatewayProcess(tmp_path, edge.port, uplink_port=city.port).start()
+    with closing_all(edge, city, ingest, gateway):
+        wait_until(lambda: ingest.heartbeats >= 2, 15, "two heartbeats")
+        assert ingest.batches == []
+        edge.stop()
+        wait_until(lambda: not gateway.counts()["edge_connected"], 10, "the gateway to notice")
+        before = gateway.counts()["heartbeats"]
+        time.sleep(11)
+        assert gateway.counts()["heartbeats"] == before
+        assert gateway.counts()["uplink_connected"]
+
+
 def test_stale_and_foreign_acks_settle_nothing(broker: Server, tmp_path: Path) -> None:
     """Answers for another spool, for rows that do not exist, or in no known shape leave custody alone."""
     gateway = GatewayProcess(tmp_path, broker.port).start()
