@@ -65,8 +65,6 @@ def access_list(site: str, devices: Iterable[str]) -> str:
         "user gateway",
         f"topic read {own}/+/up/+",
         f"topic write {own}/+/down/+",
-        f"topic write {own}/gw/+/batch",
-        f"topic read {own}/gw/+/ack",
         f"topic readwrite {own}/sv/+/probe",
         "user gateway-uplink",
         f"topic write {own}/gw/+/batch",
