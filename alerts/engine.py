@@ -12,9 +12,10 @@ from alerts.domain.model import HOUR_MS
 from alerts.domain.policy import Policy
 from alerts.plan import SquarePlan
 from alerts.roster import issue_links, sync_crews, sync_devices
+from alerts.tally import Tally
 from alerts.timekeeping import GatewaySign
 from alerts.tracked import Tracked
-from alerts.turn import Tally, Turn
+from alerts.turn import Turn
 from alerts.views import View, device_view
 from ingest.readings import Reading, Status
 

@@ -16,6 +16,7 @@ from alerts.domain.model import CREW_TASK_STATES, TASK_STEPS, Rule, Task, check_
 from alerts.domain.policy import Policy
 from alerts.domain.rules import Verdict, gateway_silence, silence
 from alerts.plan import SquarePlan
+from alerts.tally import Tally
 from alerts.timekeeping import GatewaySign
 from alerts.tracked import Tracked
 from alerts.views import View, crew_view, incident_view, task_view
@@ -23,28 +24,6 @@ from alerts.views import View, crew_view, incident_view, task_view
 ENGINE = "engine"
 _FULL_RULES: tuple[Rule, ...] = ("full", "overflow")
 _RULES_OF_THE_SITE: tuple[Rule, ...] = ("gateway-silent",)
-
-
-class Tally(msgspec.Struct):
-    """What a turn, or the engine since its start, has done."""
-
-    readings: int = 0
-    duplicates: int = 0
-    late: int = 0
-    unplaced: int = 0
-    incidents_opened: int = 0
-    incidents_closed: int = 0
-    tasks_created: int = 0
-    tasks_dispatched: int = 0
-    tasks_returned: int = 0
-    tasks_verified: int = 0
-    tasks_unverified: int = 0
-    tasks_cancelled: int = 0
-
-    def add(self, other: "Tally") -> None:
-        """Add the figures of ``other``."""
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class Turn:
