@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from square.settings import ServiceSettings
+from square.settings import PipelineSettings
 
 SECTION = "alerts"
 
 
-class AlertsSettings(ServiceSettings):
+class AlertsSettings(PipelineSettings):
     """What the alert engine needs to know. Thresholds of the square stand in ``[rules]`` of its ``site.toml``.
 
     Attributes

@@ -6,12 +6,12 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from square.settings import ServiceSettings
+from square.settings import PipelineSettings
 
 SECTION = "gateway"
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(PipelineSettings):
     """What the gateway needs to know.
 
     Attributes

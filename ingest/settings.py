@@ -6,12 +6,12 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from square.settings import ServiceSettings
+from square.settings import PipelineSettings
 
 SECTION = "ingest"
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(PipelineSettings):
     """What the ingest worker needs to know.
 
     Attributes

@@ -24,7 +24,7 @@ from resik.ports import claim_port, free_port
 from resik.process import Child, last_words, resik_command
 from square.clock import ClockDriver
 from square.registry import Registry
-from square.settings import ServiceSettings
+from square.settings import BrokerSettings
 from square.site import load_site, resolve_site
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ SIMULATOR_ENDED = (0, 4)
 """Exit codes of a simulator that ran for the time it was given; 4 means that acks were missing at its deadline."""
 
 
-class StackSettings(ServiceSettings):
+class StackSettings(BrokerSettings):
     """What the local stack itself decides; everything else belongs to the services.
 
     Attributes
@@ -148,19 +148,16 @@ class Stack:
 
     def _common(self, service: str, health_port: int) -> dict[str, str]:
         prefix = f"RESIK_{service.upper()}_"
-        values = {
-            "SITE": str(self.site_folder),
-            **({"HEALTH_PORT": str(health_port)} if service != "dashboard" else {}),
-            "BROKER_URL": self.broker_url,
-            "LOG_LEVEL": self.settings.log_level,
-        }
+        values = {"SITE": str(self.site_folder), "LOG_LEVEL": self.settings.log_level}
         if self.folder.kind != "real":
             values["CLOCK_FILE"] = str(self.folder.clock)
+        if service != "dashboard":  # it speaks to no broker, and its health page stands beside its other pages
+            values |= {"HEALTH_PORT": str(health_port), "BROKER_URL": self.broker_url}
+            if self.settings.broker_ca_file is not None:
+                values["BROKER_CA_FILE"] = str(self.settings.broker_ca_file.absolute())
         if service in SERVICES:
             values["BROKER_USERNAME"] = service
             values["BROKER_PASSWORD_FILE"] = str(self.folder.secrets / service)
-        if self.settings.broker_ca_file is not None:
-            values["BROKER_CA_FILE"] = str(self.settings.broker_ca_file)
         return {prefix + key: value for key, value in values.items()}
 
     def _store(self, service: str) -> dict[str, str]:
@@ -227,7 +224,7 @@ class Stack:
                     "RESIK_DASHBOARD_HEALTH_URLS": json.dumps(health_urls),
                     **self._store("dashboard"),
                 },
-                self.settings.port,  # its health page stands beside its other pages
+                self.settings.port,
             )
         )
         if self._simulate is not None:

@@ -7,14 +7,16 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from simulators.fleet import RESEND_AFTER_S
-from square.settings import ServiceSettings
+from square.settings import BrokerSettings
 
 
-class SimulatorSettings(ServiceSettings):
+class SimulatorSettings(BrokerSettings):
     """What the simulator needs to know beside the settings of every service.
 
     Attributes
     ----------
+    health_port : int | None
+        Loopback port of ``/healthz``; unset means none.
     secrets_dir : Path | None
         Folder with one file per device id that holds its password; unset connects without user names.
     seed : int
@@ -45,6 +47,7 @@ class SimulatorSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="RESIK_SIMULATOR_")
 
+    health_port: int | None = None
     secrets_dir: Path | None = None
     seed: int = Field(default=1, ge=0, lt=2**32)
     api_url: str | None = None

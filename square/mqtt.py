@@ -32,7 +32,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from square.errors import BrokerRefused, BrokerUnavailable, SettingsError
-from square.settings import ServiceSettings, read_secret
+from square.settings import PipelineSettings, read_secret
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class MqttEndpoint(msgspec.Struct, frozen=True):
         return cls(parts.hostname, port or (8883 if tls else 1883), tls, username, password, ca_file, side)
 
     @classmethod
-    def from_settings(cls, settings: ServiceSettings, default_username: str) -> "MqttEndpoint":
+    def from_settings(cls, settings: PipelineSettings, default_username: str) -> "MqttEndpoint":
         """Read the broker fields of a service's settings."""
         password = read_secret(settings.broker_password_file)
         return cls.from_url(

@@ -21,7 +21,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class ServiceSettings(BaseSettings):
-    """What every service needs to know.
+    """What every process needs to know.
 
     Attributes
     ----------
@@ -29,18 +29,6 @@ class ServiceSettings(BaseSettings):
         Site folder, or the name of a site that ships with Resik.
     clock_file : Path | None
         Shared square time; unset means wall time.
-    health_port : int | None
-        Loopback port of ``/healthz``; unset means none.
-    broker_url : str
-        ``mqtt://host:port`` or ``mqtts://host:port``.
-    broker_username : str | None
-        Defaults to the name of the service.
-    broker_password_file : Path | None
-        File that holds nothing but the password.
-    broker_ca_file : Path | None
-        Root certificate for ``mqtts``; the system's roots when unset.
-    broker_wait_s : float
-        How long a starting service waits for its broker before it leaves with exit code 1 [s].
     log_level : str
         DEBUG, INFO, WARNING or ERROR.
     """
@@ -49,13 +37,43 @@ class ServiceSettings(BaseSettings):
 
     site: str = "alun-alun-pasuruan"
     clock_file: Path | None = None
-    health_port: int | None = None
+    log_level: LogLevel = "INFO"
+
+
+class BrokerSettings(ServiceSettings):
+    """Of a process that knows where the broker is.
+
+    Attributes
+    ----------
+    broker_url : str
+        ``mqtt://host:port`` or ``mqtts://host:port``.
+    broker_ca_file : Path | None
+        Root certificate for ``mqtts``; the system's roots when unset.
+    """
+
     broker_url: str = "mqtt://127.0.0.1:1883"
+    broker_ca_file: Path | None = None
+
+
+class PipelineSettings(BrokerSettings):
+    """Of a service in the pipe: it has an account at the broker, and a health page.
+
+    Attributes
+    ----------
+    health_port : int | None
+        Loopback port of ``/healthz``; unset means none.
+    broker_username : str | None
+        With a password file and no name, the name of the service.
+    broker_password_file : Path | None
+        File that holds nothing but the password; unset connects without an account.
+    broker_wait_s : float
+        How long a starting service waits for its broker before it leaves with exit code 1 [s].
+    """
+
+    health_port: int | None = None
     broker_username: str | None = None
     broker_password_file: Path | None = None
-    broker_ca_file: Path | None = None
     broker_wait_s: float = Field(default=15.0, ge=0, le=3600)
-    log_level: LogLevel = "INFO"
 
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)

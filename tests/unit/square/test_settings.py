@@ -7,10 +7,10 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from square.errors import SettingsError
-from square.settings import ServiceSettings, load_settings, read_secret
+from square.settings import PipelineSettings, load_settings, read_secret
 
 
-class ExampleSettings(ServiceSettings):
+class ExampleSettings(PipelineSettings):
     """A service with one bounded setting."""
 
     model_config = SettingsConfigDict(env_prefix="RESIK_GATEWAY_")
