@@ -315,6 +315,23 @@ def gateway_status(data: Path | None) -> None:
     sys.exit(0 if health.ok else 1)
 
 
+@gateway.command("resend")
+@_DATA
+@click.option(
+    "--hours", type=click.FloatRange(0, 48), default=48.0, show_default=True, help="How far back, square time."
+)
+@_plainly
+def gateway_resend(data: Path | None, hours: float) -> None:
+    """Send again what was stored lately: completes a time-series store that was restored from a backup.
+
+    The gateway must be stopped. What the store has already changes nothing.
+    """
+    from resik.inspection import find_data, resend_settled
+
+    count = resend_settled(find_data(data), hours)
+    click.echo(f"{count} bacaan akan dikirim lagi saat gerbang data dimulai / readings go out again at the next start")
+
+
 @main.group()
 def ingest() -> None:
     """Worker that checks readings and writes them to the time-series store."""

@@ -13,7 +13,7 @@ from alerts.adapters.crew_links import read_links, write_links
 from ingest.deadletter import SqliteDeadLetters, StoredLetter
 from resik.errors import StackError
 from resik.process import ask_health
-from square.clock import WIB
+from square.clock import WIB, now_ms, open_clock
 from square.health import Health
 from square.site import Site, load_site
 
@@ -97,6 +97,34 @@ def gateway_health(data: Path) -> Health:
     if health is None:
         raise StackError(f"the gateway of {data} does not answer: is the stack running? See {data / 'logs'}")
     return health
+
+
+def resend_settled(data: Path, hours: float) -> int:
+    """Make readings that were stored within the last ``hours`` of square time wait in the spool again.
+
+    Returns
+    -------
+    int
+        How many.
+
+    Raises
+    ------
+    GatewayError
+        If the gateway runs: its spool is its own.
+    """
+    from gateway.spool import Spool
+
+    card = read_card(data)
+    clock = open_clock(Path(card.clock_file) if card.clock_file is not None else None)
+    now = now_ms(clock)
+    path = data / "spool.sqlite3"
+    if not path.exists():
+        raise StackError(f"{data} holds no spool: nothing to send again")
+    spool = Spool(path, now_ms=now)
+    try:
+        return spool.replay_settled(now - int(hours * 3_600_000))
+    finally:
+        spool.close()
 
 
 def crew_lines(site: Site, links: dict[str, str], address: str) -> Iterator[str]:

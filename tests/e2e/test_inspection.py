@@ -86,6 +86,29 @@ def test_dead_letters_can_be_read(square):
     device.close()
 
 
+def test_a_lost_store_is_completed_from_the_spool(tmp_path):
+    """The time-series store is lost; `resik gateway resend` and a start bring back every reading, once each."""
+    with running_square(tmp_path / "data") as square:
+        device = square.device("rsk-b003", boot=5)
+        start = square.now_s() - 600
+        device.send(*({"seq": seq, "ts": start + seq, "fill_pct": seq} for seq in range(1, 41)))
+        wait_until(lambda: device.upto == 40, 15, "the acks")
+        square.settled()
+        device.close()
+        code, output = resik(square, "gateway", "resend")
+        assert code != 0  # the running gateway keeps its spool to itself
+        before = sorted(square.stored())
+        assert len(before) == 40
+    for file in (tmp_path / "data").glob("points.sqlite3*"):
+        file.unlink()
+    code, output = resik(square, "gateway", "resend", "--hours", "24")
+    assert (code, output.split()[0]) == (0, "40")
+    with running_square(tmp_path / "data") as square:
+        wait_until(lambda: len(square.stored()) == 40, 30, "the readings to come back")
+        square.settled()
+        assert sorted(square.stored()) == before
+
+
 def test_without_a_stack_the_sentence_says_what_to_do(tmp_path):
     """Asked in a folder where nothing runs, each command names the way to start."""
     for words in (["crews"], ["gateway", "status"], ["deadletters", "list"]):
