@@ -1,0 +1,188 @@
+"""Commands about one part: run a service, ask it, check a site."""
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from resik.complaints import plainly
+from resik.whole import CONFIG
+
+
+def _run_service(
+    name: str, settings_module: str, settings_class: str, service_module: str, config: Path | None
+) -> None:
+    """Read the settings of a service, set up its log and run it until it is told to stop."""
+    from importlib import import_module
+
+    from square.health import configure_logging
+    from square.mqtt import MqttEndpoint, wait_for_broker
+    from square.settings import load_settings
+
+    settings = load_settings(getattr(import_module(settings_module), settings_class), name, config)
+    configure_logging(name, settings.log_level)
+    if name in {"gateway", "ingest", "alerts"}:
+        wait_for_broker(MqttEndpoint.from_settings(settings, name), settings.broker_wait_s)
+    for chatty in ("httpx", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    sys.exit(import_module(service_module).run(settings))
+
+
+@click.group()
+def gateway() -> None:
+    """Edge process: keeps every reading until ingest has stored it."""
+
+
+@gateway.command("run")
+@CONFIG
+@plainly
+def gateway_run(config_file: Path | None) -> None:
+    """Run the gateway."""
+    _run_service("gateway", "gateway.settings", "GatewaySettings", "gateway.service", config_file)
+
+
+_DATA = click.option("--data", type=click.Path(path_type=Path), help="Data folder of the stack [the one in var/].")
+
+
+@gateway.command("status")
+@_DATA
+@plainly
+def gateway_status(data: Path | None) -> None:
+    """Say in words how the gateway of a running stack is."""
+    from gateway.status import status_text
+    from resik.inspection import find_data, gateway_health
+
+    health = gateway_health(find_data(data))
+    click.echo(status_text(health))
+    sys.exit(0 if health.ok else 1)
+
+
+@gateway.command("resend")
+@_DATA
+@click.option(
+    "--hours", type=click.FloatRange(0, 48), default=48.0, show_default=True, help="How far back, square time."
+)
+@plainly
+def gateway_resend(data: Path | None, hours: float) -> None:
+    """Send again what was stored lately: completes a time-series store that was restored from a backup.
+
+    The gateway must be stopped. What the store has already changes nothing.
+    """
+    from resik.inspection import find_data, resend_settled
+
+    count = resend_settled(find_data(data), hours)
+    click.echo(f"{count} bacaan akan dikirim lagi saat gerbang data dimulai / readings go out again at the next start")
+
+
+@click.group()
+def ingest() -> None:
+    """Worker that checks readings and writes them to the time-series store."""
+
+
+@ingest.command("run")
+@CONFIG
+@plainly
+def ingest_run(config_file: Path | None) -> None:
+    """Run an ingest worker."""
+    _run_service("ingest", "ingest.settings", "IngestSettings", "ingest.worker", config_file)
+
+
+@click.group()
+def alerts() -> None:
+    """Alert engine: decides what needs a crew and gives out the work."""
+
+
+@alerts.command("run")
+@CONFIG
+@plainly
+def alerts_run(config_file: Path | None) -> None:
+    """Run the alert engine."""
+    _run_service("alerts", "alerts.settings", "AlertsSettings", "alerts.service", config_file)
+
+
+@click.group()
+def dashboard() -> None:
+    """Map for the office, page for the crews, and their interface for programs."""
+
+
+@dashboard.command("run")
+@CONFIG
+@plainly
+def dashboard_run(config_file: Path | None) -> None:
+    """Run the dashboard."""
+    _run_service("dashboard", "dashboard_api.settings", "DashboardSettings", "dashboard_api.server", config_file)
+
+
+@click.command()
+@CONFIG
+@plainly
+def simulate(config_file: Path | None) -> None:
+    """Run the simulated square: visitors, bins, air, nodes and crews."""
+    _run_service("simulator", "simulators.settings", "SimulatorSettings", "simulators.service", config_file)
+
+
+@click.command()
+@_DATA
+@click.option("--renew", "crew_id", help="Give this crew member a new link, for a lost phone; the old one is dead.")
+@plainly
+def crews(data: Path | None, crew_id: str | None) -> None:
+    """List the crews with their secret links, or renew one."""
+    from resik.inspection import find_data, list_crews, read_card, renew_link
+    from square.clock import now_ms, open_clock
+
+    folder = find_data(data)
+    if crew_id is None:
+        click.echo("\n".join(list_crews(folder)))
+        return
+    clock_file = read_card(folder).clock_file
+    clock = open_clock(Path(clock_file) if clock_file is not None else None)
+    click.echo(renew_link(folder, crew_id, now_ms(clock)))
+
+
+@click.group()
+def deadletters() -> None:
+    """Messages that could not be accepted, each with its reason."""
+
+
+@deadletters.command("list")
+@_DATA
+@click.option("--device", help="Only of this device.")
+@click.option("--code", help="Only with this reason code.")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@plainly
+def deadletters_list(data: Path | None, device: str | None, code: str | None, limit: int) -> None:
+    """List them, newest first."""
+    from resik.inspection import find_data, letter_lines
+
+    click.echo("\n".join(letter_lines(find_data(data), device=device, code=code, limit=limit)))
+
+
+@deadletters.command("show")
+@click.argument("letter_id", type=int)
+@_DATA
+@plainly
+def deadletters_show(letter_id: int, data: Path | None) -> None:
+    """Show one with what was sent."""
+    from resik.inspection import find_data, letter_page
+
+    click.echo(letter_page(find_data(data), letter_id))
+
+
+@click.group()
+def site() -> None:
+    """Site folders: the plan of a square."""
+
+
+@site.command("check")
+@click.argument("folder")
+@plainly
+def site_check(folder: str) -> None:
+    """Check a site FOLDER (or the name of a shipped site): every fault with file, line and remedy."""
+    from square.plan_check import check_site, main_text
+    from square.site import resolve_site
+
+    path = resolve_site(folder)
+    findings = check_site(path)
+    click.echo(main_text(findings, path))
+    sys.exit(1 if any(finding.severity == "error" for finding in findings) else 0)

@@ -1,0 +1,195 @@
+"""Commands about the whole square: ``up``, ``demo``, ``replay``."""
+
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resik.complaints import plainly
+from resik.errors import StackError
+
+CONFIG = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="TOML file of settings; see docs/settings.md.",
+)
+
+
+def _stack_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(
+        [
+            click.option("--site", help="Site folder, or the name of a shipped site."),
+            click.option("--port", type=int, help="Port of the map on this machine [8080]."),
+            click.option(
+                "--broker",
+                help="embedded, mosquitto (started here), or mqtt(s)://host:port of one that runs already [embedded].",
+            ),
+            click.option("--broker-port", type=int, help="Port of the broker started here."),
+            click.option("--store", "store_url", help="Time-series store, e.g. influx1://127.0.0.1:8086/resik."),
+            click.option(
+                "--store-token-file", type=click.Path(path_type=Path), help="File with its token or password."
+            ),
+            click.option("--database", "database_url", help="Relational store, e.g. postgresql+psycopg://..."),
+            CONFIG,
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def _stack_settings(config_file: Path | None, **chosen: Any) -> Any:
+    from resik.stack import StackSettings
+    from square.settings import load_settings
+
+    overrides = {key: value for key, value in chosen.items() if value is not None}
+    broker = overrides.get("broker")
+    if broker is not None and "://" in broker:
+        overrides |= {"broker": "external", "broker_url": broker}
+    elif broker not in {None, "embedded", "mosquitto"}:
+        raise StackError(f"--broker {broker} is unknown: write embedded, mosquitto, or mqtt(s)://host:port")
+    return load_settings(StackSettings, "stack", config_file, **overrides)
+
+
+def _stop_on_signals() -> None:
+    """Let SIGTERM stop the stack as Ctrl-C does; a second signal does not disturb the stopping."""
+
+    def stop(_number: int, _frame: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+@click.command()
+@_stack_options
+@click.option("--real", is_flag=True, help="No simulator: wait for real devices, in real time.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data folder [var/simulated or var/real].")
+@click.option("--speed", type=float, help="Square seconds per second of a simulated square [30].")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated square.")
+@click.option("--no-crews", is_flag=True, help="Simulate no crews: the work is yours, on the crew page.")
+@plainly
+def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no_crews: bool, **chosen: Any) -> None:
+    """Run the whole square: broker, gateway, ingest, alerts, map and a simulated square."""
+    from rich.console import Console
+
+    from resik.folder import DataFolder
+    from resik.screen import watch
+    from resik.stack import Stack
+
+    settings = _stack_settings(config_file, **chosen)
+    kind = "real" if real else "simulated"
+    folder = DataFolder(data or Path("var") / kind, kind)
+    simulate = None
+    if not real:
+        # a new square has a few nearly full bins, so that the first minutes show what the system is for
+        simulate = {"seed": str(seed), "crews": "false" if no_crews else "true", "initial_fill_max_pct": "92"}
+    console = Console()
+    _stop_on_signals()
+    stack = Stack(settings, folder, config_file=config_file, simulate=simulate)
+    try:
+        with stack.running(lambda name: console.print(f"mulai / starting {name}…", style="dim")):
+            watch(stack, console)
+    except KeyboardInterrupt:
+        console.print(f"Berhenti dengan rapi. Data tersimpan di / stopped; data stays in {folder.root}", soft_wrap=True)
+
+
+@click.command()
+@_stack_options
+@click.option("--for", "seconds", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds to run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option("--data", type=click.Path(path_type=Path), help="Keep the data here; must be empty [a temporary folder].")
+@click.option("--speed", type=float, help="Square seconds per second [30].")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated square.")
+@plainly
+def demo(
+    config_file: Path | None, *, seconds: float, as_json: bool, data: Path | None, seed: int, **chosen: Any
+) -> None:
+    """Run the whole square unattended and compare what was published with what is stored.
+
+    Exits 1 unless every reading was stored once and nothing else was.
+    """
+    import msgspec
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from resik.demo import BUSY_START, run_demo
+    from resik.folder import DataFolder
+    from resik.ports import free_port
+
+    if chosen.get("port") is None:
+        chosen["port"] = free_port()
+    settings = _stack_settings(config_file, start=BUSY_START, **chosen)
+    if data is not None and data.exists() and any(data.iterdir()):
+        raise StackError(f"{data} is not empty: a demo needs a folder of its own")
+    _stop_on_signals()
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="resik-demo-") as temporary:
+        folder = DataFolder(data or Path(temporary), "simulated")
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("demo", total=1.0)
+            report = run_demo(
+                settings,
+                folder,
+                seconds,
+                seed=seed,
+                config_file=config_file,
+                progress=lambda share, words: bar.update(task, completed=share, description=words),
+            )
+    figures = msgspec.to_builtins(report)
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            click.echo(f"{name:18} {value}")
+    sys.exit(0 if report.passed else 1)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--map", "map_file", required=True, help="Map file (TOML), or the name of a shipped one: see docs/replay.md."
+)
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times real speed [as fast as it goes].")
+@click.option("--hold", is_flag=True, help="Keep the map running afterwards, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data folder [var/replay-<map>]; cleared first.")
+@_stack_options
+@plainly
+def replay(
+    files: tuple[Path, ...],
+    map_file: str,
+    *,
+    speed: float | None,
+    hold: bool,
+    as_json: bool,
+    data: Path | None,
+    config_file: Path | None,
+    **chosen: Any,
+) -> None:
+    """Feed FILES (CSV, may be .gz) through broker, gateway, ingest and store as if devices sent them."""
+    from resik.replay import replay_files
+
+    if chosen.pop("site", None) is not None:
+        raise StackError("a replay takes its site from the map: set [site] in the map file instead of --site")
+    settings = _stack_settings(config_file, **chosen)
+    _stop_on_signals()
+    sys.exit(
+        replay_files(
+            files,
+            map_file,
+            settings,
+            data=data,
+            speed=speed,
+            hold=hold,
+            as_json=as_json,
+            config_file=config_file,
+        )
+    )
