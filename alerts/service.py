@@ -28,9 +28,10 @@ from ingest.readings import Reading, Status
 from ingest.store import TimeSeriesStore
 from ingest.stores import open_store
 from square.clock import Clock, now_ms, open_clock
+from square.endpoint import MqttEndpoint
 from square.errors import BrokerUnavailable, SquareError
 from square.health import Health, HealthServer
-from square.mqtt import Delivery, MqttConnection, MqttEndpoint
+from square.mqtt import Delivery, MqttConnection
 from square.outage import Outage
 from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS, stop_on_signals
 from square.registry import Registry

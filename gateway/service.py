@@ -22,9 +22,10 @@ from gateway.intake import Intake
 from gateway.settings import GatewaySettings
 from gateway.spool import Spool
 from square.clock import Clock, now_ms, open_clock
+from square.endpoint import MqttEndpoint
 from square.errors import BrokerError, BrokerUnavailable, SquareError
 from square.health import Health, HealthServer
-from square.mqtt import MqttConnection, MqttEndpoint
+from square.mqtt import MqttConnection
 from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS, stop_on_signals
 from square.settings import read_secret
 from square.site import load_site

@@ -24,9 +24,10 @@ from ingest.store import TimeSeriesStore, WriteResult
 from ingest.stores import open_store
 from ingest.trace import Trace
 from square.clock import Clock, now_ms, open_clock
+from square.endpoint import MqttEndpoint
 from square.errors import BrokerRefused, BrokerUnavailable, SettingsError, SiteError
 from square.health import Health, HealthServer
-from square.mqtt import Delivery, MqttConnection, MqttEndpoint
+from square.mqtt import Delivery, MqttConnection
 from square.outage import Outage
 from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS, stop_on_signals
 from square.registry import Registry

@@ -16,8 +16,8 @@ def _run_service(
     """Read the settings of a service, set up its log and run it until it is told to stop."""
     from importlib import import_module
 
+    from square.endpoint import MqttEndpoint, wait_for_broker
     from square.health import configure_logging
-    from square.mqtt import MqttEndpoint, wait_for_broker
     from square.settings import load_settings
 
     settings = load_settings(getattr(import_module(settings_module), settings_class), name, config)

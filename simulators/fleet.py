@@ -18,7 +18,7 @@ from simulators.errors import LinkError, LinkRefused
 from simulators.mqtt_link import MqttLink, open_link
 from simulators.node import Ledger, VirtualNode
 from square.clock import Clock
-from square.mqtt import MqttEndpoint
+from square.endpoint import MqttEndpoint
 
 _log = logging.getLogger(__name__)
 

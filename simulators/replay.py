@@ -19,7 +19,7 @@ from simulators.replay_map import MapDocument, load_map
 from simulators.replay_rows import Recording, Rejected, first_lines, read_files
 from simulators.replay_site import build_replay_site
 from square.clock import ClockDriver
-from square.mqtt import MqttEndpoint
+from square.endpoint import MqttEndpoint
 
 __all__ = [
     "Recording",

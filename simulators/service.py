@@ -21,9 +21,9 @@ from simulators.node import Ledger, VirtualNode
 from simulators.settings import SimulatorSettings
 from simulators.world import World
 from square.clock import Clock, now_ms, open_clock
+from square.endpoint import MqttEndpoint
 from square.errors import SettingsError
 from square.health import Health, HealthServer
-from square.mqtt import MqttEndpoint
 from square.process import EXIT_OK
 from square.registry import Registry
 from square.settings import read_secret

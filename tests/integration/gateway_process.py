@@ -22,8 +22,9 @@ import msgspec
 
 from firmware import wire
 from resik.brokers import broker_command
+from square.endpoint import MqttEndpoint
 from square.errors import BrokerUnavailable
-from square.mqtt import MqttConnection, MqttEndpoint
+from square.mqtt import MqttConnection
 from tests.services import Server, free_port, port_open, start_mosquitto, wait_until
 
 SITE = "alun-alun-pasuruan"

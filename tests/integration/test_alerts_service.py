@@ -23,7 +23,8 @@ from firmware import wire
 from ingest.decode import decode_batch
 from ingest.stores import open_store
 from square.clock import ClockDriver
-from square.mqtt import MqttConnection, MqttEndpoint
+from square.endpoint import MqttEndpoint
+from square.mqtt import MqttConnection
 from square.registry import Registry
 from square.settings import load_settings
 from square.site import load_site

@@ -20,8 +20,9 @@ import pytest
 from firmware import wire
 from ingest.deadletter import SqliteDeadLetters
 from ingest.stores import open_store
+from square.endpoint import MqttEndpoint
 from square.errors import BrokerUnavailable
-from square.mqtt import MqttConnection, MqttEndpoint
+from square.mqtt import MqttConnection
 from square.registry import Registry
 from tests.services import Server, free_port, http_ok, start_influxd, start_mosquitto, wait_until
 from tests.unit.ingest.batches import BOOT, GATEWAY, NOW_MS, NOW_S, batch, poison, row, status

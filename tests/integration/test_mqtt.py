@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from firmware import wire
+from square.endpoint import MqttEndpoint, wait_for_broker
 from square.errors import BrokerRefused, BrokerUnavailable, SettingsError
-from square.mqtt import MqttConnection, MqttEndpoint, wait_for_broker
+from square.mqtt import MqttConnection
 from tests.services import Server, free_port, start_mosquitto, wait_until
 
 pytestmark = pytest.mark.service

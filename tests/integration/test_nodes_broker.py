@@ -10,7 +10,7 @@ from simulators.fleet import Fleet
 from simulators.mqtt_link import open_link
 from simulators.node import Ledger, NodeIdentity, VirtualNode, checksum
 from square.clock import WallClock
-from square.mqtt import MqttEndpoint
+from square.endpoint import MqttEndpoint
 from tests.fakes.ledger import read_ledger
 from tests.fakes.stub_gateway import SITE, StubGateway, broker_with_acl, running, until
 
