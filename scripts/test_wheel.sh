@@ -13,15 +13,15 @@ wheel=$(ls "$root"/dist/*.whl)
 "$room/venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt \
     "$wheel[stack,postgres]" --group pyproject.toml:dev
 # Only the tests go along, and what they read beside the code; the packages come from the wheel.
-mkdir "$room/work"
-cp -r tests docs pyproject.toml README.md CHANGELOG.md "$room/work/"
+mkdir "$room/copy"
+cp -r tests docs pyproject.toml README.md CHANGELOG.md "$room/copy/"
 for page in */README.md; do # the packages' first pages, which the tests hold against the code
-    mkdir -p "$room/work/$(dirname "$page")"
-    cp "$page" "$room/work/$page"
+    mkdir -p "$room/copy/$(dirname "$page")"
+    cp "$page" "$room/copy/$page"
 done
 # the official schema of AsyncAPI comes with the web client's packages
-mkdir -p "$room/work/node_modules/@asyncapi"
-cp -r dashboard_api/web/node_modules/@asyncapi/specs "$room/work/node_modules/@asyncapi/"
-cd "$room/work"
+mkdir -p "$room/copy/node_modules/@asyncapi"
+cp -r dashboard_api/web/node_modules/@asyncapi/specs "$room/copy/node_modules/@asyncapi/"
+cd "$room/copy"
 RESIK_TEST_WHEEL=1 RESIK_REFERENCE_DATA="${RESIK_REFERENCE_DATA:-$root/../shared/data}" \
     "$room/venv/bin/python" -m pytest -q -p no:cacheprovider tests/unit tests/contract tests/e2e/test_demo.py "$@"
