@@ -14,9 +14,10 @@ from square.errors import SettingsError
 from square.settings import load_settings
 from square.site import load_site
 
-FOLDER = Path(alerts.__file__).parent
-README = (FOLDER / "README.md").read_text(encoding="utf-8")
-MANUAL = (FOLDER.parent / "docs" / "alerts.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+PACKAGE = Path(alerts.__file__).parent
+README = (ROOT / "alerts" / "README.md").read_text(encoding="utf-8")
+MANUAL = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> dict[str, list[str]]:
@@ -83,9 +84,9 @@ def test_the_sample_shows_every_setting_with_its_default() -> None:
 
 def test_the_readme_lists_every_module() -> None:
     """Nobody looks for a file that the page does not mention."""
-    named = [path.name for path in FOLDER.glob("*.py") if path.name != "__init__.py"]
+    named = [path.name for path in PACKAGE.glob("*.py") if path.name != "__init__.py"]
     assert [name for name in named if name not in README] == []
-    inner = [path for folder in ("domain", "adapters") for path in (FOLDER / folder).glob("*.py")]
+    inner = [path for folder in ("domain", "adapters") for path in (PACKAGE / folder).glob("*.py")]
     assert [path.name for path in inner if path.name != "__init__.py" and f"`{path.stem}`" not in README] == []
 
 

@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import dashboard_api
 from dashboard_api.access import ROLES
 
 ROOT = Path(__file__).parents[3]
+PACKAGE = Path(dashboard_api.__file__).parent
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
@@ -18,9 +20,9 @@ def test_every_api_route_is_documented_with_its_role() -> None:
 
 def test_every_error_code_is_documented() -> None:
     """Each code that the package can answer stands in the table of errors, and no other does."""
-    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "dashboard_api").glob("**/*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in PACKAGE.glob("**/*.py")]
     raised = {code for text in sources for code in re.findall(r'Error\(\s*(?:# [^\n]*\n\s*)?"([a-z-]+)",', text)}
-    handlers = (ROOT / "dashboard_api" / "handlers.py").read_text(encoding="utf-8")
+    handlers = (PACKAGE / "handlers.py").read_text(encoding="utf-8")
     raised |= set(re.findall(r'\d{3}: \("([a-z-]+)"', handlers))
     raised |= {f"{store}-{word}" for store in ("database", "store") for word in ("unavailable", "refused")}
     table = PAGE.partition("| status | codes |")[2]

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import gateway
 from gateway.settings import SECTION, GatewaySettings
 from square.errors import SettingsError
 from square.settings import load_settings
 
-README = (Path(gateway.__file__).parent / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[3] / "gateway" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_sample_shows_every_setting_with_its_default() -> None:

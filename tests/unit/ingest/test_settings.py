@@ -11,7 +11,7 @@ from ingest.settings import SECTION, IngestSettings
 from square.errors import SettingsError
 from square.settings import load_settings
 
-README = (Path(ingest.__file__).parent / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[3] / "ingest" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_sample_shows_every_setting_with_its_default() -> None:
