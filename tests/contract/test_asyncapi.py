@@ -204,7 +204,7 @@ def test_the_page_gives_every_field_with_its_range(kind: str) -> None:
 
 def test_the_page_names_every_state_code_kind_limit_and_flag() -> None:
     """Nothing of the grammar is left to the code alone."""
-    codes = set(re.findall(r'WireError\(\s*"([a-z-]+)"', (ROOT / "firmware" / "wire.py").read_text(encoding="utf-8")))
+    codes = set(re.findall(r'WireError\(\s*"([a-z-]+)"', Path(wire.__file__).read_text(encoding="utf-8")))
     errors = PROTOCOL[PROTOCOL.index("## 8. Errors") : PROTOCOL.index("## 9.")]
     listed = set(
         re.findall(
