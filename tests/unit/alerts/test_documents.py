@@ -1,7 +1,6 @@
 """README and manual say what the code does."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -64,22 +63,6 @@ def test_every_rule_of_the_site_can_be_tuned_and_is_explained() -> None:
 
     policy_of(SpiedSite(), max_open_tasks=2, ispu_top=500)  # type: ignore[arg-type]
     assert explained == used
-
-
-def test_the_sample_shows_every_setting_with_its_default() -> None:
-    """Each field stands in the sample once; a commented value is the default, an empty one is unset."""
-    block = re.search(r"```toml\n\[alerts\]\n(.*?)```", README, re.DOTALL)
-    assert block is not None
-    shown = {}
-    for line in block.group(1).splitlines():
-        key, _, value = line.removeprefix("# ").partition("=")
-        value = value.split("  #")[0].strip()
-        shown[key.strip()] = tomllib.loads(f"x = {value}")["x"] if value and not value.startswith("#") else None
-    defaults = {
-        name: str(field.default) if isinstance(field.default, Path) else field.default
-        for name, field in AlertsSettings.model_fields.items()
-    }
-    assert shown == defaults
 
 
 def test_the_readme_lists_every_module() -> None:

@@ -1,7 +1,6 @@
 """The documents of the command and the stack say what the code does."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,24 +9,9 @@ from click.testing import CliRunner
 import resik
 from resik.cli import main
 from resik.demo import DemoReport
-from resik.stack import StackSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 INSTALLED = Path(resik.__file__).parents[1]
-
-
-def test_the_stack_sample_names_every_setting_with_its_default():
-    """Each setting stands in the sample, commented, with the default of the class."""
-    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    sample = text.split("[stack]\n", 2)[2] if text.count("[stack]\n") > 1 else text.split("[stack]\n", 1)[1]
-    sample = sample.split("```")[0]
-    found = {}
-    for line in sample.splitlines():
-        match = re.match(r"# (\w+) =\s*([^#]*)", line)
-        assert match, line
-        value = match[2].strip()
-        found[match[1]] = tomllib.loads(f"x = {value}")["x"] if value else None
-    assert found == {name: field.default for name, field in StackSettings.model_fields.items()}
 
 
 def test_the_demo_page_explains_every_key():

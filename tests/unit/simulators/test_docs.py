@@ -1,14 +1,12 @@
 """What the documents say is what the code does."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from simulators import crew, footfall, replay_map, sensing
-from simulators.settings import SimulatorSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -62,15 +60,3 @@ def test_the_ten_minute_map_of_the_guide_works(tmp_path):
     assert recording.rejected == []
     fields = {row.device: row.fields for row in recording.rows}
     assert fields == {"nord-markt": {"pm25_ngm3": 5400, "temp_cdeg": 2130}, "nord-hafen": {"temp_cdeg": 2090}}
-
-
-def test_sample_settings_are_the_defaults():
-    """Every setting is in the sample of simulators/README.md, and a commented value is the default."""
-    text = (ROOT / "simulators/README.md").read_text(encoding="utf-8")
-    begin = text.index("```toml") + 7
-    sample = text[begin : text.index("```", begin)]
-    shown = dict(re.findall(r"(?m)^# (\w+) =(?: ([^#\n]*?))?[ \t]*(?:#.*)?$", sample))
-    assert set(shown) == set(SimulatorSettings.model_fields)
-    for name, value in shown.items():
-        default = SimulatorSettings.model_fields[name].default
-        assert (tomllib.loads(f"x = {value}")["x"] if value else None) == default
