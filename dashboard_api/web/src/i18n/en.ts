@@ -130,7 +130,7 @@ export const en: Dictionary = {
     count: (n) => `${n} ${n === 1 ? "item" : "items"}`,
     done: "Just finished",
     ack: "Mark as seen",
-    ackShort: "Mark as seen",
+    ackShort: "Seen",
     yourName: "Your name",
     acking: "Sending",
     acked: (who, age) => `Seen by ${who}, ${age}`,

@@ -130,7 +130,7 @@ export const id = {
     count: (n: number) => `${n} hal`,
     done: "Baru selesai",
     ack: "Tandai sudah dilihat",
-    ackShort: "Tandai dilihat",
+    ackShort: "Dilihat",
     yourName: "Nama Anda",
     acking: "Mengirim",
     acked: (who: string, age: string) => `Dilihat ${who}, ${age}`,
