@@ -1,7 +1,9 @@
 """What the person at the terminal sees while the square runs."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime
+from typing import NoReturn
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,6 +14,7 @@ from alerts.adapters.crew_links import read_links
 from resik.stack import Stack
 from square.clock import WIB
 
+POLL_EVERY_S = 1.0
 PLAIN_EVERY_S = 30.0
 
 _WHAT = {
@@ -92,7 +95,7 @@ def _table(stack: Stack) -> Group:
     return Group(heading, address, crews, Text(""), table, Text(""), closing)
 
 
-def watch(stack: Stack, console: Console) -> None:
+def watch(stack: Stack, console: Console) -> NoReturn:
     """Show the stack's health for ever, restarting what dies.
 
     On a terminal one screen updates in place; elsewhere a plain line is printed now and then.
@@ -102,30 +105,33 @@ def watch(stack: Stack, console: Console) -> None:
     StackError
         If a part stopped for a reason that only a person can mend.
     """
-    last_poll, last_plain = 0.0, time.monotonic()
     if console.is_terminal:
         with Live(_table(stack), console=console, refresh_per_second=4, transient=False) as live:
-            while True:
-                stack.supervise()
-                if time.monotonic() - last_poll > 1:
-                    poll(stack)
-                    last_poll = time.monotonic()
-                    live.update(_table(stack))
-                time.sleep(0.2)
-        return
+            _keep_watch(stack, lambda: live.update(_table(stack)), every_s=POLL_EVERY_S)
     console.print(f"Peta / map: {stack.address}   Ctrl-C untuk berhenti / to stop", soft_wrap=True)
     if stack.folder.kind == "real":
         console.print(devices_line(stack), soft_wrap=True)
     console.print("Tautan petugas / crew links: resik crews", soft_wrap=True)
+
+    def print_line() -> None:
+        states = ", ".join(f"{child.name}: {_state(stack, child.name)[0]}" for child in stack.children)
+        console.print(f"{_square_time(stack)}  {states}", soft_wrap=True)
+
+    _keep_watch(stack, print_line, every_s=PLAIN_EVERY_S)
+
+
+def _keep_watch(stack: Stack, show: Callable[[], None], *, every_s: float) -> NoReturn:
+    """Supervise and ask for health without end; ``show`` the result at most every ``every_s``."""
+    polled_s = shown_s = time.monotonic()
     while True:
         stack.supervise()
-        if time.monotonic() - last_poll > 1:
+        now_s = time.monotonic()
+        if now_s - polled_s >= POLL_EVERY_S:
             poll(stack)
-            last_poll = time.monotonic()
-        if time.monotonic() - last_plain > PLAIN_EVERY_S:
-            states = ", ".join(f"{child.name}: {_state(stack, child.name)[0]}" for child in stack.children)
-            console.print(f"{_square_time(stack)}  {states}", soft_wrap=True)
-            last_plain = time.monotonic()
+            polled_s = now_s
+            if now_s - shown_s >= every_s:
+                show()
+                shown_s = now_s
         time.sleep(0.2)
 
 

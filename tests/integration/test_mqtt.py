@@ -32,6 +32,17 @@ def connect(broker: Server, user: str, client_id: str, **options) -> MqttConnect
     return MqttConnection(endpoint, client_id, **options)
 
 
+def pair(broker: Server, **reader_options) -> tuple[MqttConnection, MqttConnection]:
+    """Connect a reader that listens to everything below t/ and a writer."""
+    reader, writer = connect(broker, "reader", "r", **reader_options), connect(broker, "writer", "w")
+    reader.subscribe("t/#")
+    for connection in (reader, writer):
+        connection.start()
+        connection.wait_connected()
+    time.sleep(0.2)  # the broker's answer to the subscription
+    return reader, writer
+
+
 def take(connection: MqttConnection, count: int, timeout_s: float = 10) -> list[bytes]:
     """Take and acknowledge ``count`` messages."""
     payloads = []
@@ -45,12 +56,7 @@ def take(connection: MqttConnection, count: int, timeout_s: float = 10) -> list[
 
 def test_unacknowledged_messages_come_again(broker):
     """What was received and not acknowledged is delivered again to the same client id; the rest is not."""
-    reader, writer = connect(broker, "reader", "r"), connect(broker, "writer", "w")
-    reader.subscribe("t/#")
-    for connection in (reader, writer):
-        connection.start()
-        connection.wait_connected()
-    time.sleep(0.2)
+    reader, writer = pair(broker)
     for number in range(10):
         writer.publish("t/x", b"%d" % number)
     assert take(reader, 4) == [b"0", b"1", b"2", b"3"]
@@ -67,12 +73,7 @@ def test_unacknowledged_messages_come_again(broker):
 
 def test_stale_ack_is_dropped(broker):
     """An ack that belongs to a connection before a broker restart acknowledges nothing on the new one."""
-    reader, writer = connect(broker, "reader", "r"), connect(broker, "writer", "w")
-    reader.subscribe("t/#")
-    for connection in (reader, writer):
-        connection.start()
-        connection.wait_connected()
-    time.sleep(0.2)
+    reader, writer = pair(broker)
     for number in range(20):
         writer.publish("t/x", b"old%d" % number)
     wait_until(lambda: reader.waiting == 20, 5, "twenty messages")
@@ -101,12 +102,7 @@ def test_stale_ack_is_dropped(broker):
 def test_slow_consumer_is_cut_and_loses_nothing(broker, monkeypatch):
     """A full inbound queue cuts the connection on purpose; every message still arrives, in bounded memory."""
     monkeypatch.setattr("square.mqtt.ROOM_WITHIN_S", 0.2)
-    reader, writer = connect(broker, "reader", "r", inbound_limit=50), connect(broker, "writer", "w")
-    reader.subscribe("t/#")
-    for connection in (reader, writer):
-        connection.start()
-        connection.wait_connected()
-    time.sleep(0.2)
+    reader, writer = pair(broker, inbound_limit=50)
     for number in range(400):
         writer.publish("t/x", b"%d" % number)
     wait_until(lambda: reader.overflows >= 1, 5, "the overflow")
@@ -124,12 +120,7 @@ def test_slow_consumer_is_cut_and_loses_nothing(broker, monkeypatch):
 
 def test_queue_smaller_than_the_brokers_window_still_drains(broker):
     """A consumer that keeps working is waited for: no cut, no endless redelivery, each message once."""
-    reader, writer = connect(broker, "reader", "r", inbound_limit=5), connect(broker, "writer", "w")
-    reader.subscribe("t/#")
-    for connection in (reader, writer):
-        connection.start()
-        connection.wait_connected()
-    time.sleep(0.2)
+    reader, writer = pair(broker, inbound_limit=5)
     for number in range(200):
         writer.publish("t/x", b"%d" % number)
     seen = []
