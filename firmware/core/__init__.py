@@ -1,0 +1,1 @@
+"""Pure logic of a node: no device modules, time and randomness are arguments."""

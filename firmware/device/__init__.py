@@ -1,0 +1,1 @@
+"""What lies in the root of a node's flash."""

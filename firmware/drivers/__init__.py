@@ -1,0 +1,1 @@
+"""One file per sensor; the bus or pin is passed in."""

@@ -1,0 +1,1 @@
+"""The only place that imports machine, network and esp32."""

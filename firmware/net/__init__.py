@@ -1,0 +1,1 @@
+"""The node's own MQTT client, TLS and NTP."""

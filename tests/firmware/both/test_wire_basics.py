@@ -1,0 +1,20 @@
+"""Topics and limits of the wire module."""
+
+from firmware import wire
+
+
+def test_topics_survive_parsing():
+    """A topic made by the module is read back into its parts."""
+    for kind in wire.UP_KINDS:
+        topic = wire.topic_up("pasuruan", "rsk-b001", kind)
+        assert wire.parse_topic(topic) == ("pasuruan", "rsk-b001", "up", kind)
+
+
+def test_unset_clock_needs_an_uptime():
+    """A reading without ts is refused unless both it and its message carry up_s."""
+    try:
+        wire.decode_envelope(b'{"v":1,"boot":1,"r":[{"seq":1,"fill_pct":5}]}')
+    except wire.WireError as error:
+        assert error.code == "bad-reading"
+    else:
+        raise AssertionError("was accepted")
