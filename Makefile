@@ -6,6 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8080
 ARGS   ?=
+JOBS   ?= 3
 
 export VENV
 STAMPS := $(VENV)/.stamps
@@ -19,7 +20,7 @@ help: ## Say what can be done here
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
-	@echo 'Options: make run PORT=8081, make run ARGS="--speed 60", make test ARGS="-k spool", PYTHON=python3.12'
+	@echo 'Options: make run PORT=8081, make run ARGS="--speed 60", make test ARGS="-k spool" JOBS=1, PYTHON=python3.12'
 
 # -- setting up -----------------------------------------------------------------------------------
 
@@ -67,12 +68,12 @@ services: ## Install the servers that the tests run against (as root on Debian)
 	@scripts/services.sh
 
 test: $(STAMPS)/dev $(STAMPS)/web services ## Test everything, then the built wheel once more
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 	scripts/web.sh test --silent
 	$(MAKE) --no-print-directory test-wheel
 
 test-wheel: $(STAMPS)/dev wheel ## Install the built wheel elsewhere and test that
-	scripts/test_wheel.sh
+	scripts/test_wheel.sh -n $(JOBS) --dist loadgroup
 
 lint: $(STAMPS)/dev $(STAMPS)/typings $(STAMPS)/web ## Style, types, imports, device types
 	$(BIN)/ruff check .
