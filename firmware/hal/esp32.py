@@ -1,0 +1,269 @@
+"""ESP32 under MicroPython. The only module that imports machine, network and esp32."""
+
+import asyncio
+import gc
+import os
+import time
+
+import esp32
+import machine
+import network
+import onewire
+
+from firmware.hal import WifiError, wake_plan
+
+_NAMESPACE = "resik"
+_BLOB_BYTES = 256
+_EPOCH_S = 946684800 if time.gmtime(0)[0] == 2000 else 0
+_POLL_MS = 50
+_CAUSES = {
+    machine.PWRON_RESET: "power-on",  # a brown-out too: MicroPython does not tell them apart
+    machine.HARD_RESET: "hard",
+    machine.WDT_RESET: "watchdog",
+    machine.DEEPSLEEP_RESET: "deep-sleep",
+    machine.SOFT_RESET: "soft",
+}
+_WAKES = {machine.EXT0_WAKE: "pin", machine.EXT1_WAKE: "pin", machine.TIMER_WAKE: "timer"}
+_PULLS = {None: -1, "up": machine.Pin.PULL_UP, "down": machine.Pin.PULL_DOWN}
+_FAILURES = {
+    network.STAT_NO_AP_FOUND: "no-ap",
+    network.STAT_WRONG_PASSWORD: "wrong-password",
+    network.STAT_HANDSHAKE_TIMEOUT: "wrong-password",
+    network.STAT_CONNECT_FAIL: "failed",
+    network.STAT_BEACON_TIMEOUT: "failed",
+}
+
+
+class Board:
+    """`parts` is the section of that name in config.json."""
+
+    def __init__(self, parts):
+        self._parts = parts
+        self._buses = {}
+        self.nvs = Nvs()
+        self.wifi = Wifi()
+        self._led = self.pin_out(parts["led"]["pin"]) if "led" in parts else None
+
+    # -- pins and buses ----------------------------------------------------------------------
+
+    def i2c(self, name):
+        """Return the bus of that name, always the same object."""
+        if name not in self._buses:
+            spec = self._parts[name]
+            scl, sda = machine.Pin(spec["scl"]), machine.Pin(spec["sda"])
+            self._buses[name] = machine.I2C(int(name[3:]), scl=scl, sda=sda, freq=spec.get("khz", 100) * 1000)
+        return self._buses[name]
+
+    def uart(self, name):
+        """Return the serial port of that name, always the same object."""
+        if name not in self._buses:
+            spec = self._parts[name]
+            self._buses[name] = machine.UART(
+                int(name[4:]), baudrate=spec.get("baud", 9600), tx=spec["tx"], rx=spec["rx"], timeout=0, rxbuf=256
+            )
+        return self._buses[name]
+
+    def pin_in(self, number, pull=None):
+        """Return an input; `pull` is up, down or None. Pins 34 to 39 have none."""
+        return machine.Pin(number, machine.Pin.IN, _PULLS[pull if number < 34 else None])
+
+    def pin_out(self, number, level=0):
+        """Return an output that begins with `level`."""
+        return machine.Pin(number, machine.Pin.OUT, value=level)
+
+    def adc(self, number):
+        """Return an analogue input for 150 to 2450 mV."""
+        return machine.ADC(machine.Pin(number), atten=machine.ADC.ATTN_11DB)
+
+    def onewire(self, number):
+        """Return a OneWire line at byte level."""
+        return onewire.OneWire(machine.Pin(number))
+
+    def pulse_us(self, pin, level, timeout_us):
+        """Return the length of a pulse; -2 when it did not begin, -1 when it did not end. Waits busily."""
+        return machine.time_pulse_us(pin, level, timeout_us)
+
+    def led(self, on):
+        """Light the fault lamp, if there is one."""
+        if self._led:
+            self._led(1 if on else 0)
+
+    # -- time, memory, chance ----------------------------------------------------------------
+
+    def unix_s(self):
+        """Return what the clock shows [s since 1970]; after power-on it begins in 2000."""
+        return int(time.time()) + _EPOCH_S
+
+    def set_unix_s(self, unix_s):
+        """Set the clock."""
+        t = time.gmtime(unix_s - _EPOCH_S)
+        machine.RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0))
+
+    def rtc_read(self):
+        """Return what survives sleep and resets, but no power cut."""
+        return machine.RTC().memory()
+
+    def rtc_write(self, data):
+        """Keep up to 2048 bytes."""
+        machine.RTC().memory(data)
+
+    def random_u32(self):
+        """Return a random number of the hardware's."""
+        return int.from_bytes(os.urandom(4), "big")
+
+    def heap_free(self):
+        """Return free bytes for Python."""
+        return gc.mem_free()
+
+    def idf_free(self):
+        """Return free bytes for Wi-Fi and TLS."""
+        return sum([region[1] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
+
+    # -- starting and ending -----------------------------------------------------------------
+
+    def reset_cause(self):
+        """Return power-on, deep-sleep, watchdog, hard or soft."""
+        return _CAUSES.get(machine.reset_cause(), "hard")
+
+    def wake_reason(self):
+        """Return timer, pin or None."""
+        return _WAKES.get(machine.wake_reason())
+
+    def watchdog(self, timeout_s):
+        """Start the watchdog; feed it with `feed()`. Nothing stops it."""
+        return machine.WDT(timeout=timeout_s * 1000)
+
+    def reset(self):
+        """Start anew."""
+        machine.reset()
+
+    def deep_sleep(self, ms, pins=()):
+        """Sleep; the next thing is a boot. A pin that stands at its wake level already does not wake."""
+        self.wifi.stop()
+        ext0, ext1, level, _ = wake_plan([(n, lv) for n, lv in pins if machine.Pin(n)() != lv])
+        if ext0:
+            esp32.wake_on_ext0(machine.Pin(ext0[0]), bool(ext0[1]))
+        if ext1:
+            esp32.wake_on_ext1([machine.Pin(n) for n in ext1], bool(level))
+        machine.deepsleep(ms)
+
+    def partition(self):
+        """Return the firmware slot that does not run."""
+        return FirmwareSlot()
+
+
+class Nvs:
+    """Integers of 32 bits and blobs in flash; names have at most 15 characters. `commit` makes changes last."""
+
+    def __init__(self):
+        self._nvs = esp32.NVS(_NAMESPACE)
+
+    def get(self, key, default=None):
+        """Return an integer."""
+        try:
+            return self._nvs.get_i32(key)
+        except OSError:
+            return default
+
+    def set(self, key, value):
+        """Set an integer, -2^31 to 2^31 - 1."""
+        self._nvs.set_i32(key, value)
+
+    def get_bytes(self, key, default=None):
+        """Return a blob of at most 256 bytes."""
+        buffer = bytearray(_BLOB_BYTES)
+        try:
+            size = self._nvs.get_blob(key, buffer)
+        except OSError:
+            return default
+        return bytes(buffer[:size])
+
+    def set_bytes(self, key, value):
+        """Set a blob."""
+        if len(value) > _BLOB_BYTES:
+            raise ValueError("blob too long")
+        self._nvs.set_blob(key, value)
+
+    def commit(self):
+        """Write what was set."""
+        self._nvs.commit()
+
+
+class Wifi:
+    """The station interface."""
+
+    def __init__(self):
+        self._wlan = None
+
+    async def connect(self, ssid, psk, timeout_s, on_progress=None):
+        """Join, or raise WifiError. `on_progress` is called once the radio is on and once it is joined."""
+        self.stop()
+        wlan = self._wlan = network.WLAN(network.STA_IF)
+        wlan.active(1)
+        if on_progress:
+            on_progress()
+        wlan.connect(ssid, psk)
+        begun = time.ticks_ms()
+        while not wlan.isconnected():
+            why = _FAILURES.get(wlan.status())
+            if why is None and time.ticks_diff(time.ticks_ms(), begun) >= timeout_s * 1000:
+                why = "timeout"
+            if why:
+                self.stop()
+                raise WifiError(why)
+            await asyncio.sleep_ms(_POLL_MS)
+        if on_progress:
+            on_progress()
+
+    def is_up(self):
+        """Whether the node is joined now."""
+        return bool(self._wlan and self._wlan.isconnected())
+
+    def rssi_dbm(self):
+        """Return the signal strength, None without connection."""
+        try:
+            return self._wlan.status("rssi") if self._wlan and self._wlan.isconnected() else None
+        except OSError:
+            return None
+
+    def stop(self):
+        """Turn the radio off."""
+        if self._wlan:
+            try:
+                self._wlan.disconnect()
+            except OSError:
+                pass
+            self._wlan.active(0)
+            self._wlan = None
+
+
+class FirmwareSlot:
+    """The next OTA partition. Blocks have 4096 bytes."""
+
+    block_bytes = 4096
+
+    def __init__(self):
+        running = esp32.Partition(esp32.Partition.RUNNING)  # pyright: ignore[reportArgumentType] - the stub wants text
+        self._slot = running.get_next_update()
+        self.size = self._slot.info()[3]
+
+    def write_block(self, number, data):
+        """Erase a block and write up to 4096 bytes to it."""
+        self._slot.writeblocks(number, data if len(data) == 4096 else data + b"\xff" * (4096 - len(data)))
+
+    def read_block(self, number, buffer):
+        """Read into a buffer, from the start of a block."""
+        self._slot.readblocks(number, buffer, 0)
+
+    def activate(self):
+        """Run it from the next reset on; OSError when it holds no image."""
+        self._slot.set_boot()
+
+    @staticmethod
+    def mark_valid():
+        """Keep the image that runs. False on a build that knows no rollback."""
+        try:
+            esp32.Partition.mark_app_valid_cancel_rollback()
+        except OSError:
+            return False
+        return True

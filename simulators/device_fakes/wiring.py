@@ -1,0 +1,116 @@
+"""Which part hangs on which pin and bus: read from the node's own config.json. What parts sense stands in world.json."""
+
+import json
+import os
+
+import virtual
+
+FOLDER = "/host" + (os.getenv("RESIK_NODE") or "")
+_REFRESH_US = 500000
+
+_world = {}
+_world_stamp = None
+_seen_us = None
+_buses = {}  # "i2c0" -> {address: part}; "uart1" -> part; pin number of a OneWire line -> part
+_pins = {}  # number -> function that returns the level
+_listeners = {}  # number -> function that is told the level
+_adcs = {}  # number -> part with read_uv
+_echoes = {}  # number -> _Echo
+_levels = {}  # outputs, as last written
+
+
+def refresh():
+    """Look at the world anew, at most every half virtual second."""
+    global _world_stamp, _seen_us
+    now_us = virtual.elapsed_us()
+    if _seen_us is not None and now_us - _seen_us < _REFRESH_US:
+        return
+    _seen_us = now_us
+    try:
+        stamp = os.stat(FOLDER + "/world.json")
+        if stamp == _world_stamp:
+            return
+        with open(FOLDER + "/world.json") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return
+    _world_stamp = stamp
+    _world.clear()
+    _world.update(found)
+
+
+class _Echo:
+    """An ultrasonic part: it sends one echo for each falling edge of its trigger."""
+
+    def __init__(self, part):
+        self._part = part
+        self._armed = False
+        self._level = 0
+
+    def trigger(self, level):
+        if self._level and not level:
+            self._armed = True
+        self._level = level
+
+    def pulse_us(self):
+        if not self._armed:
+            return -2
+        self._armed = False
+        refresh()
+        return self._part.echo_us()
+
+
+def connect(config, catalog):
+    """Put the parts of a node's configuration on its pins and buses."""
+    parts = config.get("parts", {})
+    refresh()
+    for role, spec in parts.items():
+        if role.startswith("i2c"):
+            _buses.setdefault(role, {})
+        if role.startswith("i2c") or role.startswith("uart") or role == "led":
+            continue
+        kind = "battery" if role == "battery" else spec["type"]
+        part = catalog.make(kind, _world, virtual.elapsed_ms, role=role, spec=spec)
+        bus = spec.get("bus", "")
+        if bus.startswith("i2c"):
+            _buses.setdefault(bus, {})[spec.get("addr", catalog.I2C_ADDR.get(kind))] = part
+        elif bus:
+            _buses[bus] = part
+            if "set" in spec:
+                _listeners[spec["set"]] = part.set_level
+        elif "trig" in spec:
+            echo = _echoes[spec["echo"]] = _Echo(part)
+            _listeners[spec["trig"]] = echo.trigger
+            _pins[spec["echo"]] = part.level
+        elif kind == "ds18b20":
+            _buses[spec["pin"]] = part
+        elif hasattr(part, "read_uv"):
+            _adcs[spec["pin"]] = part
+        else:
+            _pins[spec["pin"]] = part.level
+
+
+def bus(name):
+    """Return what is on a bus: parts by address for I2C, one part or None for the others."""
+    return _buses.get(name, {} if str(name).startswith("i2c") else None)
+
+
+def level(number):
+    """Return the level that a part puts on a pin, or the one written, or None on an open pin."""
+    refresh()
+    return _pins[number]() if number in _pins else _levels.get(number)
+
+
+def written(number, value):
+    _levels[number] = value
+    if number in _listeners:
+        _listeners[number](value)
+
+
+def pulse_us(number):
+    return _echoes[number].pulse_us() if number in _echoes else -2
+
+
+def microvolts(number):
+    refresh()
+    return _adcs[number].read_uv() if number in _adcs else 0
