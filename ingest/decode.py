@@ -98,6 +98,11 @@ _decode_row = msgspec.json.Decoder(Row).decode
 _decode_loose_row = msgspec.json.Decoder(LooseRow).decode
 _decode_status = msgspec.json.Decoder(StatusBody).decode
 _decode_any = msgspec.json.Decoder().decode
+_decode_parts = msgspec.json.Decoder(dict[str, Raw]).decode
+_REQUIRED_IN_STATUS = ("v", "boot")
+_STATUS_PARTS: dict[str, Callable[[Raw], Any]] = {
+    field.encode_name: msgspec.json.Decoder(field.type).decode for field in msgspec.structs.fields(StatusBody)
+}
 _DECODE_BODY: dict[str, Callable[[bytes | Raw], BinBody | AirBody]] = {
     "bin": msgspec.json.Decoder(BinBody).decode,
     "air": msgspec.json.Decoder(AirBody).decode,
@@ -293,11 +298,39 @@ def _reading(row: Row, placement: Placement, site: str) -> Reading:
     )
 
 
-def _status(row: Row) -> Status:
+def decode_status(raw: bytes | Raw) -> StatusBody:
+    """Read a status message or last will; an optional field that breaks its rule is dropped, the others count.
+
+    Raises
+    ------
+    BadMessageError
+        If it is no object of version 1, or names no boot.
+    """
     try:
-        body = _decode_status(row.body)
+        return _decode_status(raw)
+    except _REFUSALS:
+        pass
+    try:
+        parts = _decode_parts(raw)
+        sound = {name: part for name, part in parts.items() if name in _REQUIRED_IN_STATUS or _is_sound(name, part)}
+        return _decode_status(msgspec.json.encode(sound))
     except _REFUSALS as error:
         raise BadMessageError("bad-value", str(error)[:300]) from error
+
+
+def _is_sound(name: str, part: Raw) -> bool:
+    decode = _STATUS_PARTS.get(name)
+    if decode is None:
+        return False
+    try:
+        decode(part)
+    except _REFUSALS:
+        return False
+    return True
+
+
+def _status(row: Row) -> Status:
+    body = decode_status(row.body)
     return Status(
         row.device,
         row.kind,

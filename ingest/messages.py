@@ -18,6 +18,7 @@ CellMv = Annotated[int, Meta(ge=0, le=5_000)]
 TempCdeg = Annotated[int, Meta(ge=-4_000, le=12_500)]
 BatteryMv = Annotated[int, Meta(ge=0, le=20_000)]
 RssiDbm = Annotated[int, Meta(ge=-130, le=0)]
+ShortText = Annotated[str, Meta(max_length=32)]
 State = Literal["ok", "obstructed", "lid-open", "tilted", "water", "no-echo", "sensor-fault"]
 
 
@@ -60,17 +61,33 @@ class AirBody(Body, gc=False):
 
 
 class StatusBody(msgspec.Struct):
-    """A status message or a last will as the device sent it."""
+    """A status message or a last will as the device sent it. A field that breaks its rule is dropped, see decode."""
 
     v: Literal[1]
     boot: U32
     up_s: U32 | None = None
-    fw: Annotated[str, Meta(max_length=32)] | None = None
+    fw: ShortText | None = None
+    mpy: ShortText | None = None
+    node_class: Literal["bin", "air"] | None = msgspec.field(default=None, name="class")
+    reset: Literal["power-on", "deep-sleep", "watchdog", "hard", "soft", "brown-out"] | None = None
     interval_s: Annotated[int, Meta(ge=1, le=86_400)] | None = None
     battery_mv: BatteryMv | None = None
+    days_left: Annotated[int, Meta(ge=0, le=36_500)] | None = None
     rssi_dbm: RssiDbm | None = None
     queue: U32 | None = None
     dropped: U32 | None = None
+    heap_free: U32 | None = None
+    crash: Annotated[str, Meta(max_length=64, pattern="^[A-Za-z0-9 .:_-]*$")] | None = None
+    crashes: U32 | None = None
+    faults: U32 | None = None
+    no_ack: U32 | None = None
+    tls_refused: U32 | None = None
+    cfg: U32 | None = None
+    cfg_bad: ShortText | None = None
+    cmd: U32 | None = None
+    ota: ShortText | None = None
+    ota_ver: U32 | None = None
+    ota_at: U32 | None = None
 
 
 class Row(msgspec.Struct):

@@ -26,7 +26,9 @@ REASON_LIMIT: Final = 300
 """Longest reason kept with a rejected point [characters]."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_UNWRITABLE: Final = re.compile(r"[\x00-\x1f\x7f]|\\$|\\[,= ]")
+"""In a tag value: control characters, and a backslash where an escape or a separator would follow in the line:
+InfluxDB 1.x then takes the escape apart and looks for the end of the line in the wrong place."""
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 _TS_MAX_MS: Final = 9_223_372_036_854
@@ -67,7 +69,7 @@ def check_tags(tags: dict[str, str]) -> tuple[str, str, str, str]:
     ------
     PointError
         When site, asset or device is missing or empty, when another tag is present, or when a value holds a control
-        character or ends in a backslash: line protocol has no way to write either.
+        character or a backslash before a comma, space, equals sign or its end: line protocol cannot write these.
     """
     site, asset, device, zone = values = tuple(tags.get(name, "") for name in TAGS)
     if not (site and asset and device):
@@ -75,8 +77,11 @@ def check_tags(tags: dict[str, str]) -> tuple[str, str, str, str]:
     if len(tags) > len(TAGS) or not tags.keys() <= set(TAGS):
         raise PointError("bad-tag", f"only {', '.join(TAGS)} are tags, got {', '.join(sorted(tags))}")
     for name, value in zip(TAGS, values, strict=True):
-        if _CONTROL.search(value) or value.endswith("\\") or not _is_unicode(value):
-            raise PointError("bad-tag", f"tag {name} holds a control character or ends in a backslash: {value!r}")
+        if _UNWRITABLE.search(value) or not _is_unicode(value):
+            raise PointError(
+                "bad-tag",
+                f"tag {name} holds a control character, or a backslash before a comma, space, = or its end: {value!r}",
+            )
     return site, asset, device, zone
 
 
