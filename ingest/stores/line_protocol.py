@@ -4,9 +4,9 @@ Own encoder: a quarter of the CPU of ``influxdb_client.Point`` (``bench/store_wr
 
 What line protocol cannot say is refused, not altered: a tag value with a control character (a newline ends the line) or
 with a backslash before a comma, space, ``=`` or its end (it would take an escape or a separator apart). Measurement and
-field names are plain words (:func:`ingest.stores.points.check_name`) and need no escapes. In tag values comma, space and
-``=`` take a backslash and other backslashes stand for themselves; in string fields quote and backslash take one and a
-newline is allowed.
+field names are plain words (:func:`ingest.stores.points.check_name`) and need no escapes. In tag values comma, space
+and ``=`` take a backslash and other backslashes stand for themselves; in string fields quote and backslash take one and
+a newline is allowed.
 Source: docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference, section special characters.
 """
 
