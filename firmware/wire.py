@@ -8,6 +8,7 @@ Every error is a `WireError` whose `code` is one of
 bad-json bad-version bad-envelope bad-reading bad-value bad-topic too-large too-many.
 """
 
+import binascii
 import json
 
 VERSION = 1
@@ -15,9 +16,11 @@ MAX_PAYLOAD_BYTES = 8192
 MAX_READINGS = 64
 MAX_EXTRA_KEYS = 32
 U32_MAX = 4294967295
+MAX_BLOCK_BYTES = 4096
+MAX_BUNDLE_BYTES = 16777216
 
 STATES = ("ok", "obstructed", "lid-open", "tilted", "water", "no-echo", "sensor-fault")
-UP_KINDS = ("bin", "air", "status", "will")
+UP_KINDS = ("bin", "air", "status", "will", "ota")
 DOWN_KINDS = ("ack", "config", "ota", "cmd")
 GATEWAY_KINDS = ("batch", "ack")
 
@@ -54,6 +57,41 @@ FIELDS = {}
 for _kind, _fields in MEASURED_FIELDS.items():
     FIELDS[_kind] = dict(COMMON_FIELDS)
     FIELDS[_kind].update(_fields)
+
+# What a node says of itself; a field that breaks its rule is dropped, the others count.
+STATUS_NUMBERS = {
+    "up_s": (0, U32_MAX),
+    "interval_s": (1, 86400),
+    "battery_mv": (0, 20000),
+    "rssi_dbm": (-130, 0),
+    "queue": (0, U32_MAX),
+    "dropped": (0, U32_MAX),
+    "heap_free": (0, U32_MAX),
+    "days_left": (0, 36500),
+    "crashes": (0, U32_MAX),
+    "cfg": (0, U32_MAX),
+    "ota_ver": (0, U32_MAX),
+    "ota_at": (0, U32_MAX),
+    "cmd": (0, U32_MAX),
+    "tls_refused": (0, U32_MAX),
+    "no_ack": (0, U32_MAX),
+    "faults": (0, U32_MAX),
+}
+STATUS_TEXTS = {"fw": 32, "crash": 64, "cfg_bad": 32, "ota": 32, "mpy": 32}
+RESETS = ("power-on", "deep-sleep", "watchdog", "hard", "soft", "brown-out")
+CLASSES = ("bin", "air")
+STATUS_CHOICES = {"reset": RESETS, "class": CLASSES}
+CRASH_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .:_-"
+
+# command -> its numbers, all required: name -> (lowest, highest)
+COMMANDS = {
+    "identify": {"s": (1, 3600)},
+    "reboot": {},
+    "resend": {"boot": (0, U32_MAX), "from": (1, U32_MAX)},
+    "interval": {"s": (0, 86400), "for_s": (0, 604800)},
+}
+INTERVAL_MIN_S = 10
+UPDATE_TYPES = ("app", "image")
 
 _ID_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
@@ -181,16 +219,21 @@ def is_int(value):
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _int_in(message, key, lowest, highest, code, required=False):
+def _int_in(message, key, lowest, highest, code):
     value = message.get(key)
     if value is None:
-        if required:
-            raise WireError(code, "%s is missing" % key)
         return None
     if not is_int(value):
         raise WireError(code, "%s must be an integer" % key)
     if not lowest <= value <= highest:
         raise WireError(code, "%s is outside %d..%d" % (key, lowest, highest))
+    return value
+
+
+def _need(message, key, lowest, highest, code):
+    value = _int_in(message, key, lowest, highest, code)
+    if value is None:
+        raise WireError(code, "%s is missing" % key)
     return value
 
 
@@ -234,7 +277,7 @@ def _check_envelope_of_reading(reading, has_up_s):
             raise WireError("bad-reading", "%s is not finite" % key[:40])
         if is_int(value) and not -9223372036854775808 <= value <= 9223372036854775807:
             raise WireError("bad-reading", "%s does not fit 64 bits" % key[:40])
-    _int_in(reading, "seq", 1, U32_MAX, "bad-reading", required=True)
+    _need(reading, "seq", 1, U32_MAX, "bad-reading")
     if _int_in(reading, "ts", 0, U32_MAX, "bad-reading") is None:
         if _int_in(reading, "up_s", 0, U32_MAX, "bad-reading") is None or not has_up_s:
             raise WireError("bad-reading", "neither ts, nor up_s in the reading and in the message")
@@ -247,7 +290,7 @@ def decode_envelope(payload):
     reading objects as they came.
     """
     message = load_object(payload)
-    boot = _int_in(message, "boot", 0, U32_MAX, "bad-envelope", required=True)
+    boot = _need(message, "boot", 0, U32_MAX, "bad-envelope")
     oldest_seq = _int_in(message, "oldest_seq", 1, U32_MAX, "bad-envelope")
     up_s = _int_in(message, "up_s", 0, U32_MAX, "bad-envelope")
     readings = message.get("r")
@@ -269,7 +312,7 @@ def decode_reading(kind, reading):
     fields = FIELDS.get(kind)
     if fields is None:
         raise WireError("bad-reading", "no readings of kind %r" % kind)
-    result = {"seq": _int_in(reading, "seq", 1, U32_MAX, "bad-reading", required=True)}
+    result = {"seq": _need(reading, "seq", 1, U32_MAX, "bad-reading")}
     for key in ("ts", "up_s"):
         value = _int_in(reading, key, 0, U32_MAX, "bad-reading")
         if value is not None:
@@ -319,8 +362,8 @@ def encode_ack(boot, upto, also=()):
 def decode_ack(payload):
     """Read an application ack into `(boot, upto, [(low, high), ...])`."""
     message = load_object(payload)
-    boot = _int_in(message, "boot", 0, U32_MAX, "bad-envelope", required=True)
-    upto = _int_in(message, "upto", 0, U32_MAX, "bad-envelope", required=True)
+    boot = _need(message, "boot", 0, U32_MAX, "bad-envelope")
+    upto = _need(message, "upto", 0, U32_MAX, "bad-envelope")
     ranges = message.get("also")
     also = []
     if ranges is not None:
@@ -333,6 +376,137 @@ def decode_ack(payload):
                 raise WireError("bad-envelope", "also holds a range that is empty or out of bounds")
             also.append((pair[0], pair[1]))
     return boot, upto, also
+
+
+def decode_status(payload):
+    """Read a status message into a dict: boot, and every field whose value follows the rules.
+
+    What is wrong with an optional field costs that field alone: news of a sick node is worth most.
+    """
+    message = load_object(payload)
+    result = {"boot": _need(message, "boot", 0, U32_MAX, "bad-envelope")}
+    for key, limits in STATUS_NUMBERS.items():
+        value = message.get(key)
+        if value is not None and is_int(value) and limits[0] <= value <= limits[1]:
+            result[key] = value
+    for key, limit in STATUS_TEXTS.items():
+        value = message.get(key)
+        if isinstance(value, str) and len(value) <= limit:
+            if key != "crash" or _consists_of(value, CRASH_CHARACTERS):
+                result[key] = value
+    for key, choices in STATUS_CHOICES.items():
+        if message.get(key) in choices:
+            result[key] = message[key]
+    return result
+
+
+def _consists_of(text, characters):
+    for character in text:
+        if character not in characters:
+            return False
+    return True
+
+
+def encode_status(fields):
+    """Make a status message; `fields` holds boot, and what is None in it is left out."""
+    message = {"v": VERSION}
+    for key in fields:
+        if fields[key] is not None:
+            message[key] = fields[key]
+    return _dumps(message)
+
+
+def decode_config(payload):
+    """Read a configuration into `(cfg, set)`: its number, and a flat dict of texts, integers and booleans."""
+    message = load_object(payload)
+    cfg = _need(message, "cfg", 1, U32_MAX, "bad-envelope")
+    changes = message.get("set")
+    if not isinstance(changes, dict) or len(changes) > MAX_EXTRA_KEYS:
+        raise WireError("bad-envelope", "set must be an object of at most %d keys" % MAX_EXTRA_KEYS)
+    for key in changes:
+        value = changes[key]
+        if not 1 <= len(key) <= 32:
+            raise WireError("bad-envelope", "a key of set is not 1..32 characters")
+        if isinstance(value, str):
+            if len(value) > 64:
+                raise WireError("bad-value", "%s is longer than 64" % key)
+        elif is_int(value):
+            _int_in(changes, key, -2147483648, U32_MAX, "bad-value")
+        elif not isinstance(value, bool):
+            raise WireError("bad-value", "%s is no text, integer or boolean" % key)
+    return cfg, changes
+
+
+def decode_cmd(payload):
+    """Read a command into a dict: id, cmd and the numbers of this command."""
+    message = load_object(payload)
+    result = {"id": _need(message, "id", 1, U32_MAX, "bad-envelope")}
+    name = message.get("cmd")
+    if not isinstance(name, str) or name not in COMMANDS:
+        raise WireError("bad-value", "unknown command %s" % str(name)[:32])
+    result["cmd"] = name
+    for key, limits in COMMANDS[name].items():
+        result[key] = _need(message, key, limits[0], limits[1], "bad-value")
+    if name == "interval" and 0 < result["s"] < INTERVAL_MIN_S:
+        raise WireError("bad-value", "s is 0 or at least %d" % INTERVAL_MIN_S)
+    return result
+
+
+def decode_ota_up(payload):
+    """Read the request for a part of an update into a dict: boot, ver, at and n."""
+    message = load_object(payload)
+    return {
+        "boot": _need(message, "boot", 0, U32_MAX, "bad-envelope"),
+        "ver": _need(message, "ver", 1, U32_MAX, "bad-envelope"),
+        "at": _need(message, "at", 0, MAX_BUNDLE_BYTES - 1, "bad-envelope"),
+        "n": _need(message, "n", 1, MAX_BLOCK_BYTES, "bad-envelope"),
+    }
+
+
+def encode_ota_up(boot, ver, at, n):
+    """Ask for `n` bytes of the update to version `ver`, from byte `at` of the bundle."""
+    return _dumps({"v": VERSION, "boot": boot, "ver": ver, "at": at, "n": n})
+
+
+def decode_ota_down(payload):
+    """Read what comes down about an update into a dict that has one of three keys.
+
+    `offer` (a version) with type, class and size; `data` (bytes) with ver, at and of; `halt` (a version).
+    """
+    message = load_object(payload)
+    found = [key for key in ("offer", "data", "halt") if message.get(key) is not None]
+    if len(found) != 1:
+        raise WireError("bad-envelope", "one of offer, data and halt")
+    key = found[0]
+    if key == "data":
+        return _decode_block(message)
+    result = {key: _int_in(message, key, 1, U32_MAX, "bad-envelope")}
+    if key == "offer":
+        result["size"] = _need(message, "size", 1, MAX_BUNDLE_BYTES, "bad-envelope")
+        result["type"] = message.get("type")
+        result["class"] = message.get("class")
+        if result["type"] not in UPDATE_TYPES or result["class"] not in CLASSES:
+            raise WireError("bad-value", "unknown type or class")
+    return result
+
+
+def _decode_block(message):
+    ver = _need(message, "ver", 1, U32_MAX, "bad-envelope")
+    at = _need(message, "at", 0, MAX_BUNDLE_BYTES - 1, "bad-envelope")
+    of = _need(message, "of", 1, MAX_BUNDLE_BYTES, "bad-envelope")
+    text = message["data"]
+    if not isinstance(text, str) or not text:
+        raise WireError("bad-envelope", "data is not text")
+    try:
+        data = binascii.a2b_base64(text)
+    except ValueError:
+        data = b""
+    padding = len(text) - len(text.rstrip("="))
+    if not data or len(text) % 4 or len(data) != len(text) // 4 * 3 - padding:
+        raise WireError("bad-value", "data is not base64")  # decoders skip foreign characters: the length tells
+    if len(data) > MAX_BLOCK_BYTES or at + len(data) > of:
+        raise WireError("bad-value", "data is too long")
+    return {"ver": ver, "at": at, "of": of, "data": data}
 
 
 def point_ms(ts_s, boot, seq):

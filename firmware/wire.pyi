@@ -8,6 +8,8 @@ MAX_PAYLOAD_BYTES: Final[int]
 MAX_READINGS: Final[int]
 MAX_EXTRA_KEYS: Final[int]
 U32_MAX: Final[int]
+MAX_BLOCK_BYTES: Final[int]
+MAX_BUNDLE_BYTES: Final[int]
 STATES: Final[tuple[str, ...]]
 UP_KINDS: Final[tuple[str, ...]]
 DOWN_KINDS: Final[tuple[str, ...]]
@@ -15,6 +17,15 @@ GATEWAY_KINDS: Final[tuple[str, ...]]
 COMMON_FIELDS: Final[dict[str, tuple[int, int]]]
 MEASURED_FIELDS: Final[dict[str, dict[str, tuple[int, int]]]]
 FIELDS: dict[str, dict[str, tuple[int, int]]]
+STATUS_NUMBERS: Final[dict[str, tuple[int, int]]]
+STATUS_TEXTS: Final[dict[str, int]]
+RESETS: Final[tuple[str, ...]]
+CLASSES: Final[tuple[str, ...]]
+STATUS_CHOICES: Final[dict[str, tuple[str, ...]]]
+CRASH_CHARACTERS: Final[str]
+COMMANDS: Final[dict[str, dict[str, tuple[int, int]]]]
+INTERVAL_MIN_S: Final[int]
+UPDATE_TYPES: Final[tuple[str, ...]]
 
 class WireError(ValueError):
     code: str
@@ -47,4 +58,11 @@ def encode_up(
 ) -> str: ...
 def encode_ack(boot: int, upto: int, also: Iterable[tuple[int, int]] = ()) -> str: ...
 def decode_ack(payload: bytes) -> tuple[int, int, list[tuple[int, int]]]: ...
+def decode_status(payload: bytes) -> dict[str, Any]: ...
+def encode_status(fields: Mapping[str, Any]) -> str: ...
+def decode_config(payload: bytes) -> tuple[int, dict[str, str | int | bool]]: ...
+def decode_cmd(payload: bytes) -> dict[str, Any]: ...
+def decode_ota_up(payload: bytes) -> dict[str, int]: ...
+def encode_ota_up(boot: int, ver: int, at: int, n: int) -> str: ...
+def decode_ota_down(payload: bytes) -> dict[str, Any]: ...
 def point_ms(ts_s: int, boot: int, seq: int) -> int: ...

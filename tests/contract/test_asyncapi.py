@@ -13,7 +13,7 @@ from gateway import clock
 from gateway.arrivals import POISON_BURST, POISON_PER_HOUR
 from gateway.forward import HEARTBEAT_EVERY_S
 from gateway.messages import MAX_RAW_BYTES
-from ingest import decode, messages
+from ingest import decode
 from ingest.deadletter import OVER_QUOTA
 from ingest.plausibility import AHEAD_MS, OLDEST_MS
 from ingest.settings import IngestSettings
@@ -131,9 +131,79 @@ def test_limits_equal_the_code() -> None:
     assert raw == 4 * -(-decode.RAW_LIMIT_BYTES // 3)  # base64 of 4,096 bytes: 4 characters for every 3 bytes
 
 
-def test_status_fields_equal_the_decoder() -> None:
-    """A status message has the fields of ingest's typed decoder."""
-    assert set(SCHEMAS["status"]["properties"]) == set(messages.StatusBody.__struct_fields__)
+def test_status_fields_equal_the_code() -> None:
+    """A status message has the fields, ranges, lengths and choices of firmware.wire."""
+    properties = {
+        key: dict(value) for key, value in SCHEMAS["status"]["properties"].items() if key not in {"v", "boot"}
+    }
+    u32 = {"type": ["integer", "null"], "minimum": 0, "maximum": wire.U32_MAX}
+    assert u32 == {key: SCHEMAS["optionalU32"][key] for key in u32}
+    numbers, texts, choices = {}, {}, {}
+    for key, found in properties.items():
+        rule = SCHEMAS["optionalU32"] if "$ref" in found else found
+        if "minimum" in rule:
+            assert rule["type"] == ["integer", "null"]
+            numbers[key] = (rule["minimum"], rule["maximum"])
+        elif "enum" in rule:
+            choices[key] = tuple(rule["enum"][:-1])
+        else:
+            texts[key] = rule["maxLength"]
+    assert numbers == wire.STATUS_NUMBERS
+    assert texts == wire.STATUS_TEXTS
+    assert choices == wire.STATUS_CHOICES
+    assert re.fullmatch(properties["crash"]["pattern"], wire.CRASH_CHARACTERS)
+
+
+def test_commands_and_updates_equal_the_code() -> None:
+    """Every command with its numbers, and the limits of updates, are those of firmware.wire."""
+    commands = {}
+    for shape in SCHEMAS["nodeCommand"]["oneOf"]:
+        rules = dict(shape["properties"])
+        name = rules.pop("cmd")["const"]
+        assert set(shape.get("required", [])) == set(rules)
+        limits = {}
+        for key, rule in rules.items():
+            found = resolve(rule["$ref"]) if "$ref" in rule else rule
+            parts = found.get("anyOf", [found])
+            limits[key] = (parts[0].get("const", parts[0].get("minimum")), parts[-1]["maximum"])
+            if len(parts) > 1:
+                assert parts[-1]["minimum"] == wire.INTERVAL_MIN_S
+        commands[name] = limits
+    assert commands == wire.COMMANDS
+    assert SCHEMAS["bundleSize"]["maximum"] == SCHEMAS["bundlePlace"]["maximum"] + 1 == wire.MAX_BUNDLE_BYTES
+    assert SCHEMAS["otaRequest"]["properties"]["n"]["maximum"] == wire.MAX_BLOCK_BYTES
+    assert SCHEMAS["otaBlock"]["properties"]["data"]["maxLength"] == 4 * -(-wire.MAX_BLOCK_BYTES // 3)
+    offer = SCHEMAS["otaOffer"]["properties"]
+    assert (tuple(offer["type"]["enum"]), tuple(offer["class"]["enum"])) == (wire.UPDATE_TYPES, wire.CLASSES)
+
+
+SHAPES = {
+    "config": ["nodeConfig"],
+    "cmd": ["nodeCommand"],
+    "ota_up": ["otaRequest"],
+    "ota": ["otaOffer", "otaBlock", "otaHalt"],
+}
+BEYOND_ORDERS = re.compile("float|empty payload|not JSON|beyond the end|4,098 bytes|no padding")
+"""What JSON schema cannot say of an order: syntax, bytes, 3.0 against 3, a size beside another."""
+
+
+@pytest.mark.parametrize("vector", vectors.load("orders"), ids=vectors.name_of)
+def test_orders_fit_the_document_when_they_are_good(vector: dict[str, Any]) -> None:
+    """The validator agrees with the decoders about orders, as far as JSON schema can say it."""
+    if "error" in vector and BEYOND_ORDERS.search(vector["name"]):
+        return
+    message = json.loads(vector["payload"])
+    accepted = [shape for shape in SHAPES[vector["decoder"]] if validator(shape).is_valid(message)]
+    assert len(accepted) == (0 if "error" in vector else 1), accepted
+
+
+@pytest.mark.parametrize("vector", vectors.load("status"), ids=vectors.name_of)
+def test_status_examples_fit_the_document_when_nothing_is_dropped(vector: dict[str, Any]) -> None:
+    """The validator accepts a status exactly when a reader keeps all of it."""
+    if vector.get("error") == "bad-json":
+        return
+    fits = validator("status").is_valid(json.loads(vector["payload"]))
+    assert fits == ("error" not in vector and not vector.get("dropped"))
 
 
 @pytest.mark.parametrize("vector", vectors.load("up_good"), ids=vectors.name_of)
@@ -161,8 +231,8 @@ def test_examples_inside_the_document_fit_it() -> None:
     """Every message has an example that its own schema accepts."""
     for name, message in DOCUMENT["components"]["messages"].items():
         schema = message["payload"]["$ref"].rsplit("/", 1)[1]
-        assert name == "downlink" or message["examples"]
-        for shown in message.get("examples", []):
+        assert message["examples"]
+        for shown in message["examples"]:
             errors = [e.message for e in validator(schema).iter_errors(shown["payload"])]
             assert errors == [], name
 
@@ -202,6 +272,39 @@ def test_the_page_gives_every_field_with_its_range(kind: str) -> None:
     assert names == set(wire.MEASURED_FIELDS[kind])
 
 
+def test_the_page_gives_every_field_of_a_status_with_its_rule() -> None:
+    """The table of 4.2 holds each field of the code with its range, length or choices, and no other field."""
+    section = PROTOCOL[PROTOCOL.index("### 4.2") : PROTOCOL.index("### 4.3")]
+    rows = {}
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        if line.startswith("| `"):
+            for name in re.findall(r"`(\w+)`", cells[0]):
+                rows[name] = cells[1]
+    assert set(rows) == {"boot", *wire.STATUS_NUMBERS, *wire.STATUS_TEXTS, *wire.STATUS_CHOICES}
+    for name, (low, high) in wire.STATUS_NUMBERS.items():
+        assert rows[name].startswith("u32" if (low, high) == (0, wire.U32_MAX) else f"{low}..{high}"), name
+    for name, length in wire.STATUS_TEXTS.items():
+        assert f"{length} characters" in rows[name], name
+    for name, choices in wire.STATUS_CHOICES.items():
+        assert tuple(re.findall(r"`([a-z-]+)`", rows[name])) == choices
+
+
+def test_the_page_gives_every_command_with_its_numbers() -> None:
+    """The table of commands holds each command of the code with the range of each number."""
+    section = PROTOCOL[PROTOCOL.index("**`down/cmd`**") : PROTOCOL.index("**`down/ota`")]
+    found = {}
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+            numbers = re.findall(r"`(\w+)` (u32|\d+\.\.\d+)", cells[1])
+            found[cells[0].strip("`")] = {
+                name: (0, wire.U32_MAX) if limits == "u32" else tuple(int(part) for part in limits.split(".."))
+                for name, limits in numbers
+            }
+    assert found == wire.COMMANDS
+
+
 def test_the_page_names_every_state_code_kind_limit_and_flag() -> None:
     """Nothing of the grammar is left to the code alone."""
     codes = set(re.findall(r'WireError\(\s*"([a-z-]+)"', Path(wire.__file__).read_text(encoding="utf-8")))
@@ -237,11 +340,18 @@ def test_the_page_names_every_state_code_kind_limit_and_flag() -> None:
 def test_the_payloads_on_the_page_are_real() -> None:
     """The node's examples of the page pass the decoders, and the batch passes ingest's."""
     shown = re.findall(r"```json\n(.*?)```", PROTOCOL, re.DOTALL)
-    up, status, ack, batch, batch_ack = shown
+    up, status, ack, config, commands, offer, block, halt, request, batch, batch_ack = shown
     (reading,) = wire.decode_envelope(up.strip().encode())["readings"]
     assert wire.decode_reading("bin", reading)["distance_mm"] == 740
+    assert set(wire.decode_status(status.strip().encode())) == set(json.loads(status)) - {"v"}
     assert validator("status").is_valid(json.loads(status))
     assert wire.decode_ack(ack.strip().encode()) == (305419896, 17, [(19, 23)])
+    assert wire.decode_config(config.strip().encode())[0] == 7
+    assert [wire.decode_cmd(line.encode())["cmd"] for line in commands.split("\n") if line] == list(wire.COMMANDS)
+    assert wire.decode_ota_down(offer.strip().encode())["offer"] == 10400
+    assert wire.decode_ota_down(block.strip().encode())["data"].startswith(b"RSKB")
+    assert wire.decode_ota_down(halt.strip().encode()) == {"halt": 10400}
+    assert wire.decode_ota_up(request.strip().encode())["n"] == 2048
     found = decode.decode_batch(batch.encode(), batches.registry())
     assert ([len(found.readings), len(found.statuses)], [d.code for d in found.dead]) == ([1, 1], ["bad-json"])
     assert validator("batchAck").is_valid(json.loads(batch_ack))

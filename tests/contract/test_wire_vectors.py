@@ -1,5 +1,6 @@
 """The hand-written examples of docs/protocol.md against both decoders: firmware.wire and ingest's typed one."""
 
+import base64
 import json
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from msgspec import Meta, Raw
 
 from firmware import wire
 from ingest import messages
-from ingest.decode import decode_body
+from ingest.decode import decode_body, decode_status
 from ingest.errors import BadMessageError
 from tests.contract import vectors
 
@@ -19,6 +20,8 @@ GOOD = vectors.load("up_good")
 BAD = vectors.load("up_bad")
 TOPICS = vectors.load("topics")
 ACKS = vectors.load("acks")
+STATUSES = vectors.load("status")
+ORDERS = vectors.load("orders")
 BODIES: dict[str, type[msgspec.Struct]] = {"bin": messages.BinBody, "air": messages.AirBody}
 
 
@@ -49,6 +52,137 @@ def second_decoder(kind: str, payload: bytes) -> list[dict[str, Any]]:
     return found
 
 
+class ConfigMessage(msgspec.Struct):
+    """A configuration, typed from the specification."""
+
+    v: Literal[1]
+    cfg: messages.Seq
+    set: Annotated[
+        dict[
+            Annotated[str, Meta(min_length=1, max_length=32)],
+            Annotated[int, Meta(ge=-(2**31), le=2**32 - 1)] | bool | Annotated[str, Meta(max_length=64)],
+        ],
+        Meta(max_length=32),
+    ]
+
+
+class Identify(msgspec.Struct, tag_field="cmd", tag="identify"):
+    v: Literal[1]
+    id: messages.Seq
+    s: Annotated[int, Meta(ge=1, le=3600)]
+
+
+class Reboot(msgspec.Struct, tag_field="cmd", tag="reboot"):
+    v: Literal[1]
+    id: messages.Seq
+
+
+class Resend(msgspec.Struct, tag_field="cmd", tag="resend"):
+    v: Literal[1]
+    id: messages.Seq
+    boot: messages.U32
+    start: messages.Seq = msgspec.field(name="from")
+
+
+class Interval(msgspec.Struct, tag_field="cmd", tag="interval"):
+    v: Literal[1]
+    id: messages.Seq
+    s: Annotated[int, Meta(ge=0, le=86_400)]
+    for_s: Annotated[int, Meta(ge=0, le=604_800)]
+
+    def __post_init__(self) -> None:
+        if 0 < self.s < 10:
+            raise ValueError("s")
+
+
+BundleSize = Annotated[int, Meta(ge=1, le=2**24)]
+
+
+class Offer(msgspec.Struct):
+    v: Literal[1]
+    offer: messages.Seq
+    type: Literal["app", "image"]
+    node_class: Literal["bin", "air"] = msgspec.field(name="class")
+    size: BundleSize
+    data: None = None
+    halt: None = None
+
+
+class Block(msgspec.Struct):
+    v: Literal[1]
+    ver: messages.Seq
+    at: Annotated[int, Meta(ge=0, lt=2**24)]
+    of: BundleSize
+    data: Annotated[str, Meta(min_length=1)]
+    offer: None = None
+    halt: None = None
+
+    def __post_init__(self) -> None:
+        size = len(base64.b64decode(self.data, validate=True))
+        if not size or size > 4096 or self.at + size > self.of:
+            raise ValueError("data")
+
+
+class Halt(msgspec.Struct):
+    v: Literal[1]
+    halt: messages.Seq
+    data: None = None
+    offer: None = None
+
+
+class Request(msgspec.Struct):
+    v: Literal[1]
+    boot: messages.U32
+    ver: messages.Seq
+    at: Annotated[int, Meta(ge=0, lt=2**24)]
+    n: Annotated[int, Meta(ge=1, le=4096)]
+
+
+def typed_order(decoder: str, payload: bytes) -> dict[str, Any]:
+    """Decode what comes down, or a request, without firmware.wire into the shape that the vectors expect."""
+    assert all(32 <= byte <= 126 and byte != ord("\\") for byte in payload)
+    shapes: list[Any] = {
+        "config": [ConfigMessage], "cmd": [Identify | Reboot | Resend | Interval], "ota": [Offer, Block, Halt],
+        "ota_up": [Request],
+    }[decoder]  # fmt: skip
+    found: list[dict[str, Any]] = []
+    for shape in shapes:
+        try:
+            found.append(msgspec.to_builtins(msgspec.json.decode(payload, type=shape)))
+        except msgspec.DecodeError:
+            continue
+    assert len(found) == 1
+    order = {key: value for key, value in found[0].items() if key != "v" and value is not None}
+    if isinstance(order.get("data"), str):
+        order["data"] = base64.b64decode(order["data"], validate=True)
+    return order
+
+
+def typed_status(payload: bytes) -> dict[str, Any]:
+    """Decode a status message with ingest's decoder into the shape that the vectors expect."""
+    assert b"\\" not in payload
+    found = msgspec.to_builtins(decode_status(payload))
+    return {key: value for key, value in found.items() if value is not None and key != "v"}
+
+
+def wire_order(decoder: str, payload: bytes) -> dict[str, Any]:
+    """Decode the same with firmware.wire."""
+    if decoder == "config":
+        cfg, changes = wire.decode_config(payload)
+        return {"cfg": cfg, "set": changes}
+    decoders = {"cmd": wire.decode_cmd, "ota": wire.decode_ota_down, "ota_up": wire.decode_ota_up}
+    return decoders[decoder](payload)
+
+
+def expected_order(vector: dict[str, Any]) -> dict[str, Any]:
+    expect = dict(vector["expect"])
+    if "data_hex" in expect:
+        expect["data"] = bytes.fromhex(expect.pop("data_hex"))
+    if "data_len" in expect:
+        expect["data"] = bytes(expect.pop("data_len"))
+    return expect
+
+
 REFUSALS = (AssertionError, BadMessageError, msgspec.DecodeError, UnicodeDecodeError)
 
 
@@ -56,7 +190,9 @@ def test_there_are_enough_vectors_of_each_kind() -> None:
     """The examples cover good and bad messages, topics and acks, and no name is used twice."""
     assert len(GOOD) >= 20
     assert len(BAD) >= 60
-    names = [vector["name"] for vector in GOOD + BAD + ACKS]
+    assert len(STATUSES) >= 20
+    assert len(ORDERS) >= 80
+    names = [vector["name"] for vector in GOOD + BAD + ACKS + STATUSES + ORDERS]
     assert len(names) == len(set(names))
     assert {vector["error"] for vector in BAD} == {
         "bad-json", "bad-version", "bad-envelope", "bad-reading", "bad-value", "too-large", "too-many",
@@ -160,6 +296,65 @@ def test_acks(vector: dict[str, Any]) -> None:
     assert wire.decode_ack(wire.encode_ack(boot, upto, also).encode()) == (boot, upto, also)
 
 
+@pytest.mark.parametrize("vector", STATUSES, ids=vectors.name_of)
+def test_status_messages(vector: dict[str, Any]) -> None:
+    """Both decoders keep exactly the fields that follow their rule, and refuse what names no boot."""
+    payload = vector["payload"]
+    if "error" in vector:
+        with pytest.raises(wire.WireError) as caught:
+            wire.decode_status(payload)
+        assert caught.value.code == vector["error"]
+        with pytest.raises(REFUSALS):
+            typed_status(payload)
+        return
+    found = wire.decode_status(payload)
+    assert found == vector["expect"]
+    assert typed_status(payload) == vector["expect"]
+    assert wire.decode_status(wire.encode_status(found | {"fw": found.get("fw")}).encode()) == found
+    sent = json.loads(payload)
+    known = set(wire.STATUS_NUMBERS) | set(wire.STATUS_TEXTS) | set(wire.STATUS_CHOICES)
+    lost = {key for key, value in sent.items() if key in known and value is not None} - set(found)
+    assert lost == set(vector.get("dropped", []))
+
+
+def test_both_decoders_know_the_same_fields_of_a_status() -> None:
+    """Names, ranges, lengths and choices of the typed decoder equal those of firmware.wire."""
+    info = msgspec.inspect.type_info(messages.StatusBody)
+    assert isinstance(info, msgspec.inspect.StructType)
+    numbers: dict[str, tuple[Any, Any]] = {}
+    texts: dict[str, Any] = {}
+    choices: dict[str, list[Any]] = {}
+    for field in info.fields:
+        for inner in getattr(field.type, "types", ()):
+            if isinstance(inner, msgspec.inspect.IntType):
+                numbers[field.encode_name] = (inner.ge, inner.le)
+            elif isinstance(inner, msgspec.inspect.StrType):
+                texts[field.encode_name] = inner.max_length
+            elif isinstance(inner, msgspec.inspect.LiteralType):
+                choices[field.encode_name] = sorted(inner.values)
+    assert numbers == wire.STATUS_NUMBERS
+    assert texts == wire.STATUS_TEXTS
+    assert choices == {key: sorted(values) for key, values in wire.STATUS_CHOICES.items()}
+
+
+@pytest.mark.parametrize("vector", ORDERS, ids=vectors.name_of)
+def test_orders(vector: dict[str, Any]) -> None:
+    """Configuration, command, update and request are read as promised by both decoders, or refused by both."""
+    decoder, payload = vector["decoder"], vector["payload"]
+    if "error" in vector:
+        with pytest.raises(wire.WireError) as caught:
+            wire_order(decoder, payload)
+        assert caught.value.code == vector["error"]
+        with pytest.raises(REFUSALS):
+            typed_order(decoder, payload)
+        return
+    found = wire_order(decoder, payload)
+    assert found == expected_order(vector)
+    assert typed_order(decoder, payload) == found
+    if decoder == "ota_up":
+        assert wire.decode_ota_up(wire.encode_ota_up(**found).encode()) == found
+
+
 # -- every reading, not only the examples ------------------------------------------------------
 
 
@@ -224,6 +419,24 @@ def test_garbage_never_raises_anything_but_a_wire_error(payload: bytes) -> None:
     with pytest.raises(wire.WireError) as caught:
         wire.decode_envelope(payload)
     assert caught.value.code in {"bad-json", "bad-version", "bad-envelope", "bad-reading", "too-large", "too-many"}
+
+
+@given(payload=st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+@pytest.mark.parametrize("decoder", ["config", "cmd", "ota", "ota_up"])
+def test_garbage_in_an_order_never_raises_anything_but_a_wire_error(decoder: str, payload: bytes) -> None:
+    """Whatever comes down to a node, or comes up as a request, is answered with a code."""
+    with pytest.raises(wire.WireError):
+        wire_order(decoder, payload)
+    with pytest.raises(wire.WireError):
+        wire.decode_status(payload)
+
+
+@pytest.mark.parametrize("text", ["/A/A==", "QQ==QQ==", "=QQQ", "Q===", "====", "AAA=AAA=", "AAAA AAA"])
+def test_base64_that_decoders_disagree_about_is_refused(text: str) -> None:
+    """Odd padding and foreign characters, which decoders skip in ways of their own, are no data."""
+    with pytest.raises(wire.WireError) as caught:
+        wire.decode_ota_down(b'{"v":1,"ver":1,"at":0,"of":900,"data":"' + text.encode() + b'"}')
+    assert caught.value.code == "bad-value"
 
 
 @pytest.mark.parametrize("vector", [v for v in GOOD if "payload" in v and len(v["payload"]) < 700], ids=vectors.name_of)

