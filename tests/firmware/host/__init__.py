@@ -1,0 +1,1 @@
+"""Tests of node code that need CPython: properties and oracles."""
