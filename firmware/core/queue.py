@@ -132,7 +132,9 @@ class FlashQueue:
                 self._sealed = end < self._length
                 self._tail = max(name + count, name + 1 if self._sealed else 0)
                 if name == self._segment and self._at > end:
-                    self._at, self._passed = end, count
+                    # Acked readings are gone. New ones go behind the pointer, or they would pass for these.
+                    self._sealed = True
+                    self._tail = self._segment + self._passed
             if self._last[1]:
                 break
         for name in self._names:
