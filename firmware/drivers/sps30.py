@@ -29,8 +29,12 @@ class SPS30:
         self._sleep_ms = sleep_ms
 
     async def start(self):
-        """Start fan and laser. Values are good 8 s later, in clean air 30 s."""
-        self._device.write(command(_START, _FLOATS))
+        """Start fan and laser, anew if they run. Values are good 8 s later, in clean air 30 s."""
+        try:
+            self._device.write(command(_START, _FLOATS))
+        except SensorError:
+            await self.stop()  # the node restarted while the sensor measured: it refuses a second start
+            self._device.write(command(_START, _FLOATS))
         await self._sleep_ms(_COMMAND_MS)
 
     async def stop(self):

@@ -16,7 +16,7 @@ _PERIOD_MS = 120  # MUST be longer than the budget of 100 ms in the configuratio
 
 # Registers 0x2D..0x87 as ST publishes them (STSW-IMG009): long distance mode, budget 100 ms, interrupt
 # active high on a new sample. Most are "not user-modifiable". The second and third byte are 1 here: pull-ups
-# at the 2.8 V of every breakout board, not at 1.8 V.
+# at the 2.8 V of every breakout board, not at 1.8 V. The last two clear the event and keep it stopped.
 _CONFIGURATION = (
     b"\x00\x01\x01\x01\x02\x00\x02\x08\x00\x08\x10\x01\x01\x00\x00\x00\x00\xff\x00\x0f\x00\x00\x00\x00\x00\x20\x0b\x00"
     b"\x00\x02\x0a\x21\x00\x00\x05\x00\x00\x00\x00\xc8\x00\x00\x38\xff\x01\x00\x08\x00\x00\x01\xcc\x0f\x01\xf1\x0d\x01"
@@ -59,6 +59,7 @@ class VL53L1X:
             raise SensorError("power-on")  # it boots in 1.2 ms
         if self._get(_MODEL_ID, 2) != b"\xea\xcc":
             raise SensorError("bad-frame")
+        self._set(_START, b"\x00")  # it still ranges when the node restarted alone
         self._set(_CONFIGURATION_AT, _CONFIGURATION)
         oscillator = self._get(_OSCILLATOR, 2)
         clock = (oscillator[0] & 0x03) << 8 | oscillator[1]

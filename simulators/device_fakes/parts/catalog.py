@@ -36,5 +36,6 @@ def make(part_type, world, now_ms, role="", spec=None):
     if part_type in ("switch", "contact"):
         return __import__("level").Level(world, now_ms, role, spec.get("active", 1))
     if part_type in ("adc", "battery"):
-        return __import__("volts").Volts(world, now_ms, role or part_type, spec.get("ratio_milli", 1000))
+        ratio_milli = spec.get("ratio_milli", 2000 if part_type == "battery" else 1000)
+        return __import__("volts").Volts(world, now_ms, role or part_type, ratio_milli)
     raise ValueError("no model of " + part_type)

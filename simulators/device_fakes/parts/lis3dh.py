@@ -77,11 +77,13 @@ class LIS3DH:
         self._watch()
 
     def _watch(self):
-        """Run event 1: a low z, for the whole duration."""
-        if self.next_ms is None or not self.memory[0x30] & 0x10:
-            self.beyond_ms = None
-            return
-        if abs(self.axes_mg()[2]) >= self.memory[0x32] * 16:
+        """Run event 1: any of the chosen axes low or high, for the whole duration."""
+        config = self.memory[0x30]
+        is_event = False
+        for axis, value in enumerate(self.axes_mg() if config else ()):
+            is_low = abs(value) < self.memory[0x32] * 16
+            is_event = is_event or bool(config >> 2 * axis & (1 if is_low else 2))
+        if self.next_ms is None or not is_event:
             self.beyond_ms = None
             return
         if self.beyond_ms is None:

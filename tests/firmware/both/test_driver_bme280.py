@@ -19,6 +19,10 @@ def test_constants_from_registers():
     first = b"\x70\x6b\x43\x67\x18\xfc\x7d\x8e\x43\xd6\xd0\x0b\x27\x0b\x8c\x00\xf9\xff\x8c\x3c\xf8\xc6\x70\x17\x00\x4b"
     # H2 = 0x016A, H3 = 0; H4 = 324 = 0x144 -> 0x14 and low nibble 4; H5 = 50 = 0x032 -> 0x03 and high nibble 2; H6 = 30
     assert bme280.calibration(first, b"\x6a\x01\x00\x14\x24\x03\x1e") == EXAMPLE
+    # T1 and P1 have no sign: 0xFFFF is 65535; every other constant has
+    ends = bme280.calibration(b"\xff" * 26, b"\xff" * 7)
+    assert ends[:4] == [65535, -1, -1, 65535]
+    assert ends[4:] == [-1] * 8 + [255, -1, 255, -1, -1, -1]
     # H4 = -2 = 0xFFE -> 0xFF, E; H5 = -17 = 0xFEF -> 0xFE, F; H6 = -1
     assert bme280.calibration(first, b"\x6a\x01\x00\xff\xfe\xfe\xff")[15:] == [-2, -17, -1]
 
@@ -29,6 +33,8 @@ def test_data_in_bytes():
     temp_cdeg, rh_cpct, pressure_pa = bme280.convert(EXAMPLE, b"\x65\x5a\xc0\x7e\xed\x00\x74\x6e")
     assert (temp_cdeg, pressure_pa) == (2508, 100656)
     assert 4995 <= rh_cpct <= 5005
+    # the lowest four bits of the 20 count: F0 in the last byte of temperature is 15 steps of 0.0005 C more
+    assert bme280.convert(EXAMPLE, b"\x65\x5a\xc0\x7e\xed\xf0\x74\x6e")[0] == 2509
 
 
 def test_registers_that_hold_no_measurement():

@@ -84,7 +84,7 @@ def test_beyond_the_converter_is_no_voltage():
 def test_the_model_of_a_battery_with_noise():
     """With noise and spikes the driver stays within 10 mV of the truth."""
     b = bench.Bench(battery_mv=3710, nh3_mv=420, noise_seed=7)
-    driver = voltage.Voltage(b.add("battery", "battery", ratio_milli=2000), 2000)
+    driver = voltage.Voltage(b.add("battery", "battery"), 2000)
     for _ in range(20):
         assert abs(bench.run(driver.read()) - 3710) <= 10
     assert abs(bench.run(voltage.Voltage(b.add("adc", "nh3"), 1000).read()) - 420) <= 5

@@ -68,10 +68,20 @@ def test_start_asks_for_floats():
 
 
 def test_an_idle_sensor_does_not_answer():
-    """Read without start, and twice started: the part NACKs, the driver says no-answer."""
+    """Read without start: the part NACKs, the driver says no-answer."""
     _b, _part, driver = make()
     assert bench.code_of(driver.read) == "no-answer"
+
+
+def test_a_start_after_the_node_alone_restarted():
+    """A sensor that still measures refuses a start; the driver stops it first, so the warm-up begins anew."""
+    b, part, driver = make()
     bench.run(driver.start())
+    b.now += 60000
+    bench.run(driver.start())
+    assert part.format == 0x0300
+    assert b.now - part.started_ms == 20
+    b.world["faults"] = {"pm": "dead"}
     assert bench.code_of(driver.start) == "no-answer"
 
 

@@ -31,6 +31,7 @@ def test_the_driver_reads_the_model():
     """The truth for each ping, and the part is stopped afterwards."""
     b, part, driver = make(distance_mm=740)
     assert bench.run(driver.read(3)) == [740, 740, 740]
+    assert part.memory[0x0087] == 0
     assert part.due_ms is None
     b.world["distance_mm"] = 3999
     assert bench.run(driver.read(1)) == [3999]
@@ -84,6 +85,18 @@ def test_faults_of_the_part():
     assert b.now < 500
     b.world["faults"] = {"distance": "dead"}
     assert bench.code_of(driver.read, 1) == "no-answer"
+
+
+def test_a_part_that_still_ranges_gives_no_old_value():
+    """The node restarted alone in the middle of a read: the next driver stops the part and reads the present."""
+    b, part, driver = make(distance_mm=740)
+    driver._set(0x002D, vl53l1x._CONFIGURATION)
+    driver._set(0x0087, b"\x40")
+    b.now += 5000
+    part.read(1)
+    b.world["distance_mm"] = 1500
+    assert bench.run(driver.read(2)) == [1500, 1500]
+    assert part.ranges == 4
 
 
 def test_it_is_configured_again_after_a_power_cut():
