@@ -17,13 +17,21 @@ WAKE_PIN, WAKE_PINS, WAKE_TIMER = 2, 3, 4
 """Reasons of a wake: ext0, ext1, timer."""
 BOOT_MS = 300
 """From a reset to the first line of boot.py, assumed [virtual ms]."""
-HEAP = "384K"
+HEAP = "256K"
 """Room for the fakes too; ``start.py`` leaves the firmware the heap of a node."""
 LIMIT_S = 30.0
 """A boot that takes longer [wall s] hangs."""
 
 _NEXT_CAUSE = {"@SLEEP": DEEP_SLEEP, "@RESET": HARD, "@SOFT": SOFT, "@BITE": WATCHDOG}
-_OUTCOME = {"@SLEEP": "sleep", "@RESET": "reset", "@SOFT": "reset", "@BITE": "reset", "@CUT": "cut", "@END": "crash"}
+_OUTCOME = {
+    "@SLEEP": "sleep",
+    "@RESET": "reset",
+    "@SOFT": "reset",
+    "@BITE": "reset",
+    "@CUT": "cut",
+    "@LOST": "killed",
+    "@END": "crash",
+}
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,8 @@ class RealNode:
         self,
         *,
         cut: int = 0,
+        lost_ms: int = 0,
+        lost_at: str = "",
         ticks_ms: int = 0,
         kill_when: Callable[[str], bool] | None = None,
         limit_s: float = LIMIT_S,
@@ -133,10 +143,14 @@ class RealNode:
         ----------
         cut
             Flash operation at which power fails (1 is the first); 0 for none. Needs an image.
+        lost_ms
+            Moment at which power fails [virtual ms after the start]; 0 for never.
+        lost_at
+            Power fails right after the first printed line that begins so.
         ticks_ms
             Where its ticks begin, for wrapping them early.
         kill_when
-            Asked for each printed line; True takes the power away there.
+            Asked for each printed line; True takes the power away as soon as the process can be killed.
         limit_s
             A boot that takes longer hangs [wall s].
         """
@@ -147,6 +161,8 @@ class RealNode:
             "RESIK_EPOCH": str(self._epoch),
             "RESIK_TICKS": str(ticks_ms),
             "RESIK_CUT": str(cut),
+            "RESIK_LOST_MS": str(lost_ms),
+            "RESIK_LOST_AT": lost_at,
             "RESIK_CAUSE": str(self.cause),
             "RESIK_WAKE": str(self.wake),
             "RESIK_PACE": str(self._pace),

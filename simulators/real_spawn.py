@@ -21,7 +21,7 @@ from typing import Any, Self
 
 _INTERPRETER = "micropython_run"
 _MESSAGE_BYTES = 65_536
-_LAST_WORDS = ("@SLEEP", "@RESET", "@SOFT", "@BITE", "@CUT", "@END")
+_LAST_WORDS = ("@SLEEP", "@RESET", "@SOFT", "@BITE", "@CUT", "@LOST", "@END")
 
 # -- the server, in its own process -------------------------------------------------------------
 

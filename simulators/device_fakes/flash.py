@@ -1,4 +1,4 @@
-"""The flash chip under the node's file system: a LittleFS image in a file, and a power cut at any operation."""
+"""The node's file system: a LittleFS image in a file, whose power can fail at any operation, or a folder."""
 
 import os
 
@@ -40,6 +40,57 @@ class Image:
             self._file.write(memoryview(data)[: len(data) // 2])
             virtual.die("@CUT %d" % self.operations)
         self._file.write(data)
+
+
+class Folder:
+    """A folder as the root. VfsPosix has a root of its own too, but its `rename` mixes up old and new then."""
+
+    def __init__(self, posix, path):
+        self._posix = posix
+        self._path = path
+        self._cwd = "/"
+
+    def _real(self, path):
+        return self._path + (path if path.startswith("/") else self._cwd + path)
+
+    def mount(self, readonly, mkfs):
+        pass
+
+    def umount(self):
+        pass
+
+    def open(self, path, mode):
+        return self._posix.open(self._real(path), mode)
+
+    def ilistdir(self, path):
+        return self._posix.ilistdir(self._real(path))
+
+    def stat(self, path):
+        return self._posix.stat(self._real(path))
+
+    def statvfs(self, path):
+        return (BLOCK, BLOCK, BLOCKS, BLOCKS // 2, BLOCKS // 2, 0, 0, 0, 0, 255)
+
+    def mkdir(self, path):
+        self._posix.mkdir(self._real(path))
+
+    def rmdir(self, path):
+        self._posix.rmdir(self._real(path))
+
+    def remove(self, path):
+        self._posix.remove(self._real(path))
+
+    def rename(self, old, new):
+        self._posix.rename(self._real(old), self._real(new))
+
+    def chdir(self, path):
+        path = path if path.startswith("/") else self._cwd + path
+        if not self.stat(path)[0] & 0x4000:
+            raise OSError(20)  # ENOTDIR
+        self._cwd = path if path.endswith("/") else path + "/"
+
+    def getcwd(self):
+        return self._cwd if self._cwd == "/" else self._cwd[:-1]
 
 
 def blank(path):

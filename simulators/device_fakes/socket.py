@@ -90,7 +90,7 @@ class _TimeServer(io.IOBase):
     def ioctl(self, request, argument):
         if request == 3:  # poll
             return argument & ((1 if self._answer is not None else 0) | 4)
-        return 0
+        return 0 if request == 4 else -1  # close; there is no file descriptor behind it
 
     def close(self):
         self._answer = None

@@ -32,13 +32,13 @@ def _mount(flash):
     import vfs
 
     node = os.getenv("RESIK_NODE")
-    root = vfs.VfsPosix("/")
+    root = vfs.VfsPosix()
     vfs.umount("/")
     vfs.mount(root, "/host")
     try:
         os.stat("/host" + node + "/flash.img")
     except OSError:
-        vfs.mount(vfs.VfsPosix(node + "/flash"), "/")
+        vfs.mount(flash.Folder(root, node + "/flash"), "/")
     else:
         device = flash.Image("/host" + node + "/flash.img", int(os.getenv("RESIK_CUT") or 0))
         vfs.mount(vfs.VfsLfs2(device), "/")
@@ -75,19 +75,52 @@ def _run(path):
     return True
 
 
+def _leave(size):
+    """Occupy the whole heap but `size` bytes in one piece: the heap of a node, fakes not counted."""
+    gc.collect()
+    kept = [None] * 600
+    room = bytearray(size)
+    at = 0
+    for chunk in (32768, 4096, 512, 96):
+        try:
+            while at < len(kept):
+                kept[at] = bytearray(chunk)
+                at += 1
+        except MemoryError:
+            pass
+    room = None
+    gc.collect()
+    return kept
+
+
+def _watch_output(text):
+    """Let the power fail right after a printed line that begins with `text`."""
+    import builtins
+    import virtual
+
+    say = builtins.print
+
+    def watched(*words, **options):
+        say(*words, **options)
+        if " ".join([str(word) for word in words]).startswith(text):
+            virtual.die("@LOST")
+
+    builtins.print = watched
+
+
 def main():
     own, machine, esp32, flash, virtual, wiring = _load()
     _mount(flash)
     esp32.bootloader()
     machine.start_clock()
     _connect(wiring)
+    if os.getenv("RESIK_LOST_AT"):
+        _watch_output(os.getenv("RESIK_LOST_AT"))
     for name in list(sys.modules):
         if name not in _STAY and not name.startswith("asyncio"):
             del sys.modules[name]
     sys.path[:] = ["", ".frozen", "/lib"]
-    gc.collect()
-    room = gc.mem_free() - (HEAP - own)
-    ballast = bytearray(room) if room > 0 else None  # what is left is the heap of a node, fakes not counted
+    ballast = _leave(HEAP - own)
     print("@HEAP %d" % gc.mem_free())
     try:
         _run("/boot.py")

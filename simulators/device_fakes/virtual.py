@@ -12,6 +12,7 @@ _skipped_us = 0
 _unix_ms = int(os.getenv("RESIK_UNIX_MS") or 946684800000)
 _dog_us = None
 _dog_every_us = 0
+_end_us = int(os.getenv("RESIK_LOST_MS") or 0) * 1000  # when the power fails; 0: it does not
 at_end = []  # called before the last line, each returns a line or None
 
 
@@ -37,9 +38,12 @@ def loop_ms():
 def advance_us(us):
     """Skip time; the watchdog bites when its moment lies inside."""
     global _skipped_us
-    if us < 0:
-        us = 0
-    if _dog_us is not None and elapsed_us() + us >= _dog_us:
+    us = max(0, us)
+    then_us = elapsed_us() + us
+    if _end_us and then_us >= _end_us and (_dog_us is None or _end_us <= _dog_us):
+        _skipped_us += max(0, _end_us - elapsed_us())
+        die("@LOST")
+    if _dog_us is not None and then_us >= _dog_us:
         _skipped_us += max(0, _dog_us - elapsed_us())
         die("@BITE")
     _skipped_us += us
@@ -47,8 +51,7 @@ def advance_us(us):
 
 def check():
     """A program that never sleeps is bitten too, as soon as it looks at the time."""
-    if _dog_us is not None and elapsed_us() >= _dog_us:
-        die("@BITE")
+    advance_us(0)
 
 
 def arm(timeout_ms):
