@@ -27,6 +27,7 @@ from alerts.views import (
     air_view,
     bin_view,
     crew_view,
+    expected_interval_s,
     incident_view,
     task_view,
     unheard,
@@ -235,7 +236,7 @@ class Board:
     def _assets(self, connection: Connection, kind: str, now_ms: int) -> list[View]:
         state, device = ASSET_STATES.c, DEVICES.c
         query = (
-            sa.select(*[column for column in state if column.name != "memory"], device.interval_s)
+            sa.select(*[column for column in state if column.name != "memory"], device.interval_s, device.announced_s)
             .select_from(sa.outerjoin(ASSET_STATES, DEVICES, state.device_id == device.id))
             .where(state.site == self._site_id, state.kind == kind)
         )
@@ -246,7 +247,8 @@ class Board:
         }
         for row in fetch(connection, query):
             if not plan or row["asset_id"] in plan:
-                views[row["asset_id"]] = view(row, row["interval_s"], now_ms)
+                interval_s = row["interval_s"] and expected_interval_s(row["interval_s"], row["announced_s"])
+                views[row["asset_id"]] = view(row, interval_s, now_ms)
         return [views[asset_id] for asset_id in sorted(views)]
 
     def _incidents(self, connection: Connection) -> list[View]:

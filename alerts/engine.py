@@ -1,6 +1,6 @@
 """The alert engine of one site: readings in, states, incidents and tasks out, one transaction at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,7 +76,7 @@ class Engine:
             ledger = Ledger(connection, self._plan.site_id)
             devices = sync_devices(ledger, self._plan)
             sync_crews(ledger, self._plan, tokens)
-            tracked = self._load_assets(ledger, now_ms)
+            tracked = self._load_assets(ledger, devices, now_ms)
             episodes = ledger.last_episodes()
             cursor = ledger.cursor()
             if cursor is None:
@@ -86,7 +86,7 @@ class Engine:
         self._gateway_id = None if cursor is None else cursor["gateway"]
         self.event_ms, self.arrived_ms = (0, 0) if cursor is None else (cursor["event_ms"], cursor["arrived_ms"])
 
-    def _load_assets(self, ledger: Ledger, now_ms: int) -> dict[str, Tracked]:
+    def _load_assets(self, ledger: Ledger, devices: Mapping[str, Row], now_ms: int) -> dict[str, Tracked]:
         rows = {row["asset_id"]: row for row in ledger.states()}
         gone = [asset_id for asset_id in rows if asset_id not in self._plan.assets]
         if gone:
@@ -99,6 +99,8 @@ class Engine:
         new: list[Row] = []
         for asset in self._plan.assets.values():
             found = Tracked(asset, now_ms)
+            if asset.device_id is not None and asset.device_id in devices:
+                found.announced_s = devices[asset.device_id]["announced_s"]
             row = rows.get(asset.id)
             if row is not None and row["kind"] == asset.kind:
                 found.restore(row, hours.get(asset.id, {}), self._policy)
@@ -286,8 +288,16 @@ class Engine:
             "firmware": status.fw,
             "queue": status.queue,
             "dropped": status.dropped,
+            "announced_s": status.interval_s,
+            "days_left": status.days_left,
+            "reset": status.reset,
+            "ota": status.ota,
         }
         row.update({name: value for name, value in said.items() if value is not None})
+        row["crash"] = status.crash  # a status without one says that the last start went well
+        asset = self._tracked.get(row["asset_id"])
+        if asset is not None and status.interval_s is not None:
+            asset.announced_s = status.interval_s
 
     def _row_of(self, heard: dict[str, Row], device_id: str) -> Row | None:
         if device_id not in heard:

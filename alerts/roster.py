@@ -16,6 +16,11 @@ _UNHEARD: dict[str, Any] = {
     "firmware": None,
     "queue": None,
     "dropped": None,
+    "announced_s": None,
+    "days_left": None,
+    "reset": None,
+    "crash": None,
+    "ota": None,
 }
 
 

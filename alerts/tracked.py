@@ -9,7 +9,7 @@ from alerts.domain.estimate import Key
 from alerts.domain.policy import Policy
 from alerts.domain.rules import Verdict, air_verdicts, bin_verdicts
 from alerts.plan import AssetPlan
-from alerts.views import View, air_view, bin_view, unheard
+from alerts.views import View, air_view, bin_view, expected_interval_s, unheard
 from ingest.readings import Reading
 
 Row = dict[str, Any]
@@ -44,6 +44,8 @@ class Tracked:
         self.is_late = False
         """Whether the newest reading was already old when it came: it opens no work."""
         self.is_silent = False
+        self.announced_s: int | None = None
+        """Interval that its device announced last [s]."""
         self.dirty_hours: set[int] = set()
         self.estimate: estimate.BinEstimate | None = None
         self._values: dict[str, Any] = {}
@@ -77,10 +79,15 @@ class Tracked:
         if self.plan.kind == "bin":
             self.estimate = estimate.estimate(self._bin, policy)
             return [] if self.estimate is None else bin_verdicts(self.estimate, policy)
-        self._air_estimate = air.estimate(self._air, self.plan.interval_s, policy)
+        self._air_estimate = air.estimate(self._air, self.interval_s, policy)
         if self._air_estimate is None or self.newest is None:
             return []
         return air_verdicts(self._air_estimate, state=self._air.state, at_ms=self.newest[0], policy=policy)
+
+    @property
+    def interval_s(self) -> int:
+        """By which silence and age are judged [s]."""
+        return expected_interval_s(self.plan.interval_s, self.announced_s)
 
     @property
     def fill_pct(self) -> float | None:
@@ -136,7 +143,7 @@ class Tracked:
     def view(self, row: Row, now_ms: int) -> View:
         """Return the object that the map gets."""
         shape = bin_view if self.plan.kind == "bin" else air_view
-        return shape(row, self.plan.interval_s, now_ms)
+        return shape(row, self.interval_s, now_ms)
 
     def take_dirty_hours(self, site_id: str) -> list[Row]:
         """Return the rows of ``air_hours`` that changed, and forget that they did."""

@@ -96,7 +96,7 @@ class Turn:
         since_ms = asset.expected_from_ms if asset.newest is None else asset.newest[0]
         if not asset.is_silent:
             since_ms = max(since_ms, expected_from_ms)
-        verdict = silence(since_ms, asset.plan.interval_s, heard_ms, self._policy)
+        verdict = silence(since_ms, asset.interval_s, heard_ms, self._policy)
         if asset.plan.device_id is None:
             verdict = Verdict("silent", holds=False, at_ms=self.now_ms)
         self._advance(asset.plan.id, verdict)
@@ -186,7 +186,7 @@ class Turn:
             good_ms=found.good_ms,
             fill_pct=found.fill_pct,
             emptied_ms=found.emptied_ms,
-            interval_s=asset.plan.interval_s,
+            interval_s=asset.interval_s,
             now_ms=heard_ms,
             policy=self._policy,
             expected_from_ms=expected_from_ms,
@@ -259,7 +259,7 @@ class Turn:
         if found is None or found.fill_pct is None or asset.newest is None or found.is_dropping:
             return False
         age_ms = self.now_ms - asset.newest[0]
-        limit_s = self._policy.late_s + self._policy.silent_factor * asset.plan.interval_s
+        limit_s = self._policy.late_s + self._policy.silent_factor * asset.interval_s
         return not asset.is_late and age_ms <= limit_s * 1000 and found.fill_pct > self._policy.full_clear_pct
 
     def dispatch(self) -> None:

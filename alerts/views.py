@@ -10,6 +10,8 @@ from typing import Any, Final
 View = dict[str, Any]
 """A JSON object: snake_case keys, times as integer ms."""
 
+ANNOUNCED_MAX_S: Final = 4 * 3600
+"""Longest interval that a node may announce and be judged by [s]."""
 STALE_INTERVALS: Final = 2.0
 """A value older than this many report intervals is stale: shown, but never as current."""
 DEFAULT_INTERVAL_S: Final = 600
@@ -44,6 +46,20 @@ _TASK_KEYS: Final = (
     "fill_before_pct",
     "fill_after_pct",
 )
+
+
+def expected_interval_s(planned_s: int, announced_s: int | None) -> int:
+    """Return the interval by which a device is judged [s]: the planned one, or a longer one that it announced.
+
+    A node sleeps longer at night and on a weak battery and says so; without this each night would be full of false
+    silence. What it announces counts up to ``ANNOUNCED_MAX_S``, so that no node can talk itself out of being missed.
+
+    Examples
+    --------
+    >>> expected_interval_s(600, 1800), expected_interval_s(600, 120), expected_interval_s(600, 86_400)
+    (1800, 600, 14400)
+    """
+    return max(planned_s, min(announced_s or 0, ANNOUNCED_MAX_S))
 
 
 def is_stale(ts_ms: int | None, interval_s: int | None, now_ms: int) -> bool:
@@ -144,14 +160,19 @@ def device_view(row: Mapping[str, Any], now_ms: int) -> View:
         "asset_id": row["asset_id"],
         "model": row["model"],
         "interval_s": row["interval_s"],
+        "announced_s": row["announced_s"],
         "status": row["status"],
         "last_seen_ms": row["last_seen_ms"],
-        "stale": is_stale(row["last_seen_ms"], row["interval_s"], now_ms),
+        "stale": is_stale(row["last_seen_ms"], expected_interval_s(row["interval_s"], row["announced_s"]), now_ms),
         "battery_mv": row["battery_mv"],
         "rssi_dbm": row["rssi_dbm"],
         "firmware": row["firmware"],
         "queue": row["queue"],
         "dropped": row["dropped"],
+        "days_left": row["days_left"],
+        "reset": row["reset"],
+        "crash": row["crash"],
+        "ota": row["ota"],
     }
 
 

@@ -343,6 +343,10 @@ def _status(row: Row) -> Status:
         body.rssi_dbm,
         body.queue,
         body.dropped,
+        body.days_left,
+        body.reset,
+        body.crash,
+        body.ota,
     )
 
 

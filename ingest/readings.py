@@ -105,11 +105,15 @@ class Status(msgspec.Struct, frozen=True):
     fw : str | None
         Version of its firmware.
     interval_s : int | None
-        Time between its readings [s].
+        Time to its next reading [s]; longer at night and on a weak battery.
     battery_mv, rssi_dbm : int | None
         Supply [mV], signal [dBm].
     queue, dropped : int | None
         Readings that wait on the device, and readings that it gave up in this boot.
+    days_left : int | None
+        How long its battery will last, by its own model [d].
+    reset, crash, ota : str | None
+        Why it started last, where it crashed last, how its update stands: words of docs/protocol.md section 4.2.
     """
 
     device: str
@@ -123,3 +127,7 @@ class Status(msgspec.Struct, frozen=True):
     rssi_dbm: int | None = None
     queue: int | None = None
     dropped: int | None = None
+    days_left: int | None = None
+    reset: str | None = None
+    crash: str | None = None
+    ota: str | None = None

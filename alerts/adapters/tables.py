@@ -30,8 +30,9 @@ class Base(DeclarativeBase):
 class DeviceRow(Base):
     """One device of the registry with what it last said about itself.
 
-    ``status`` is the registry's word (``active``, ``spare``, ``retired``); ``queue`` and ``dropped`` come
-    from the device's status message.
+    ``status`` is the registry's word (``active``, ``spare``, ``retired``); what stands after
+    ``last_seen_ms`` comes from the device's status message; ``announced_s`` is the interval that it goes by at
+    present [s].
     """
 
     __tablename__ = "devices"
@@ -49,6 +50,11 @@ class DeviceRow(Base):
     firmware: Mapped[str | None]
     queue: Mapped[int | None]
     dropped: Mapped[int | None]
+    announced_s: Mapped[int | None]
+    days_left: Mapped[int | None]
+    reset: Mapped[str | None]
+    crash: Mapped[str | None]
+    ota: Mapped[str | None]
 
 
 class AssetStateRow(Base):

@@ -354,6 +354,35 @@ def test_a_silent_device_has_an_owner_and_is_over_when_it_speaks(square: Square)
     assert [b["silent"] for b in square.desk.bins(square.at(62)) if b["asset_id"] == "bin-001"] == [False]
 
 
+def test_a_longer_interval_that_a_node_announced_is_no_silence(square: Square) -> None:
+    """Planned 10 min, announced 30 min: quiet is silence after 90 min, not after 30, and it survives a restart."""
+    square.read(0, bin_reading(0, 40.0))
+    square.engine.apply([], [Status("rsk-001", "status", square.at(0), 7, interval_s=1800)], square.at(0))
+    square.restart(1)
+    square.tick(89)
+    assert ("bin-001", "silent") not in square.rules()
+    assert [b["stale"] for b in square.desk.bins(square.at(59)) if b["asset_id"] == "bin-001"] == [False]
+    square.tick(90.1)
+    assert ("bin-001", "silent") in square.rules()
+
+
+def test_no_node_can_announce_its_silence_away(square: Square) -> None:
+    """Announced 24 h counts as 4 h, so quiet is silence after 12 h; a shorter one than planned counts as planned."""
+    square.read(0, bin_reading(0, 40.0))
+    square.read(0, bin_reading(0, 40.0, asset="bin-002"))
+    statuses = [
+        Status("rsk-001", "status", square.at(0), 7, interval_s=86_400),
+        Status("rsk-002", "status", square.at(0), 7, interval_s=60),
+    ]
+    square.engine.apply([], statuses, square.at(0))
+    square.tick(29)
+    assert ("bin-002", "silent") not in square.rules()
+    square.tick(12 * 60 - 1)
+    assert ("bin-001", "silent") not in square.rules()
+    square.tick(12 * 60 + 1)
+    assert ("bin-001", "silent") in square.rules()
+
+
 def test_a_device_that_never_spoke_becomes_silent(square: Square) -> None:
     """Known since minute 0 and never heard: silent after three intervals."""
     square.tick(31)
@@ -519,7 +548,21 @@ def test_devices_tell_when_they_were_last_heard(square: Square) -> None:
     """A reading and a status message are signs of life; a last will is not."""
     square.engine.apply([bin_reading(5, 40.0)], [], square.at(5))
     statuses = [
-        Status("rsk-002", "status", square.at(6), 7, fw="1.2.0", battery_mv=3600, rssi_dbm=-70, queue=3, dropped=1),
+        Status(
+            "rsk-002",
+            "status",
+            square.at(6),
+            7,
+            fw="1.2.0",
+            battery_mv=3600,
+            rssi_dbm=-70,
+            queue=3,
+            dropped=1,
+            days_left=140,
+            reset="watchdog",
+            crash="OSError app.py:120",
+            ota="trial",
+        ),
         Status("rsk-003", "will", square.at(6), 7),
         Status("stranger", "status", square.at(6), 7),
     ]
@@ -528,6 +571,8 @@ def test_devices_tell_when_they_were_last_heard(square: Square) -> None:
     assert (devices["rsk-001"]["last_seen_ms"], devices["rsk-001"]["battery_mv"]) == (square.at(5), 3700)
     assert (devices["rsk-002"]["last_seen_ms"], devices["rsk-002"]["firmware"]) == (square.at(6), "1.2.0")
     assert (devices["rsk-002"]["queue"], devices["rsk-002"]["dropped"]) == (3, 1)
+    assert (devices["rsk-002"]["days_left"], devices["rsk-002"]["crash"]) == (140, "OSError app.py:120")
+    assert (devices["rsk-002"]["reset"], devices["rsk-002"]["ota"]) == ("watchdog", "trial")
     assert devices["rsk-003"]["last_seen_ms"] is None
     assert "stranger" not in devices
     square.restart(7)
