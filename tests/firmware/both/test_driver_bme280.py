@@ -33,8 +33,8 @@ def test_data_in_bytes():
     temp_cdeg, rh_cpct, pressure_pa = bme280.convert(EXAMPLE, b"\x65\x5a\xc0\x7e\xed\x00\x74\x6e")
     assert (temp_cdeg, pressure_pa) == (2508, 100656)
     assert 4995 <= rh_cpct <= 5005
-    # the lowest four bits of the 20 count: F0 in the last byte of temperature is 15 steps of 0.0005 C more
-    assert bme280.convert(EXAMPLE, b"\x65\x5a\xc0\x7e\xed\xf0\x74\x6e")[0] == 2509
+    # the lowest four bits of the 20 count: C0 to 00 is 12 steps of 0.18 Pa, and more raw is less pressure
+    assert bme280.convert(EXAMPLE, b"\x65\x5a\x00\x7e\xed\x00\x74\x6e")[2] == 100658
 
 
 def test_registers_that_hold_no_measurement():
