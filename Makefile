@@ -13,12 +13,13 @@ STAMPS := $(VENV)/.stamps
 WEB_SOURCES := $(shell find dashboard_api/web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run real demo web test test-wheel lint format typings services wheel bench clean
+.PHONY: help setup run real demo web test test-firmware test-wheel lint format typings services wheel bench
+.PHONY: bench-firmware clean
 
 help: ## Say what can be done here
 	@echo 'Resik menjaga alun-alun tetap bersih / keeps a town square clean.'
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
 	@echo
 	@echo 'Options: make run PORT=8081, make run ARGS="--speed 60", make test ARGS="-k spool" JOBS=1, PYTHON=python3.12'
 
@@ -72,6 +73,11 @@ test: $(STAMPS)/dev $(STAMPS)/web services ## Test everything, then the built wh
 	scripts/web.sh test --silent
 	$(MAKE) --no-print-directory test-wheel
 
+test-firmware: $(STAMPS)/dev $(STAMPS)/typings services ## Test what runs on the nodes, on CPython and on real MicroPython
+	$(BIN)/ruff check firmware simulators tests/firmware
+	$(BIN)/basedpyright firmware
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/firmware $(ARGS)
+
 test-wheel: $(STAMPS)/dev wheel ## Install the built wheel elsewhere and test that
 	scripts/test_wheel.sh -n $(JOBS) --dist loadgroup
 
@@ -95,6 +101,9 @@ wheel: $(STAMPS)/dev $(STAMPS)/web ## Build the wheel, web client included, into
 
 bench: $(STAMPS)/dev ## Measure speed beside peers and limits
 	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
+
+bench-firmware: $(STAMPS)/dev services ## Measure the nodes and write the table of docs/firmware.md
+	$(BIN)/python -m bench.firmware --write docs/firmware.md
 
 clean: ## Remove environment and build products, never data (var/)
 	rm -rf $(VENV) build dist typings dashboard_api/static dashboard_api/web/node_modules *.egg-info
