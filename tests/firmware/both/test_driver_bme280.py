@@ -87,3 +87,27 @@ def test_another_chip_at_the_address():
     b = bench.Bench()
     b.add("bme280", "climate").memory[0xD0] = 0x58
     assert bench.code_of(bme280.BME280(b, sleep_ms=b.sleep_ms).read) == "bad-frame"
+
+
+def test_the_registers_that_are_set():
+    """Humidity x1 first, then temperature and pressure x1, forced (25); a busy flag is waited for."""
+    b = bench.Bench()
+    first = b"\x70\x6b\x43\x67\x18\xfc\x7d\x8e\x43\xd6\xd0\x0b\x27\x0b\x8c\x00\xf9\xff\x8c\x3c\xf8\xc6\x70\x17\x00\x4b"
+    data = b"\x65\x5a\xc0\x7e\xed\x00\x74\x6e"
+    # id, copying the constants, done, constants, measuring (twice), done, data
+    script = bench.Script(
+        b"\x60", b"\x09", b"\x08", first, b"\x6a\x01\x00\x14\x24\x03\x1e", b"\x09", b"\x08", b"\x01", data
+    )
+    assert bench.run(bme280.BME280(script, sleep_ms=b.sleep_ms).read())[0] == 2508
+    assert script.answers == []
+    assert b.now == 2 + 10 + 4
+    assert [data for data in script.written if len(data) > 1] == [b"\xf2\x01", b"\xf4\x25"]
+    assert script.written[0] == b"\xd0"
+
+
+def test_a_measurement_that_never_ends():
+    """A busy flag that stays is `stuck`, after a bounded wait."""
+    b = bench.Bench()
+    script = bench.Script(b"\x60", *([b"\x01"] * 10))
+    assert bench.code_of(bme280.BME280(script, sleep_ms=b.sleep_ms).read) == "stuck"
+    assert script.answers == []

@@ -92,3 +92,32 @@ def test_a_read_disarms_and_arming_again_works():
     part.int1()
     b.now += 1000
     assert part.int1() == 1
+
+
+def test_the_registers_that_are_set():
+    """100 Hz, high resolution, +-2 g to read; to watch: 10 Hz at low power, z low under 707 mg for 1 s, latched."""
+    b = bench.Bench()
+    # who-am-i, then eight times status and sample
+    script = bench.Script(b"\x33", *([b"\x08", b"\x00\x00\x00\x00\x80\x3e"] * 8))
+    assert bench.run(lis3dh.LIS3DH(script, sleep_ms=b.sleep_ms).read()) == 0
+    assert script.written[:2] == [b"\x8f", b"\xa0\x57\x00\x00\x88\x00\x00"]
+    assert script.written[2:4] == [b"\xa7", b"\xa8"]
+    script = bench.Script(b"\x33", b"\x00")
+    lis3dh.LIS3DH(script).arm(45)
+    # threshold 706 // 16 = 44 = 0x2C steps of 16 mg; 10 periods of 100 ms
+    assert script.written[1:] == [b"\xb0\x00", b"\xa0\x2f\x00\x40\x80\x08\x00", b"\xb2\x2c\x0a", b"\xb1", b"\xb0\x10"]
+
+
+def test_the_limits_of_gravity():
+    """600 and 1400 mg still count, 599 and 1401 do not; the y axis counts like the x axis."""
+    assert lis3dh.tilt_deg(0, 0, 600) == 0
+    assert lis3dh.tilt_deg(0, 1400, 0) == 90
+    assert bench.code_of(lis3dh.tilt_deg, 0, 0, 599) == "out-of-range"
+    assert bench.code_of(lis3dh.tilt_deg, 0, 1401, 0) == "out-of-range"
+
+
+def test_a_sample_that_never_comes():
+    """A sensor whose data are never ready ends with no-answer."""
+    script = bench.Script(b"\x33", *([b"\x07"] * 5))
+    assert bench.code_of(lis3dh.LIS3DH(script, sleep_ms=bench.Bench().sleep_ms).read) == "no-answer"
+    assert script.answers == []

@@ -33,6 +33,7 @@ def test_the_first_raw_value_is_dropped():
     assert bench.run(driver.read()) == 31234
     assert b.now == 260
     driver.off()
+    assert b.parts[0x59].hot_ms is None
     assert bench.run(driver.read()) == 31234
     assert b.now == 490
 

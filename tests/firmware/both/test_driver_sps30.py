@@ -22,7 +22,9 @@ def test_floats_by_hand():
     # 0x3A031271 = 1.0249 * 2^-11 = 0.00050045 ug/m3 = 0.50045 ng/m3, rounded to 1; half of it to 0
     assert sps30.nanograms(0x3A03, 0x1271) == 1
     assert sps30.nanograms(0x3983, 0x1271) == 0
-    # 1000.0 = 0x447A0000
+    # 1000.0 = 0x447A0000; 5000.0 = 0x459C4000 is the limit, a little more is beyond it
+    assert sps30.nanograms(0x459C, 0x4000) == 5000000
+    assert bench.code_of(sps30.nanograms, 0x459C, 0x4009) == "out-of-range"
     assert sps30.nanograms(0x447A, 0) == 1000000
 
 
