@@ -1,0 +1,3 @@
+import loader  # noqa: D100 - three lines of the flash root, never changed by updates
+
+loader.main()
