@@ -1,0 +1,176 @@
+"""Settings from the gateway: in force at once, on trial when they could cut the node off, gone when they are bad."""
+
+import json
+
+from firmware import wire  # the largest source: compiled while the heap is whole
+from firmware.core import config
+from tests.firmware.both.ram_files import RamFiles
+
+GOOD = {
+    "v": 1,
+    "site": "alun-alun",
+    "device": "rsk-b001",
+    "kind": "bin",
+    "wifi_ssid": "square",
+    "wifi_psk": "12345678",
+    "broker_host": "broker.example",
+}
+
+
+def node(**files):
+    made = RamFiles()
+    made.content["/config.json"] = json.dumps(GOOD).encode()
+    for name, data in files.items():
+        made.content["/config." + name] = data
+    return made
+
+
+def test_a_node_without_sound_provisioning_says_why():
+    """Missing, broken and wrong config.json raise with the faults; nothing is guessed."""
+    for data in (None, b"", b"{", b"[]", b"\xff\xfe", b'{"v":1}', json.dumps(dict(GOOD, pins=1)).encode()):
+        files = node()
+        if data is None:
+            files.remove("/config.json")
+        else:
+            files.content["/config.json"] = data
+        try:
+            config.Settings(files)
+        except config.ConfigError as error:
+            assert error.faults
+            continue
+        raise AssertionError("was accepted")
+
+
+def test_values_are_attributes():
+    """The active configuration answers by name; a name that is not there is an AttributeError."""
+    settings = config.Settings(node())
+    assert (settings.active.interval_s, settings.version, settings.trial, settings.bad) == (600, 0, False, "")
+    try:
+        assert settings.active.nothing
+    except AttributeError:
+        return
+    raise AssertionError("was there")
+
+
+def test_a_sound_set_holds_at_once_and_after_a_restart():
+    """A set without a new way to the broker is good from now on; the next one replaces it whole."""
+    files = node()
+    settings = config.Settings(files)
+    assert settings.offer({"v": 1, "cfg": 3, "set": {"interval_s": 300, "low_mv": 3600}}) == "ok"
+    for one in (settings, config.Settings(files)):
+        assert (one.version, one.active.interval_s, one.active.low_mv, one.trial) == (3, 300, 3600, False)
+    assert settings.offer({"v": 1, "cfg": 4, "set": {"low_mv": 3550}}) == "ok"
+    assert config.Settings(files).active.interval_s == 600
+
+
+def test_a_wrong_set_changes_nothing_and_is_reported():
+    """Wrong type, unknown key, provisioned key, older number, nonsense: refused by name, the good one stays."""
+    files = node()
+    settings = config.Settings(files)
+    settings.offer({"cfg": 5, "set": {"interval_s": 300}})
+    kept = dict(files.content)
+    for message, code in (
+        ({"cfg": 6, "set": {"interval_s": "300"}}, "bad-value interval_s"),
+        ({"cfg": 6, "set": {"interval_s": 5}}, "bad-value interval_s"),
+        ({"cfg": 6, "set": {"critical_mv": 9000}}, "bad-value critical_mv"),
+        ({"cfg": 6, "set": {"device": "rsk-b002"}}, "bad-key device"),
+        ({"cfg": 6, "set": {"broker_tls": False}}, "bad-key broker_tls"),
+        ({"cfg": 6, "set": {"x" * 60: 1}}, "bad-key " + "x" * 24),
+        ({"cfg": 6, "set": [1]}, "bad-message"),
+        ({"cfg": "6", "set": {}}, "bad-message"),
+        ({"cfg": wire.U32_MAX + 1, "set": {}}, "bad-message"),
+        ({"set": {}}, "bad-message"),
+        ({"cfg": 4, "set": {}}, "bad-old"),
+    ):
+        assert settings.offer(message) == code
+        assert settings.bad == code and len(code) <= 32
+        assert (settings.version, settings.active.interval_s) == (5, 300)
+    assert files.content == kept
+    assert settings.offer({"cfg": 6, "set": {"interval_s": 200}}) == "ok"
+    assert settings.bad == ""
+
+
+def test_a_new_broker_is_on_trial_until_the_gateway_acks():
+    """The trial is in force at once and over restarts; the confirmation makes it the good one."""
+    files = node()
+    settings = config.Settings(files)
+    assert settings.offer({"cfg": 2, "set": {"broker_host": "new.example", "interval_s": 120}}) == "ok"
+    assert (settings.trial, settings.version, settings.active.broker_host) == (True, 2, "new.example")
+    settings = config.Settings(files)
+    assert (settings.trial, settings.active.interval_s) == (True, 120)
+    settings.confirm()
+    settings = config.Settings(files)
+    assert (settings.trial, settings.version, settings.active.broker_host) == (False, 2, "new.example")
+    assert settings.offer({"cfg": 3, "set": {"interval_s": 60}}) == "ok"
+    assert settings.trial  # the broker of provisioning is another one again, and may be gone
+
+
+def test_an_unreachable_broker_ends_on_the_good_one():
+    """Three failed attempts, each in a new start: back, reported, and the retained message does not try again."""
+    files = node()
+    config.Settings(files).offer({"cfg": 1, "set": {"interval_s": 300}})
+    message = {"cfg": 2, "set": {"wifi_ssid": "gone"}}
+    config.Settings(files).offer(message)
+    assert [config.Settings(files).failed_once() for _ in range(3)] == [False, False, True]
+    settings = config.Settings(files)
+    assert (settings.trial, settings.version, settings.active.wifi_ssid) == (False, 1, "square")
+    assert (settings.active.interval_s, settings.bad) == (300, "2 unreachable")
+    assert settings.offer(message) == "bad-unreachable"
+    assert not settings.trial
+    assert not settings.failed_once()
+    assert settings.offer({"cfg": 3, "set": {"wifi_ssid": "here"}}) == "ok"
+    assert settings.trial
+
+
+def test_attempts_that_end_in_a_reset_count():
+    """A trial that kills the node before it can fail is over after three starts."""
+    files = node()
+    config.Settings(files).offer({"cfg": 2, "set": {"broker_port": 1}})
+    for _ in range(3):
+        settings = config.Settings(files)
+        assert settings.trial
+        settings.attempt()  # and the watchdog bites
+    assert (config.Settings(files).trial, config.Settings(files).active.broker_port) == (False, 8883)
+
+
+def test_an_attempt_is_counted_once():
+    """Counting before and failing after are one attempt."""
+    settings = config.Settings(node())
+    settings.offer({"cfg": 2, "set": {"broker_port": 1}})
+    ended = []
+    for _ in range(3):
+        settings.attempt()
+        ended.append(settings.failed_once())
+    assert ended == [False, False, True]
+
+
+def test_damage_on_flash_ends_on_what_is_sound():
+    """Broken, empty or unsound files of either kind are removed and reported; provisioning stands."""
+    for data in (
+        b"",
+        b"{",
+        b"[]",
+        b'{"cfg":1}',
+        b'{"cfg":1,"set":{"interval_s":1}}',
+        b'{"cfg":1,"set":{},"tries":"x"}',
+    ):
+        for name in ("good", "new"):
+            settings = config.Settings(node(**{name: data}))
+            assert (settings.version, settings.active.interval_s, settings.trial) == (0, 600, False)
+            assert settings.bad == "damaged /config." + name
+    settings = config.Settings(node(good=b"{", new=b'{"cfg":2,"set":{"broker_port":1},"tries":0}'))
+    assert (settings.version, settings.trial) == (2, True)
+    for _ in range(3):
+        settings.failed_once()
+    assert (settings.version, settings.active.broker_port) == (0, 8883)
+
+
+def test_a_full_flash_refuses_and_keeps():
+    """A set that cannot be written is refused, not half kept."""
+    files = node()
+    settings = config.Settings(files)
+    files.room = 0
+    assert settings.offer({"cfg": 1, "set": {"interval_s": 300}}) == "bad-flash"
+    assert (settings.version, settings.active.interval_s) == (0, 600)
+    files.room = None
+    assert settings.offer({"cfg": 1, "set": {"interval_s": 300}}) == "ok"
