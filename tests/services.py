@@ -119,7 +119,12 @@ class Server:
 
 
 def start_mosquitto(
-    folder: Path, *, users: Mapping[str, str] | None = None, acl: str | None = None, persistence: bool = True
+    folder: Path,
+    *,
+    users: Mapping[str, str] | None = None,
+    acl: str | None = None,
+    persistence: bool = True,
+    tls: tuple[Path, Path] | None = None,
 ) -> Server:
     """Start mosquitto on loopback with the limits that Resik asks of a production broker.
 
@@ -133,12 +138,15 @@ def start_mosquitto(
         Text of an access list; None lets every user do everything.
     persistence : bool
         Whether sessions outlive a restart.
+    tls : tuple[Path, Path] | None
+        Certificate and key (PEM) of the listener, which then speaks TLS only; None for a plain one.
     """
     program = require("mosquitto")
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     lines = [
         f"listener {port} 127.0.0.1",
+        *([] if tls is None else [f"certfile {tls[0]}", f"keyfile {tls[1]}"]),
         "max_queued_messages 0",
         "max_inflight_messages 1000",
         "set_tcp_nodelay true",
@@ -166,7 +174,7 @@ def start_mosquitto(
         "127.0.0.1",
         port,
         lambda: port_open(port),
-        f"mqtt://127.0.0.1:{port}",
+        f"mqtt{'' if tls is None else 's'}://127.0.0.1:{port}",
     ).start()
 
 
