@@ -75,9 +75,11 @@ def choose(memory, versions):
         floor = min(known)
         memory.put(("trial", 0), ("tries", 0), ("slot", slot), ("floor", floor))
     other = 1 - slot
-    if versions[slot] is None or (versions[slot] == memory.get("bad") and versions[other]):
+    if versions[slot] is None:
         slot, other = other, slot
         memory.put(("slot", slot), ("trial", 0))
+    elif versions[slot] == memory.get("bad") and versions[other]:
+        return go_back(memory, slot, versions)  # a power cut stopped it on the way
     if versions[slot] <= floor:
         memory.put(("trial", 0))
         return slot
@@ -92,10 +94,10 @@ def choose(memory, versions):
 
 
 def go_back(memory, slot, versions):
-    """Leave the version in `slot` for ever."""
+    """Leave the version in `slot` for ever. `bad` comes late: without it the next start does it again."""
     failed = versions[slot] or 0
-    pairs = [("bad", failed), ("slot", 1 - slot), ("ota", _ROLLED_BACK), ("otaver", failed)]
-    memory.put(*pairs, ("want", 0), ("fails", 0), ("tries", 0), ("trial", 0))
+    memory.put(("want", 0), ("otaver", failed), ("ota", _ROLLED_BACK), ("bad", failed), ("slot", 1 - slot))
+    memory.put(("fails", 0), ("tries", 0), ("trial", 0))
     return 1 - slot
 
 
