@@ -8,6 +8,8 @@
     |   |-- SpoolCorrupt      SQLite reports a damaged file while running; a restart moves it aside
     |   |-- SpoolLocked       another process holds the file
     |   `-- SpoolTooNew       the file was written by a newer gateway
+    |-- OrdersError           the file of orders (configuration, commands, updates) could not do it
+    |   `-- OrderRefused      an order makes no sense: a person must give another one
     `-- UplinkError           a batch or acknowledgement could not be handed to the broker
 
 Loops decide by `retryable` and `retry_after_s`, never by the text.
@@ -70,3 +72,17 @@ class UplinkError(GatewayError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retryable=True, retry_after_s=1.0)
+
+
+class OrdersError(GatewayError):
+    """The file of orders refused or failed; readings never depend on it."""
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message, retryable=retryable, retry_after_s=10.0 if retryable else None)
+
+
+class OrderRefused(OrdersError):  # noqa: N818 - named after what happened to the order
+    """What was ordered cannot be given: an unknown command, a version that exists, a roll-out in the wrong state."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)

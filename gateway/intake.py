@@ -20,7 +20,7 @@ import msgspec
 from firmware import wire
 from gateway.clock import Ahead, ClockWatch
 from gateway.errors import SpoolError
-from gateway.messages import Readings, UpMessage, read_message
+from gateway.messages import Errand, Poison, Readings, UpMessage, read_message
 from gateway.spool import AppAck, Put, Spool
 from square.errors import BrokerUnavailable
 from square.mqtt import Delivery
@@ -76,7 +76,7 @@ class IntakeCounts(msgspec.Struct):
 
 class _Held(msgspec.Struct, frozen=True):
     delivery: Delivery
-    message: UpMessage
+    message: UpMessage | Errand
 
 
 class Intake:
@@ -94,6 +94,8 @@ class Intake:
         Square time [ms since 1970].
     on_rows
         Called after each commit that wrote rows.
+    on_heard
+        Called with device, kind, payload and arrival [ms] of each message of a node as it arrives; MUST be quick.
     batch_messages, linger_s
         At most so many messages in one commit, collected for at most so long [s].
     """
@@ -106,6 +108,7 @@ class Intake:
         site: str,
         now_ms: Callable[[], int],
         on_rows: Callable[[], None],
+        on_heard: Callable[[str, str, bytes, int], None] | None = None,
         batch_messages: int = 100,
         linger_s: float = 0.02,
     ) -> None:
@@ -121,6 +124,7 @@ class Intake:
         self._site = site
         self._now_ms = now_ms
         self._on_rows = on_rows
+        self._on_heard = on_heard
         self._batch_messages = batch_messages
         self._linger_s = linger_s
         self._clocks = ClockWatch()
@@ -170,6 +174,9 @@ class Intake:
             times = [ts for reading in message.readings if isinstance(ts := reading.get("ts"), int)]
             if times:
                 self._clocks.note(message.device, max(times), message.arrived_ms)
+        if self._on_heard is not None and not isinstance(message, Poison):
+            kind = delivery.topic.rsplit("/", 1)[1]
+            self._on_heard(message.device, kind, delivery.payload, message.arrived_ms)
         self._held.append(_Held(delivery, message))
 
     def _watch_clock(self) -> None:
@@ -201,7 +208,7 @@ class Intake:
     def _commit(self) -> None:
         group = self._held[: self._batch_messages]
         try:
-            put = self._spool.put([held.message for held in group])
+            put = self._spool.put([held.message for held in group if not isinstance(held.message, Errand)])
         except SpoolError as error:
             self.counts.commit_failures += 1
             if not error.retryable:

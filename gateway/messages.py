@@ -1,8 +1,8 @@
 """What comes up from devices, read no deeper than the envelope.
 
 `read_message` turns one MQTT message into what the spool stores: readings with an identity, a sign of
-presence, or poison. It never raises: a message that nobody can read is evidence and travels on to the
-dead-letter store.
+presence, or poison; or into an errand, a request that only the gateway answers. It never raises: a message that
+nobody can read is evidence and travels on to the dead-letter store.
 """
 
 import hashlib
@@ -96,6 +96,14 @@ class Poison(msgspec.Struct, frozen=True):
 
 
 UpMessage = Readings | Presence | Poison
+"""What the spool keeps."""
+
+
+class Errand(msgspec.Struct, frozen=True):
+    """A request of a node to the gateway itself: answered, neither stored nor sent upstream."""
+
+    device: str
+    arrived_ms: int
 
 
 def poison(topic: str, payload: bytes, code: str, arrived_ms: int) -> Poison:
@@ -117,7 +125,7 @@ def poison(topic: str, payload: bytes, code: str, arrived_ms: int) -> Poison:
     return Poison(device, code, topic[:200], payload[:MAX_RAW_BYTES], key, arrived_ms)
 
 
-def read_message(topic: str, payload: bytes, arrived_ms: int) -> UpMessage:
+def read_message(topic: str, payload: bytes, arrived_ms: int) -> UpMessage | Errand:
     """Read one message from a device as far as the gateway needs to.
 
     Parameters
@@ -129,7 +137,7 @@ def read_message(topic: str, payload: bytes, arrived_ms: int) -> UpMessage:
 
     Returns
     -------
-    Readings | Presence | Poison
+    Readings | Presence | Poison | Errand
         Never an exception: whatever goes wrong in reading makes the message poison.
     """
     try:
@@ -142,7 +150,7 @@ def read_message(topic: str, payload: bytes, arrived_ms: int) -> UpMessage:
         return poison(topic, payload, "bad-envelope", arrived_ms)
 
 
-def _read(topic: str, payload: bytes, arrived_ms: int) -> UpMessage:
+def _read(topic: str, payload: bytes, arrived_ms: int) -> UpMessage | Errand:
     _site, device, direction, kind = wire.parse_topic(topic)
     if direction != "up":
         raise wire.WireError("bad-topic", f"{topic[:80]!r} is not an up topic")
@@ -159,6 +167,8 @@ def _read(topic: str, payload: bytes, arrived_ms: int) -> UpMessage:
             topic=topic,
             raw=payload,
         )
+    if kind == "ota":
+        return Errand(device, arrived_ms)
     message = wire.load_object(payload)
     boot = _u32(message.get("boot"))
     if boot is None:

@@ -1,8 +1,8 @@
 """The gateway process: connections, worker threads, upkeep and health.
 
-Threads: `intake` (device side), `forward` and `uplink-acks` (uplink), and the main thread for upkeep. The uplink is a
-connection of its own even when one broker serves both sides: behind messages of devices that a full disk leaves
-un-acked, the acks of ingest would starve, and it is they that make room.
+Threads: `intake` and `downlink` (device side), `forward` and `uplink-acks` (uplink), and the main thread for upkeep.
+The uplink is a connection of its own even when one broker serves both sides: behind messages of devices that a full
+disk leaves un-acked, the acks of ingest would starve, and it is they that make room.
 
 A worker that ends on an error, or a connection that has gone deaf, ends the process with exit code 1, so that a
 supervisor starts it again: a process that looks alive and does nothing is the worst failure.
@@ -16,6 +16,7 @@ from functools import partial
 
 from firmware import wire
 from gateway.disk import DiskWatch
+from gateway.downlink import Downlink
 from gateway.errors import GatewayError, SpoolError, UplinkError
 from gateway.forward import Forwarder
 from gateway.intake import Intake
@@ -91,12 +92,22 @@ class Gateway:
             linger_s=settings.forward_linger_s,
             copy_every_s=settings.copy_every_s,
         )
+        self.downlink = Downlink(
+            settings.orders_path,
+            site=self.site,
+            publish=partial(self._edge.publish, qos=1),
+            is_listening=self._is_listening,
+            now_ms=self._now_ms,
+            blocks_per_s=settings.ota_blocks_per_s,
+            node_blocks_per_s=settings.ota_node_blocks_per_s,
+        )
         self.intake = Intake(
             self._edge,
             self.spool,
             site=self.site,
             now_ms=self._now_ms,
             on_rows=self.forwarder.notify,
+            on_heard=self.downlink.hear,
             batch_messages=settings.intake_messages,
             linger_s=settings.intake_linger_s,
         )
@@ -109,6 +120,7 @@ class Gateway:
         health = HealthServer(health_port, self.health)
         workers = [
             self._worker("intake", partial(self.intake.run, self._stop)),
+            self._worker("downlink", partial(self.downlink.run, self._stop)),
             self._worker("forward", partial(self.forwarder.run, self._stop, lambda: self._uplink.connected)),
             self._worker("uplink-acks", self._take_uplink_acks),
         ]
@@ -171,6 +183,7 @@ class Gateway:
                 "uplink_connected": int(self._uplink.is_healthy()),
                 "session_lost": self._edge.session_lost + self._uplink.session_lost,
                 "stale_acks": self._edge.stale_acks,
+                **{f"down_{name}": count for name, count in self.downlink.counted().items()},
                 "devices_ahead": self.intake.ahead.devices,
                 "spool_replaced": int(self.spool.replaced is not None),
             },
@@ -205,6 +218,7 @@ class Gateway:
         replaced = self.spool.replaced
         if replaced is not None:
             notes.append(f"the spool was damaged and replaced; the old file is {replaced}: keep or delete it.")
+        notes += self.downlink.notes()
         return notes
 
     # -- workers --------------------------------------------------------------------------------
@@ -243,9 +257,13 @@ class Gateway:
         except BrokerUnavailable as error:
             raise UplinkError(str(error)) from error
 
+    def _is_listening(self) -> bool:
+        """Whether what devices say arrives here at the moment."""
+        return self.intake.stopped_because is None and self._edge.is_healthy()
+
     def _beat(self, payload: bytes) -> bool:
         """Send a heartbeat, unless devices cannot be heard; QoS 0, as one that is late is worth nothing."""
-        if self.intake.stopped_because is not None or not self._edge.is_healthy():
+        if not self._is_listening():
             return False
         self._publish(payload, qos=0)
         return True

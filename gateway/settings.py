@@ -10,6 +10,9 @@ from square.settings import PipelineSettings
 
 SECTION = "gateway"
 
+ORDERS_NAME = "orders.sqlite3"
+"""Name of the file of orders beside the spool."""
+
 
 class GatewaySettings(PipelineSettings):
     """What the gateway needs to know.
@@ -20,6 +23,8 @@ class GatewaySettings(PipelineSettings):
         Name of this gateway in topics and batches [3..32 of a-z 0-9 -].
     spool_file : Path
         SQLite file of the spool. One gateway per file.
+    orders_file : Path | None
+        SQLite file of configurations, commands and updates for nodes; `orders.sqlite3` beside the spool when unset.
     uplink_url : str | None
         City broker, `mqtt://host:port` or `mqtts://host:port`; unset means that `broker_url` serves both sides, over
         two connections.
@@ -48,6 +53,10 @@ class GatewaySettings(PipelineSettings):
         How long rows wait for company while other batches are on their way [s, 0..1].
     copy_every_s : float
         Pause between copies of new readings while no batch is acknowledged [s, 0.1..60].
+    ota_blocks_per_s : float
+        Parts of updates sent in a second to all nodes together [1/s, 0.1..1000].
+    ota_node_blocks_per_s : float
+        The same for one node [1/s, 0.1..1000].
     disk_warn_pct : float
         Free disk below which people are told [%, 0..100].
     disk_stop_pct : float
@@ -58,6 +67,7 @@ class GatewaySettings(PipelineSettings):
 
     gateway_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}$")] = "gw-utama"
     spool_file: Path = Path("var/real/spool.sqlite3")
+    orders_file: Path | None = None
     uplink_url: str | None = None
     uplink_username: str | None = None
     uplink_password_file: Path | None = None
@@ -71,8 +81,15 @@ class GatewaySettings(PipelineSettings):
     resend_s: Annotated[float, Field(ge=0.1, le=600)] = 30.0
     forward_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.02
     copy_every_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
+    ota_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 20.0
+    ota_node_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 5.0
     disk_warn_pct: Annotated[float, Field(ge=0, le=100)] = 15.0
     disk_stop_pct: Annotated[float, Field(ge=0, le=100)] = 5.0
+
+    @property
+    def orders_path(self) -> Path:
+        """Where the file of orders is."""
+        return self.orders_file or self.spool_file.with_name(ORDERS_NAME)
 
     @model_validator(mode="after")
     def _marks_in_order(self) -> Self:

@@ -260,7 +260,7 @@ class MqttConnection:
             self._client.ack(delivery.mid, delivery.qos)
             return True
 
-    def publish(self, topic: str, payload: bytes | str, qos: int = 1) -> paho.MQTTMessageInfo:
+    def publish(self, topic: str, payload: bytes | str, qos: int = 1, *, retain: bool = False) -> paho.MQTTMessageInfo:
         """Hand a message to the network thread. A broker's own acknowledgement proves nothing: expect an answer.
 
         Raises
@@ -270,7 +270,7 @@ class MqttConnection:
         """
         if not self._up.is_set():
             raise BrokerUnavailable(f"no connection to {self.endpoint}")
-        info = self._client.publish(topic, payload, qos)
+        info = self._client.publish(topic, payload, qos, retain)
         if info.rc not in {paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_QUEUE_SIZE}:
             raise BrokerUnavailable(f"publishing to {self.endpoint} failed: {paho.error_string(info.rc)}")
         return info

@@ -302,3 +302,35 @@ def test_poison_that_could_not_be_committed_does_not_use_up_the_share(
     bench.intake._retry_at_s = 0.0
     bench.intake.step(0)
     assert (bench.intake.counts.poison, bench.intake.counts.poison_let_go) == (1, 0)
+
+
+def test_an_errand_is_acknowledged_in_its_turn_and_never_stored(bench: Bench) -> None:
+    """A request on up/ota reaches the downlink at once, is no poison and no row, and its PUBACK keeps the order."""
+    heard: list[tuple[str, str, bytes]] = []
+    bench.intake._on_heard = lambda device, kind, payload, _at_ms: heard.append((device, kind, payload))
+    bench.link.push(BIN, payload(7, [1]))
+    bench.link.push(f"resik/{SITE}/rsk-b001/up/ota", b"nonsense too")
+    bench.link.push(BIN, payload(7, [2]))
+    bench.intake.step(0)
+    assert [what for kind, what in bench.log if kind == "puback"] == [1, 2, 3]
+    assert [(device, kind) for device, kind, _payload in heard] == [
+        ("rsk-b001", kind) for kind in ("bin", "ota", "bin")
+    ]
+    assert (bench.spool.waiting, bench.intake.counts.poison) == (2, 0)
+
+
+def test_errands_alone_are_acknowledged_too(bench: Bench) -> None:
+    """A node that loads an update and says nothing else leaves no message un-acked."""
+    bench.link.push(f"resik/{SITE}/rsk-b001/up/ota", b"{}")
+    bench.intake.step(0)
+    assert [what for kind, what in bench.log if kind == "puback"] == [1]
+    assert bench.spool.waiting == 0
+
+
+def test_poison_tells_the_downlink_nothing(bench: Bench) -> None:
+    """What cannot be read is no sign of life of a node whose name it carries."""
+    heard: list[str] = []
+    bench.intake._on_heard = lambda device, *_rest: heard.append(device)
+    bench.link.push(BIN, b"junk")
+    bench.intake.step(0)
+    assert heard == []
