@@ -111,7 +111,7 @@ def check(config):
             faults.append(key + ": " + fault)
     faults += [key + ": missing, add it" for key in texts if texts[key][0] == "!" and key not in config]
     if config.get("kind") in _CHOICES["kind"]:
-        wiring.check(config["kind"], config.get("parts", {}), faults)
+        faults += wiring.unknown(config["kind"], config.get("parts", {}))
     if not faults:
         whole = complete(config)
         if not whole["broker_tls"] and not is_loopback(whole["broker_host"]):

@@ -385,6 +385,20 @@ class FlashQueue:
             bodies.append(body)
         return boot, bodies, first
 
+    def last_body(self, boot):
+        """Return the last reading of a boot on flash, acked or not, or None. Slow: may look through all segments."""
+        for name in reversed(self._names):
+            self._load(name)
+            last = None
+            found = self._find(0)
+            while found is not None:
+                if found[2] == boot:
+                    last = found
+                found = self._find(found[1])
+            if last is not None:
+                return self._body(last[0], last[1])
+        return None
+
     def ack(self, boot, upto, also=()):
         """Free what the gateway holds: `seq` up to `upto` and the ranges `also`; returns how many this freed.
 

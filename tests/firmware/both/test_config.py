@@ -106,3 +106,11 @@ def test_a_plain_broker_is_for_loopback_only():
         assert config.check(changed(broker_tls=False, broker_host=host)) == []
     for host in ("10.0.0.1", "localhost.example", "127.0.0.1.example", "127.example", "broker.example"):
         assert only_fault(changed(broker_tls=False, broker_host=host)) == "broker_tls", host
+
+
+def test_unknown_parts_are_refused_on_a_node_too():
+    """A part of another kind or type is named, with the types that there are."""
+    assert only_fault(changed(parts={"pm": {"type": "sps30"}})) == "parts.pm"
+    assert config.check(changed(parts={"tilt": {"type": "x"}})) == [
+        "parts.tilt: unknown for bin, give it a type: lis3dh, switch"
+    ]

@@ -288,3 +288,14 @@ def test_records_are_small():
     data = files.content["/q/00000000"]
     assert struct.unpack_from("<BHII", data) == (0xA7, len(data) - 15, 258, 1)
     assert data[15:] == b"{\x801,\x811795488752,\x83740,\x8b}"
+
+
+def test_the_last_reading_of_any_boot_can_be_looked_up():
+    """Also of a boot that is not the newest, in an older segment; None when flash has none of it."""
+    queue = FlashQueue(RamFiles(), "/q", 4096, 256)
+    fill(queue, 1, 1, 20)
+    fill(queue, 2, 1, 20)
+    assert queue.last_body(1) == body_of(20)
+    queue.append(2, 21, body_of(21))
+    assert queue.last_body(2) == body_of(21)
+    assert queue.last_body(3) is None
