@@ -30,6 +30,7 @@ INPUTS = {
     "fan_ma": ("arus kipas pada 5 V / current of the fan at 5 V", "mA"),
     "warm_s": ("pemanasan kipas / warm-up of the fan", "s"),
 }
+_OF_FAN = ("fan_ma", "warm_s")
 _SHORT_DAYS = 30
 
 
@@ -68,6 +69,8 @@ def power_text(energy: dict[str, Any]) -> str:
         )
     lines += ["", "  Masukan / inputs:"]
     for name, value in energy.get("inputs", {}).items():
+        if name in _OF_FAN and not shares["fan"]:
+            continue
         words, unit = INPUTS.get(name, (name, ""))
         lines.append(f"    {name:<26} {_figure(value):>8} {unit:<8} {words}")
     return "\n".join(lines)

@@ -28,6 +28,13 @@ def test_the_table_names_shares_inputs_and_what_dominates():
     assert "mains" not in text
 
 
+def test_inputs_of_a_fan_show_with_a_fan():
+    """A node without particle sensor says nothing of one."""
+    inputs = ENERGY["inputs"] | {"fan_ma": 100, "warm_s": 30}
+    assert "fan_ma" not in power.power_text(ENERGY | {"inputs": inputs})
+    assert "fan_ma" in power.power_text(ENERGY | {"inputs": inputs, "fan": 5000})
+
+
 def test_a_short_life_says_so():
     """Below 30 days the table names mains or solar; at 30 it does not."""
     assert "mains or solar" in power.power_text(ENERGY | {"days": 29})
