@@ -16,7 +16,6 @@ LINK_S = 15
 ANSWER_S = 10
 """What each answer of the broker may take [s]."""
 
-_CHUNK_BYTES = 1024
 _LOOPBACK = ("127.0.0.1", "localhost")
 _TLS_PASSES = (-0x7280, -0x7880, -0x7F00)  # mbedTLS: end of stream, close notify, out of memory: says nothing of trust
 
@@ -232,7 +231,7 @@ class MqttClient:
         try:
             while True:
                 try:
-                    data = await link.read(_CHUNK_BYTES)
+                    data = await link.read()
                 except (OSError, ValueError) as error:
                     raise _named("read", error, self._tls)  # noqa: B904 - MicroPython has no `from`
                 if not data:

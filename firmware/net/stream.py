@@ -12,6 +12,7 @@ from errno import EINPROGRESS
 
 ON_NODE = sys.implementation.name == "micropython"
 
+_CHUNK_BYTES = 512
 _TCP = 6
 _NO_DELAY = 1
 
@@ -26,6 +27,7 @@ class Stream:
         self._in = None
         self._out = None
         self._socket = None
+        self._buffer = bytearray(_CHUNK_BYTES)  # for the whole connection: nothing to collect, no holes in the heap
 
     async def open(self):
         """Begin to connect; on MicroPython the first write waits for TCP and shakes hands."""
@@ -61,9 +63,14 @@ class Stream:
             self._out.write(data)  # type: ignore[attr-defined]
         await self._out.drain()  # type: ignore[attr-defined]
 
-    def read(self, size):
-        """Return an awaitable of at most `size` bytes, none at the end."""
-        return self._in.read(size)  # type: ignore[attr-defined]
+    async def read(self):
+        """Return some bytes, none at the end; valid until the next read."""
+        if not ON_NODE:
+            return await self._in.read(_CHUNK_BYTES)  # type: ignore[attr-defined]
+        while True:
+            size = await self._in.readinto(self._buffer)  # type: ignore[attr-defined]
+            if size is not None:  # TLS may have read half a record
+                return memoryview(self._buffer)[:size]
 
     def close(self):
         """Close at once, whatever state it is in; nobody may be waiting for it."""

@@ -197,6 +197,14 @@ def _half_server_hello(peer: Peer) -> None:
     raise GoneError
 
 
+def _old_tls(peer: Peer) -> None:
+    """Agree to TLS 1.1: a ServerHello of 38 bytes with version 3.2 and an ECDSA cipher."""
+    peer.connection.recv(4096)
+    hello = b"\x03\x02" + bytes(32) + b"\x00\xc0\x09\x00"
+    peer.send(b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26" + hello)
+    _swallow(peer)
+
+
 def _plain_text(peer: Peer) -> None:
     peer.connection.recv(4096)
     peer.send(CONNACK + b"\x90\x03\x00\x01\x01" + b"\x40\x02\x00\x02")
@@ -251,6 +259,7 @@ BEHAVIOURS: dict[str, Callable[[Peer], None]] = {
     "tls-half": _half_server_hello,
     "tls-silent": _swallow,
     "tls-plain": _plain_text,
+    "tls-old": _old_tls,
 }
 
 

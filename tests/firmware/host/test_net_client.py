@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.net import LinkError, Refused, TlsRefused, mqtt, tls
+from firmware.net import LinkError, Refused, TlsRefused, mqtt, ntp, tls
 from tests.fakes import certificates
 from tests.fakes.hostile_broker import HostileBroker
 from tests.services import start_mosquitto
@@ -105,6 +105,43 @@ def test_a_cancelled_publish_ends_the_link() -> None:
         client.close()
 
     with HostileBroker("no-puback") as broker:
+        asyncio.run(talk(broker.port))
+
+
+def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing look-up is an error of the step dns, for the broker and for the time server."""
+
+    def fail(*_: object) -> None:
+        raise OSError(-202)
+
+    monkeypatch.setattr("socket.getaddrinfo", fail)
+
+    async def talk() -> None:
+        client, _, steps = make(1883)
+        with pytest.raises(LinkError) as caught:
+            await client.connect()
+        assert (caught.value.step, caught.value.retryable, steps) == ("dns", True, [])
+        with pytest.raises(LinkError) as caught:
+            await ntp.query("time.test", 0)
+        assert caught.value.step == "ntp"
+
+    asyncio.run(talk())
+
+
+def test_nothing_is_asked_without_a_connection() -> None:
+    """Before the first connect and after a goodbye every question fails at once; a goodbye does not."""
+
+    async def talk(port: int) -> None:
+        client, _, _ = make(port)
+        for _ in range(2):
+            for question in (client.ping, lambda: client.publish("a", b""), lambda: client.subscribe(["a"])):
+                with pytest.raises(LinkError, match="not connected"):
+                    await question()
+            await client.disconnect()
+            await client.connect()
+            await client.disconnect()
+
+    with HostileBroker("good") as broker:
         asyncio.run(talk(broker.port))
 
 

@@ -80,10 +80,11 @@ def test_a_name_that_is_not_in_the_certificate_is_refused(papers: Certificates, 
         ("reset", "LinkError", "link"),
         ("tls-silent", "LinkError", "link"),
         ("tls-plain", "TlsRefused", "tls"),
+        ("tls-old", "TlsRefused", "tls"),
     ],
 )
 def test_a_handshake_that_ends_early(papers: Certificates, good: Server, behaviour: str, error: str, step: str) -> None:
-    """Closed, reset, silent or in plain text: over in the deadline, never spoken to without TLS."""
+    """Closed, reset, silent, in plain text or of an old version: over in the deadline, never spoken to without TLS."""
     with HostileBroker(behaviour) as broker:
         first, then = talk(plan(papers, broker.port, limits_s=SHORT_S), plan(papers, good.port))
         assert not [packet for packet in broker.received if packet[0] == 0x10]
