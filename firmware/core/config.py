@@ -196,7 +196,7 @@ class Settings:
         self._take(good)
         new = self._stored("/config.new")
         if new is not None:
-            if new["cfg"] in (good["cfg"], self._refused):
+            if new["cfg"] <= good["cfg"] or new["cfg"] == self._refused:
                 discard(files, "/config.new")  # the power went between the two files
             else:
                 self._take(new, trial=True)
