@@ -74,9 +74,10 @@ def open_orders(path: Path) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # a remote configuration may hold the password of a network
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
     except OSError as error:
-        raise OrdersError(f"the folder {path.parent} cannot be made ({error.strerror}): check orders_file") from error
+        raise OrdersError(f"the file {path} cannot be made ({error.strerror}): check orders_file") from error
     except sqlite3.Error as error:
         raise as_orders_error(error, path) from error
     try:
