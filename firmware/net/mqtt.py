@@ -286,10 +286,11 @@ def _named(step, error, tls):
         return LinkError(step, "no answer")
     if isinstance(error, LinkError) or not isinstance(error, (OSError, ValueError)):
         return error
+    why = " ".join(str(error).split()) or type(error).__name__  # mbedTLS says it in lines
     if tls is not None and step == "link":
         # A failed proof is a ValueError; other faults of TLS have negative numbers, on CPython a class.
         number = getattr(error, "errno", None) or 0
         named = isinstance(error, ValueError) or type(error).__name__ == "SSLError"
         if named or (number < 0 and number not in _TLS_PASSES):
-            return TlsRefused("tls", str(error))
-    return LinkError(step, str(error) or type(error).__name__)
+            return TlsRefused("tls", why)
+    return LinkError(step, why)

@@ -10,7 +10,7 @@ from typing import Any
 from tests.firmware import micropython
 
 HEAP = "96K"
-SHORT_S = (0.3, 0.3)
+SHORT_S = (0.5, 0.4)
 """Deadlines for a broker that will miss them (link, answer)."""
 
 

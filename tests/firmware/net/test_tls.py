@@ -14,6 +14,13 @@ from tests.services import Server, start_mosquitto
 pytestmark = pytest.mark.service
 
 GOOD_STEPS = ["dns", "link", "connack", "suback", "puback", "ping"]
+WHY = {
+    "wrong-ca": "not correctly signed by the trusted CA",
+    "wrong-name": "does not match with the expected CN",
+    "expired": "has expired",
+    "not-yet-valid": "in the future",
+    "self-signed": "not correctly signed by the trusted CA",
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +66,8 @@ def test_a_wrong_certificate_is_refused(papers: Certificates, good: Server, wron
     assert first["refused"]
     assert not first["retryable"]
     assert first["steps"] == ["dns"]
+    assert first["why"] == " ".join(first["why"].split())  # one line, fit for a status
+    assert WHY[wrong] in first["why"]
     log = (tmp_path / "mosquitto.log").read_text()
     assert "New connection" in log
     assert "never-seen" not in log
