@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from resik import parts, whole
+from resik import flash, parts, power, provision, whole
 
 
 def _version() -> str:
@@ -35,5 +35,8 @@ for _command in (
     parts.crews,
     parts.deadletters,
     parts.site,
+    provision.provision,
+    flash.flash,
+    power.power,
 ):
     main.add_command(_command)
