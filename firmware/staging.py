@@ -10,10 +10,16 @@ from firmware.core import slots
 from firmware.core.manifest import Refused
 
 BLOCK_BYTES = 4096
+PIECE_BYTES = 1024
+"""Bytes of an application asked for at once: what carries them takes five times that of a heap in pieces."""
+
+IMAGE_PIECE_BYTES = 2048
 SPARE_BYTES = 16384
 """Flash that an update must leave to the queue's pointer and to folders [bytes]."""
 
-IMAGE_SAVE_BLOCKS = 16
+IMAGE_SAVE_BLOCKS = 8
+"""Blocks after which the place is noted in NVS: fewer wear it out, more are lost at each sleep."""
+
 IMAGE_HEAD = "/image.head"
 
 
@@ -77,10 +83,10 @@ class SlotStage:
             return None
         length = files[self._index][1] - self._position
         follow = self._index + 1
-        while length < BLOCK_BYTES and follow < len(files) and not self._done[follow]:
+        while length < PIECE_BYTES and follow < len(files) and not self._done[follow]:
             length += files[follow][1]
             follow += 1
-        return self._at + self._position, min(length, BLOCK_BYTES)
+        return self._at + self._position, min(length, PIECE_BYTES)
 
     def take(self, data):
         """Append a piece that starts where `next` said; raises Refused when a file is wrong twice."""
@@ -204,6 +210,7 @@ class ImageStage:
         self._feed = feed
         self._manifest = manifest
         self._position = 0
+        self._block = bytearray(BLOCK_BYTES)
         self._failed = 0
 
     def begin(self, head):
@@ -224,12 +231,17 @@ class ImageStage:
     def next(self):
         """Offset and length of the next block of the bundle, or None when all is there."""
         left = self._manifest.files[0][1] - self._position
-        return (self._manifest.head_bytes + self._position, min(left, BLOCK_BYTES)) if left else None
+        return (self._manifest.head_bytes + self._position, min(left, IMAGE_PIECE_BYTES)) if left else None
 
     def take(self, data):
-        """Write one block; raises Refused when the whole is wrong twice."""
-        self._idle.write_block(self._position // BLOCK_BYTES, data)
+        """Collect a block and write it; raises Refused when the whole is wrong twice."""
+        at = self._position % BLOCK_BYTES
+        self._block[at : at + len(data)] = data
         self._position += len(data)
+        if self._position % BLOCK_BYTES and self._position < self._manifest.files[0][1]:
+            return
+        written = memoryview(self._block)[: at + len(data)]
+        self._idle.write_block((self._position - 1) // BLOCK_BYTES, bytes(written))
         blocks = (self._position + BLOCK_BYTES - 1) // BLOCK_BYTES
         if not blocks % IMAGE_SAVE_BLOCKS or self._position == self._manifest.files[0][1]:
             slots.put(self._nvs, ("imgat", blocks))
@@ -247,7 +259,7 @@ class ImageStage:
         if self._position < size:
             return
         total = hashlib.sha256()
-        buffer = bytearray(BLOCK_BYTES)
+        buffer = self._block
         for block in range((size + BLOCK_BYTES - 1) // BLOCK_BYTES):
             self._idle.read_block(block, buffer)
             total.update(memoryview(buffer)[: min(BLOCK_BYTES, size - block * BLOCK_BYTES)])

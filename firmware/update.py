@@ -11,7 +11,7 @@ import sys
 from firmware.core import files as flash
 from firmware.core import manifest, p256, slots
 from firmware.core.manifest import Refused
-from firmware.staging import BLOCK_BYTES, IMAGE_HEAD, ImageStage, SlotStage
+from firmware.staging import IMAGE_HEAD, PIECE_BYTES, ImageStage, SlotStage
 from firmware.wire import UPDATE_TYPES
 
 NO_SPACE = 28
@@ -52,6 +52,7 @@ class Updater:
     def _forget(self):
         """Drop what is in memory; the flash knows the rest."""
         self._head = bytearray()
+        self._filled = 0
         self._stage = None
         self._ready = False
         self._looked = False
@@ -125,16 +126,23 @@ class Updater:
             self._refuse(error.why, request["ver"])
         except OSError as error:
             self._fail(error)
+        except MemoryError:
+            self._forget()  # the flash knows how far it is; the next wake begins with a fresh heap
 
     def _take_head(self, data):
-        self._head += data
-        size = manifest.head_bytes(self._head)
-        if size > self._nvs.get("wsize", 0):
-            raise Refused("truncated")
-        if len(self._head) < size:
+        if not self._filled:
+            size = manifest.head_bytes(data)
+            if size > self._nvs.get("wsize", 0):
+                raise Refused("truncated")
+            self._head = bytearray(size)  # once and whole: a buffer that grows would need room for two
+        piece = memoryview(data)[: len(self._head) - self._filled]
+        self._head[self._filled : self._filled + len(piece)] = piece
+        self._filled += len(piece)
+        if self._filled < len(self._head):
             return
-        head = bytes(memoryview(self._head)[:size])
+        head = self._head
         self._head = bytearray()
+        self._filled = 0
         if not self._is_genuine(head):
             raise Refused("signature")
         found = manifest.parse(head)
@@ -171,9 +179,8 @@ class Updater:
             if self._ready:
                 return None
         if self._stage is None:
-            at = len(self._head)
-            size = manifest.head_bytes(self._head) if at else self._nvs.get("wsize", 0)
-            length = min(size - at, BLOCK_BYTES)
+            at = self._filled
+            length = min((len(self._head) or self._nvs.get("wsize", 0)) - at, PIECE_BYTES)
         else:
             at, length = self._stage.next() or (0, 0)
         return {"ver": self._nvs.get("want", 0), "at": at, "n": length}

@@ -107,7 +107,7 @@ def parse_version(text: str) -> int:
     ReleaseError
         If it is not major.minor.patch, minor and patch below 100, above 0.0.0.
     """
-    match = re.fullmatch(r"(\d{1,4})\.(\d{1,2})\.(\d{1,2})", text)
+    match = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,2})\.([0-9]{1,2})", text)
     number = int(match[1]) * 10000 + int(match[2]) * 100 + int(match[3]) if match else 0
     if not number:
         raise ReleaseError(

@@ -1,5 +1,6 @@
 """The head of an update bundle: magic, length, manifest, signature; and what a node demands of a manifest."""
 
+import binascii
 import json
 
 from firmware.wire import MAX_BUNDLE_BYTES, UPDATE_TYPES, is_int
@@ -10,6 +11,8 @@ SIGNATURE_BYTES = 64
 MAX_MANIFEST_BYTES = 6000
 MAX_FILES = 96
 MAX_PATH_CHARACTERS = 64
+MAX_ENTRY_BYTES = 160
+_FILES = b',"files":[['
 MAX_VERSION = 0x7FFFFFFF
 _HEX = "0123456789abcdef"
 _PATH = "abcdefghijklmnopqrstuvwxyz0123456789_"
@@ -24,7 +27,7 @@ class Refused(Exception):  # noqa: N818 - a verdict
 
 
 class Manifest:
-    """What a good manifest says; `files` is a list of (path, size, sha256)."""
+    """What a good manifest says; `files` has entries (path, size, sha256)."""
 
     def __init__(self, message, files, head_bytes):
         self.type = message["type"]
@@ -54,12 +57,13 @@ def split(head):
     size = head_bytes(head[:PREFIX_BYTES])
     if len(head) != size:
         raise Refused("truncated")
-    return head[PREFIX_BYTES : size - SIGNATURE_BYTES], head[size - SIGNATURE_BYTES :]
+    view = memoryview(head)
+    return view[PREFIX_BYTES : size - SIGNATURE_BYTES], bytes(view[size - SIGNATURE_BYTES :])
 
 
 def is_path(path):
     """Whether a file may lie in a slot: firmware/..., lower case, bytecode, no way out of the slot."""
-    if not isinstance(path, str) or len(path) > MAX_PATH_CHARACTERS or not path.endswith(".mpy"):
+    if len(path) > MAX_PATH_CHARACTERS or not path.endswith(".mpy"):
         return False
     parts = path[:-4].split("/")
     if parts[0] != "firmware" or not 2 <= len(parts) <= 4:
@@ -78,22 +82,61 @@ def _need(good):
         raise Refused("manifest")
 
 
-def _file(entry):
-    """Check one entry of `files` and pack it small: forty of them lie in the heap while a download lasts."""
-    _need(isinstance(entry, list) and len(entry) == 3)
-    path, size, digest = entry
-    _need(is_int(size) and 0 < size <= MAX_BUNDLE_BYTES)
-    _need(isinstance(digest, str) and len(digest) == 64)
-    for character in digest:
+class FileTable:
+    """Entries (path, size, sha256) of a manifest, packed: as tuples they would take a tenth of the heap."""
+
+    def __init__(self):
+        self._paths = bytearray(b"\n")
+        self._starts = []
+        self._sizes = []
+        self._hashes = bytearray()
+
+    def __len__(self):
+        return len(self._sizes)
+
+    def __getitem__(self, index):
+        start = self._starts[index]
+        end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self._paths)
+        path = bytes(self._paths[start : end - 1]).decode()
+        return path, self._sizes[index], bytes(self._hashes[32 * index : 32 * index + 32])
+
+    def add(self, path, size, digest):
+        """Append an entry; False when its path is there already."""
+        line = path.encode() + b"\n"
+        if b"\n" + line in bytes(self._paths):
+            return False
+        self._starts.append(len(self._paths))
+        self._paths += line
+        self._sizes.append(size)
+        self._hashes += digest
+        return True
+
+
+def _add(table, entry, update_type):
+    """Check the text of one entry, `"path",size,"sha256"`, and add it."""
+    parts = entry.split(",")
+    _need(len(parts) == 3)
+    path, size, digest = parts
+    _need(len(path) > 2 and path[0] == path[-1] == '"' and len(digest) == 66 and digest[0] == digest[-1] == '"')
+    path = path[1:-1]
+    _need(path == "image" if update_type == "image" else is_path(path))
+    _need(0 < len(size) < 9 and size.isdigit() and size[0] != "0" and int(size) <= MAX_BUNDLE_BYTES)
+    for character in digest[1:-1]:
         _need(character in _HEX)
-    return path, size, bytes([int(digest[i : i + 2], 16) for i in range(0, 64, 2)])
+    _need(table.add(path, int(size), binascii.unhexlify(digest[1:-1])))
 
 
 def parse(head):
-    """Read a head whose signature is good; every deviation from the format is a refusal."""
+    """Read a head whose signature is good; every deviation from the format is a refusal.
+
+    The entries of `files`, which come last, are cut out of the text one by one: all at once they do not fit the heap.
+    """
     text, _ = split(head)
+    text = bytes(text)
+    start = text.find(_FILES)
+    _need(start > 0 and text.endswith(b"]]}"))
     try:
-        message = json.loads(bytes(text).decode())
+        message = json.loads(text[:start].decode() + "}")
     except (ValueError, RuntimeError):
         raise Refused("manifest")  # noqa: B904 - MicroPython warns at "from"
     _need(isinstance(message, dict) and is_int(message.get("v")) and message["v"] == 1)
@@ -102,18 +145,22 @@ def parse(head):
         _need(isinstance(message.get(key), str))
     for key, lowest in (("version", 1), ("min_mv", 0)):
         _need(is_int(message.get(key)) and lowest <= message[key] <= MAX_VERSION)
-    entries = message.get("files")
-    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_FILES:
-        raise Refused("manifest")
-    files = [_file(entry) for entry in entries]
-    paths = [file[0] for file in files]
-    if message["type"] == "image":
-        _need(paths == ["image"])
-    else:
-        for path in paths:
-            _need(is_path(path))
-        _need(len(set(paths)) == len(paths))
-    manifest = Manifest(message, files, len(head))
+    table = FileTable()
+    at = start + len(_FILES)
+    while True:
+        end = text.find(b"]", at)
+        _need(0 < end - at <= MAX_ENTRY_BYTES and len(table) < MAX_FILES)
+        try:
+            entry = text[at:end].decode()
+        except ValueError:
+            raise Refused("manifest")  # noqa: B904 - as above
+        _add(table, entry, message["type"])
+        at = end + 3
+        if text[end:at] != b"],[":
+            break
+    _need(at == len(text))
+    _need(message["type"] != "image" or len(table) == 1)
+    manifest = Manifest(message, table, len(head))
     if manifest.bundle_bytes > MAX_BUNDLE_BYTES:
         raise Refused("size")
     return manifest

@@ -149,9 +149,15 @@ def note(error):
     try:
         __import__(PACKAGE + ".core.crash", None, None, ("store",)).store(error)
     except Exception:
+        count = 0
+        try:
+            with open(CRASH_FILE) as file:
+                count = int(file.readline())
+        except (OSError, ValueError):
+            pass
         try:
             with open(CRASH_FILE, "w") as file:
-                file.write(("%s %s" % (type(error).__name__, error))[:512])
+                file.write(("%d\n%s loader\n%s" % (count + 1, type(error).__name__, error))[:512])
         except OSError:
             pass
 

@@ -89,7 +89,9 @@ def test_an_update_that_crashes_goes_back_after_three_starts(node):
     assert [node.start() for _ in range(5)] == [None, None, None, 10300, 10300]
     assert node.nvs.values["bad"] == 10400
     assert node.nvs.values["ver"] == 10300
-    assert "nothing here" in (node.folder / "crash.txt").read_text()
+    count, code, text = (node.folder / "crash.txt").read_text().split("\n")
+    assert (count, code) == ("3", "KeyError loader")
+    assert "nothing here" in text
 
 
 def test_the_application_notes_its_crash_itself(node):

@@ -370,7 +370,7 @@ PATHS = (
     "/main.py", "../main.py", "firmware/../../main.mpy", "firmware//a.mpy", "firmware/./a.mpy", "firmware/a.py",
     "version", "head", "firmware/.mpy", "firmware/A.mpy", "firmware/a b.mpy", "firmware/a.mpy.mpy",
     "firmware/" + "a" * 60 + ".mpy", "firmware/a/b/c/d.mpy", "firmware", "", "other/a.mpy", "firmware/\u00e4.mpy",
-    "firmware\\a.mpy", 7, None,
+    "firmware\\a.mpy",
 )  # fmt: skip
 
 
@@ -418,7 +418,11 @@ def test_a_rotten_head_is_loaded_again():
     head[-1] ^= 1
     node.flash.files["/b/head"] = bytes(head)
     node.restart()
-    node.download(bundle)
+    offsets = []
+    while (request := node.updater.wanted()) is not None:
+        offsets.append(request["at"])
+        node.download(bundle, 1)
+    assert offsets[-1] == 0  # the files were whole by then, and are not asked for again
     assert node.updater.apply()
     assert slot_content(node, "b") == files
 

@@ -1,0 +1,82 @@
+# ruff: noqa: UP031, T201 - runs on MicroPython: the report is its output
+"""Takes an update on real MicroPython as the application does: requests and blocks go through the wire module.
+
+Arguments: root folder with ota.pub and bytecode in /a, bundle, version, class. Prints the state, the blocks asked for,
+the heap in use between blocks [bytes] and the longest time of verifying [ms]; exit 0 when the update is ready.
+"""
+
+import binascii
+import gc
+import json
+import sys
+import time
+
+sys.path.insert(0, sys.argv[1] + "/a")
+
+from firmware import wire
+from firmware.core import p256
+from firmware.core.files import Files
+from firmware.update import Updater
+
+verify = p256.verify
+took = []
+
+
+def timed(*arguments):
+    start = time.ticks_us()  # type: ignore[attr-defined]
+    verdict = verify(*arguments)
+    took.append(time.ticks_diff(time.ticks_us(), start))  # type: ignore[attr-defined]
+    return verdict
+
+
+p256.verify = timed
+
+
+class Nvs:
+    def __init__(self):
+        self.values = {"ver": 10000, "floor": 10000}
+
+    def get(self, key, default=None):
+        return self.values.get(key, default)
+
+    def set(self, key, value):
+        self.values[key] = value
+
+    def commit(self):
+        pass
+
+
+class Config:
+    low_mv = 3500
+
+    def __init__(self, kind):
+        self.kind = kind
+
+
+def main(root, bundle_path, version, kind):
+    gc.collect()
+    base = gc.mem_alloc()  # type: ignore[attr-defined]
+    updater = Updater(Files(root), Nvs(), None, Config(kind), free_bytes=lambda: 500000)
+    with open(bundle_path, "rb") as bundle:  # noqa: PTH123 - there is no pathlib
+        size = bundle.seek(0, 2)
+        offer = {"v": 1, "offer": int(version), "type": "app", "class": kind, "size": size}
+        updater.take(wire.decode_ota_down(json.dumps(offer).encode()))
+        blocks = most = 0
+        while updater.wanted() is not None:
+            request = updater.wanted()
+            request = wire.decode_ota_up(wire.encode_ota_up(1, request["ver"], request["at"], request["n"]).encode())
+            bundle.seek(request["at"])
+            text = binascii.b2a_base64(bundle.read(request["n"])).decode().strip()
+            block = {"v": 1, "ver": request["ver"], "at": request["at"], "of": size, "data": text}
+            payload = json.dumps(block).encode()
+            del text, block
+            updater.take(wire.decode_ota_down(payload))
+            del payload
+            blocks += 1
+            gc.collect()
+            most = max(most, gc.mem_alloc() - base)  # type: ignore[attr-defined]
+    print("%s %d %d %d" % (updater.state, blocks, most, max(took) // 1000))
+    return 0 if updater.apply() else 1
+
+
+sys.exit(main(*sys.argv[1:]))
