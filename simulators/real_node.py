@@ -17,8 +17,10 @@ WAKE_PIN, WAKE_PINS, WAKE_TIMER = 2, 3, 4
 """Reasons of a wake: ext0, ext1, timer."""
 BOOT_MS = 300
 """From a reset to the first line of boot.py, assumed [virtual ms]."""
-HEAP = "256K"
-"""Room for the fakes too; ``start.py`` leaves the firmware the heap of a node."""
+HEAP_KIB = 96
+"""Heap of a node, asyncio included and the fakes not [KiB]."""
+_ROOM_KIB = 160
+"""What the interpreter gets beyond it for the fakes; ``start.py`` takes away what they leave."""
 LIMIT_S = 30.0
 """A boot that takes longer [wall s] hangs."""
 
@@ -103,6 +105,8 @@ class RealNode:
         How many virtual milliseconds of a deadline pass while it waits a real one for an answer.
     drift_ppm
         Error of its clock while it sleeps [1e-6]; positive runs fast.
+    heap_kib
+        Heap of the node [KiB].
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class RealNode:
         epoch: int = 2000,
         pace: int = 20,
         drift_ppm: int = 0,
+        heap_kib: int = HEAP_KIB,
     ) -> None:
         self.folder = folder
         self.unix_ms = unix_ms
@@ -124,6 +129,7 @@ class RealNode:
         self._epoch = epoch
         self._pace = pace
         self._drift_ppm = drift_ppm
+        self._heap_kib = heap_kib
 
     # -- one boot -------------------------------------------------------------------------------
 
@@ -166,9 +172,10 @@ class RealNode:
             "RESIK_CAUSE": str(self.cause),
             "RESIK_WAKE": str(self.wake),
             "RESIK_PACE": str(self._pace),
+            "RESIK_HEAP_KIB": str(self._heap_kib),
         }
         self.boots += 1
-        arguments = ["-X", f"heapsize={HEAP}", "-c", "import start"]
+        arguments = ["-X", f"heapsize={self._heap_kib + _ROOM_KIB}K", "-c", "import start"]
         return self._spawner.start(arguments, environment, limit_s=limit_s, kill_when=kill_when)
 
     def finish(self, process: NodeProcess) -> Boot:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-HEAP = 96 * 1024
+HEAP = int(os.getenv("RESIK_HEAP_KIB") or 96) * 1024
 _FAKES = os.getenv("MICROPYPATH").split(":")[0]
 _STAY = ("time", "machine", "network", "esp32", "onewire", "socket")
 

@@ -1,0 +1,1 @@
+"""Many real nodes at once."""
