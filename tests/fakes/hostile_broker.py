@@ -174,6 +174,11 @@ def _drip(peer: Peer) -> None:
     serve(peer)
 
 
+def _refuse_and_go(peer: Peer) -> None:
+    peer.packet()
+    peer.send(b"\x20\x02\x00\x05")
+
+
 def _reset(peer: Peer) -> None:
     peer.packet()
     peer.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -231,6 +236,7 @@ BEHAVIOURS: dict[str, Callable[[Peer], None]] = {
     "reset": _reset,
     "no-connack": lambda peer: peer.hold(),
     "connack-5": lambda peer: serve(peer, connack=b"\x20\x02\x00\x05"),
+    "connack-5-gone": _refuse_and_go,
     "connack-3": lambda peer: serve(peer, connack=b"\x20\x02\x00\x03"),
     "connack-twice": lambda peer: serve(peer, connack=CONNACK * 2),
     "publish-first": lambda peer: serve(peer, connack=publish(b"a/b", b"", 1)),

@@ -108,6 +108,27 @@ def test_a_cancelled_publish_ends_the_link() -> None:
         asyncio.run(talk(broker.port))
 
 
+def test_a_refusal_whose_sender_is_gone_is_still_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CONNACK 5 and the end of the stream may both be read before anybody waits for the CONNACK."""
+
+    class Instant:
+        def __init__(self, *_: object) -> None:
+            self.pieces = [b"\x20\x02\x00\x05", b""]
+
+        async def open(self) -> None: ...
+
+        async def write(self, data: bytes) -> None: ...
+
+        async def read(self) -> bytes:
+            return self.pieces.pop(0)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("firmware.net.stream.Stream", Instant)
+    with pytest.raises(Refused, match="refused 5"):
+        asyncio.run(make(1883)[0].connect())
+
+
 def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failing look-up is an error of the step dns, for the broker and for the time server."""
 

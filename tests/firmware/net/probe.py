@@ -83,6 +83,7 @@ async def converse(plan, peak):
             while client.error is None:
                 await asyncio.sleep_ms(5)
             result["was_up"] = client.is_up()
+            result["was_held"] = client._stream is not None
             await client.ping()
         result["ok"] = True
         result["live"] = live()

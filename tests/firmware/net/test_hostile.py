@@ -19,6 +19,7 @@ FAILURES = {
     "close": ("LinkError", "read", ["dns", "link"]),
     "reset": ("LinkError", "read", ["dns", "link"]),
     "connack-5": ("Refused", "connack", ["dns", "link"]),
+    "connack-5-gone": ("Refused", "connack", ["dns", "link"]),
     "connack-3": ("Refused", "connack", ["dns", "link"]),
     "publish-first": ("LinkError", "packet", ["dns", "link"]),
     "no-suback": ("LinkError", "suback", ["dns", "link", "connack"]),
@@ -129,10 +130,11 @@ def test_what_the_callback_raises_reaches_the_caller(good: Server, kind: str, er
 
 
 def test_an_error_while_nobody_waits_is_kept() -> None:
-    """A link that breaks between two questions is not up any more, and the next question raises why."""
+    """A link that breaks between two questions is closed at once, and the next question raises why."""
     with HostileBroker("leaves-after-ping") as broker:
         (report,) = talk({"port": broker.port, "limits_s": (2, 2), "idle": True})
     assert report["was_up"] is False
+    assert report["was_held"] is False
     assert (report["error"], report["step"], report["why"]) == ("LinkError", "read", "closed")
 
 
