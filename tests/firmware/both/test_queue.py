@@ -1,4 +1,4 @@
-"""The flash queue over files in RAM: order, acks, ring, damage."""
+"""The flash queue over files in RAM: order, acks, ring."""
 
 import struct
 
@@ -144,7 +144,7 @@ def test_the_ring_drops_the_oldest_and_counts():
     queue = FlashQueue(files, "/q", 1024, 256)
     assert queue.dropped + queue.waiting == 100
     assert seqs(queue.window(8000, 64)) == list(range(queue.dropped + 1, 101))
-    assert len(files.listdir("/q")) <= 5  # four segments and the pointer
+    assert len(files.listdir("/q/s")) == 4
 
 
 def test_acked_history_can_be_taken_back():
@@ -172,120 +172,11 @@ def test_history_goes_before_anything_that_waits():
     assert (queue.dropped, queue.waiting) == (0, 3)
 
 
-def test_damage_costs_only_the_record_it_hits():
-    """A flipped bit, a torn length and a tail of garbage: all other readings arrive, the lost one is counted."""
-    for place, value in ((20, 0), (1, 255), (0, 0)):
-        files = RamFiles()
-        queue = FlashQueue(files, "/q", 4096, 256)
-        fill(queue, 1, 1, 30)
-        name = sorted(files.listdir("/q"))[1]
-        data = bytearray(files.content["/q/" + name])
-        data[place] = value
-        files.content["/q/" + name] = bytes(data)
-        queue = FlashQueue(files, "/q", 4096, 256)
-        first = int(name, 16) + 1
-        got = []
-        while queue.waiting:
-            window = queue.window(8000, 64)
-            if window is None:
-                break
-            got += seqs(window)
-            queue.ack(1, got[-1])
-        assert got == [seq for seq in range(1, 31) if seq != first]
-        assert queue.dropped == 1
-
-
-def test_a_torn_tail_is_not_written_behind():
-    """Half a record at the end: the next reading begins a new segment and both sides of the tear arrive."""
-    files = RamFiles()
-    queue = FlashQueue(files)
-    fill(queue, 1, 1, 3)
-    files.content["/q/00000000"] += files.content["/q/00000000"][:20]
-    queue = FlashQueue(files)
-    assert queue.last_seq(1) == 3
-    fill(queue, 1, 4, 6)
-    assert seqs(FlashQueue(files).window(8000, 64)) == [1, 2, 3, 4, 5, 6]
-    assert len(files.listdir("/q")) == 2
-
-
-def test_a_lost_or_wrong_pointer_means_sending_again():
-    """Without a sound pointer everything on flash is un-acked, nothing is skipped."""
-    for damage in (None, b"", b"\xb1" + b"\0" * 20, "flip"):
-        files = RamFiles()
-        queue = FlashQueue(files)
-        fill(queue, 1, 1, 5)
-        queue.ack(1, 4)
-        queue.flush()
-        if damage is None:
-            files.remove("/q/pointer")
-        elif damage == "flip":
-            data = bytearray(files.content["/q/pointer"])
-            data[5] ^= 1
-            files.content["/q/pointer"] = bytes(data)
-        else:
-            files.content["/q/pointer"] = damage
-        assert FlashQueue(files).waiting == 5
-
-
-def test_a_pointer_behind_the_end_skips_nothing():
-    """A segment that lost its end after it was acked: the next readings are not taken for those acked ones."""
-    files = RamFiles()
-    queue = FlashQueue(files)
-    fill(queue, 1, 1, 5)
-    queue.ack(1, 5)
-    queue.flush()
-    files.content["/q/00000000"] = files.content["/q/00000000"][: 2 * len(files.content["/q/00000000"]) // 5]
-    fill(FlashQueue(files), 2, 1, 3)
-    queue = FlashQueue(files)
-    assert queue.waiting == 3
-    assert seqs(queue.window(8000, 64)) == [1, 2, 3]
-
-
-def test_lost_segments_do_not_send_numbers_back():
-    """When the segments are gone and the pointer is not, new readings are named behind it and are sent."""
-    files = RamFiles()
-    queue = FlashQueue(files)
-    fill(queue, 1, 1, 5)
-    queue.ack(1, 5)
-    queue.flush()
-    files.remove("/q/00000000")
-    queue = FlashQueue(files)
-    fill(queue, 2, 1, 2)
-    assert seqs(FlashQueue(files).window(8000, 64)) == [1, 2]
-
-
-def test_a_full_disk_costs_the_oldest_not_the_node():
-    """ENOSPC: the oldest segments go, counted, and the new reading is on flash; without any room it is counted."""
-    files = RamFiles()
-    queue = FlashQueue(files, "/q", 65536, 256)
-    fill(queue, 1, 1, 30)
-    files.room = files.used() + 100  # LittleFS says so on close
-    fill(queue, 1, 31, 40)
-    assert queue.dropped > 0
-    assert seqs(FlashQueue(files, "/q", 65536, 256).window(8000, 64)) == list(range(queue.dropped + 1, 41))
-    empty = RamFiles()
-    queue = FlashQueue(empty)
-    empty.room = 10
-    assert queue.append(1, 1, body_of(1)) is False
-    assert (queue.dropped, queue.waiting) == (1, 0)
-
-
-def test_a_bad_place_in_flash_moves_on():
-    """An I/O error on one segment: the reading goes to a new one."""
-    files = RamFiles()
-    queue = FlashQueue(files)
-    fill(queue, 1, 1, 2)
-    files.broken = "/q/00000000"
-    fill(queue, 1, 3, 3)
-    files.broken = None
-    assert seqs(queue.window(8000, 64)) == [1, 2, 3]
-
-
 def test_records_are_small():
     """The format is fixed: mark, length, boot, seq, CRC in 15 bytes, keys of one byte."""
     files = RamFiles()
     fill(FlashQueue(files), 258, 1, 1)
-    data = files.content["/q/00000000"]
+    data = files.content["/q/s/00000000"]
     assert struct.unpack_from("<BHII", data) == (0xA7, len(data) - 15, 258, 1)
     assert data[15:] == b"{\x801,\x811795488752,\x83740,\x8b}"
 

@@ -24,8 +24,10 @@ class Chip:
         for _ in range(BLOCKS):
             self.file.write(b"\xff" * BLOCK_BYTES)
         self.erased = [0] * BLOCKS
+        self.reads = 0
 
     def readblocks(self, block, buffer, offset=0):
+        self.reads += 1
         self.file.seek(block * BLOCK_BYTES + offset)
         self.file.readinto(buffer)
 
@@ -63,9 +65,11 @@ def main(path, readings, kib, ack):
     queue = None
     gc.collect()
     before = gc.mem_alloc()
+    chip.reads = 0
     begin = time.ticks_us()
     queue = FlashQueue(files, "/q", kib * 1024)
     open_us = time.ticks_us() - begin
+    open_reads = chip.reads
     gc.collect()
     ram = gc.mem_alloc() - before
     waiting, dropped = queue.waiting, queue.dropped
@@ -82,7 +86,8 @@ def main(path, readings, kib, ack):
         drained += queue.ack(7, expected - 1)
         queue.flush()
     print(json.dumps({
-        "erases": erases, "worst": worst, "open_us": open_us, "ram": ram, "waiting": waiting, "dropped": dropped,
+        "erases": erases, "worst": worst, "open_us": open_us, "open_reads": open_reads,
+        "ram": ram, "waiting": waiting, "dropped": dropped,
         "drained": drained, "left": queue.waiting,
     }))  # fmt: skip
 

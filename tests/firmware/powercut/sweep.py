@@ -238,14 +238,18 @@ class Sweep:
 
     def fingerprint(self):
         files = Files("/cut")
-        try:
-            names = sorted(files.listdir("/q"))
-        except OSError:
-            names = []
+        names = []
         crc = 0
-        for name in names:
-            with files.open("/q/" + name, "rb") as file:
-                crc = crc32(file.read(), crc)
+        for folder in ("/q", "/q/s"):
+            try:
+                found = sorted(files.listdir(folder))
+            except OSError:
+                found = []
+            for name in found:
+                names.append(folder + name)
+                if name != "s":
+                    with files.open(folder + "/" + name, "rb") as file:
+                        crc = crc32(file.read(), crc)
         return names, crc
 
     def compare(self, must, making):
