@@ -186,17 +186,23 @@ class Downlink:
                 self._orders = Orders(self._path)
             self._work(self._orders, now_s)
         except OrdersError as error:
-            if self.trouble is None:
-                _log.error("orders for nodes are not given: %s", error)
-            self.trouble = str(error)
-            self._retry_s = now_s + (error.retry_after_s or 30.0)
-            self.close()
+            self._give_up(str(error), now_s + (error.retry_after_s or 30.0))
         except BrokerUnavailable:
             self._retry_s = now_s + 1.0  # what was not sent is sent when the node or the clock asks again
+        except Exception:  # noqa: BLE001 - readings must flow on, whatever is wrong with orders
+            _log.exception("following nodes failed")
+            self._give_up("a fault of the program, see the log", now_s + 30.0)
         else:
             if self.trouble is not None:
                 _log.warning("orders for nodes are given again")
             self.trouble = None
+
+    def _give_up(self, why: str, retry_s: float) -> None:
+        if self.trouble is None:
+            _log.error("orders for nodes are not given: %s", why)
+        self.trouble = why
+        self._retry_s = retry_s
+        self.close()
 
     def _work(self, orders: Orders, now_s: float) -> None:
         is_tick = now_s - self._tick_s >= TICK_S

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from firmware import wire
+from gateway import downlink as downlink_module
 from gateway.blocks import BlockQueue, Request
 from gateway.downlink import Downlink
 from gateway.orders import Orders, Release
@@ -269,6 +270,18 @@ def test_a_damaged_file_of_orders_stops_orders_alone(tmp_path: Path) -> None:
     assert made.desk.nodes()[DEVICE].status["fw"] == "1.3.0"
     made.desk.close()
     made.downlink.close()
+
+
+def test_a_fault_in_following_nodes_stops_orders_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the program is said and tried again later; the worker, and with it the gateway, lives on."""
+    monkeypatch.setattr(downlink_module, "note", lambda *_arguments: 1 / 0)
+    bench.roll_out()
+    bench.say(**OLD)
+    assert "fault of the program" in bench.downlink.notes()[0]
+    monkeypatch.undo()
+    bench.work(31)
+    assert bench.downlink.notes() == []
+    assert bench.say(**OLD) == [(DEVICE, "ota", OFFER, False)]
 
 
 def test_nodes_that_were_heard_without_a_status_are_noted(bench: Bench) -> None:
