@@ -216,6 +216,8 @@ class MqttClient:
             finally:
                 self._asking = False
                 self._want = (0, 0)
+                if self.error is not None:
+                    self.close()  # it broke right behind the answer
 
     async def _answered(self, packet):
         if packet is not None:
