@@ -24,6 +24,7 @@ PARTS = {
     "air/h2s/adc": "pin=adc",
     "battery": "pin=adc ratio_milli=2000,1000,20000",
     "led": "pin=out",
+    "power": "pin=out settle_ms=100,0,2000",
     "i2c0": "scl=out sda=out khz=100,10,400",
     "i2c1": "scl=out sda=out khz=100,10,400",
     "uart1": "tx=out rx=in baud=9600,1200,115200",

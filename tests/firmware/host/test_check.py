@@ -21,6 +21,7 @@ PARTS = {
     "heat": {"type": "switch", "pin": 33},
     "battery": {"pin": 34},
     "led": {"pin": 2},
+    "power": {"pin": 32},
     "i2c0": {"scl": 22, "sda": 21},
 }
 AIR_PARTS = {
@@ -75,6 +76,8 @@ def test_both_kinds_are_accepted() -> None:
         ("lid", {"type": "switch", "pin": 25, "active": 2}, "parts.lid.active"),
         ("battery", {"pin": 14}, "parts.battery.pin"),
         ("battery", {"pin": 34, "type": "x"}, "parts.battery.type"),
+        ("power", {"pin": 34}, "parts.power.pin"),
+        ("power", {"pin": 32, "settle_ms": 2001}, "parts.power.settle_ms"),
         ("i2c0", {"scl": 22}, "parts.i2c0.sda"),
         ("bin/lid/switch", {"pin": 23}, "parts.bin/lid/switch"),
     ],
