@@ -218,11 +218,8 @@ class Downlink:
                 with self._lock:
                     self._statuses.extendleft(reversed(statuses))
                 raise
-            for device, status, _at_ms in statuses:
-                self._answer(orders, device, status)
-        if is_tick:
-            self._tick_s = now_s
-            self._give(orders)
+            self._tick_s = now_s if is_tick else self._tick_s
+            self._speak(orders, [(device, status) for device, status, _at_ms in statuses], is_tick=is_tick)
         for request in self._blocks.due():
             self._serve(orders, request)
 
@@ -288,6 +285,20 @@ class Downlink:
                       live.plan.reach(run.stage))  # fmt: skip
 
     # -- giving orders ---------------------------------------------------------------------------
+
+    def _speak(self, orders: Orders, statuses: list[tuple[str, dict[str, Any]]], *, is_tick: bool) -> None:
+        """Answer statuses, and give what was ordered; all notes of what was sent are one write to the disk."""
+        broken: BrokerUnavailable | None = None
+        with orders.at_once():
+            try:
+                for device, status in statuses:
+                    self._answer(orders, device, status)
+                if is_tick:
+                    self._give(orders)
+            except BrokerUnavailable as error:
+                broken = error  # what was sent until now is noted all the same
+        if broken is not None:
+            raise broken
 
     def _give(self, orders: Orders) -> None:
         """Give what was ordered since the last look, without waiting for the node to say something."""
