@@ -46,7 +46,7 @@ class Updater:
         self._feed = feed or _nothing
         self._public_key = public_key
         self._free_bytes = free_bytes or _free_bytes
-        self._mpy = mpy or manifest.mpy_text(getattr(sys.implementation, "_mpy", 0))
+        self._mpy = mpy or slots.mpy_text(getattr(sys.implementation, "_mpy", 0))
         self._forget()
 
     def _forget(self):

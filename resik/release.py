@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from resik.errors import StackError
+from square.slimming import slim
 
 MAGIC = b"RSKB\x01"
 MAX_MANIFEST_BYTES = 6000
@@ -200,7 +201,7 @@ def compile_files(sources: Mapping[str, str]) -> dict[str, bytes]:
 
 def slot_files(kind: str, version: int) -> dict[str, bytes]:
     """Return what a complete application slot holds: the bytecode, and the file that makes it complete."""
-    return {**compile_files(application_files(kind)), "version": f"{version}\n".encode()}
+    return {**compile_files(slim(application_files(kind))), "version": f"{version}\n".encode()}
 
 
 # -- keys --------------------------------------------------------------------------------------
@@ -304,7 +305,7 @@ def sign(manifest: bytes, key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def build_application(kind: str, version: int, key: ec.EllipticCurvePrivateKey, min_mv: int = MIN_MV) -> bytes:
     """Return a signed bundle of the firmware of this installation."""
-    contents = compile_files(application_files(kind))
+    contents = compile_files(slim(application_files(kind)))
     return build(contents, kind=kind, version=version, key=key, min_mv=min_mv)
 
 

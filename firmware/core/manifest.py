@@ -3,6 +3,7 @@
 import binascii
 import json
 
+from firmware.core.slots import mpy_text  # noqa: F401 - it is asked for here, too
 from firmware.wire import MAX_BUNDLE_BYTES, UPDATE_TYPES, is_int
 
 MAGIC = b"RSKB\x01"
@@ -181,8 +182,3 @@ def check(manifest, offer, kind, mpy, battery_mv):
         raise Refused("size")
     if battery_mv is not None and battery_mv < manifest.min_mv:
         raise Refused("battery")
-
-
-def mpy_text(number):
-    """Bytecode version as a manifest names it, from sys.implementation._mpy."""
-    return "%d.%d" % (number & 0xFF, number >> 8 & 3)

@@ -36,6 +36,11 @@ def version_text(version):
     return "%d.%d.%d" % (version // 10000, version // 100 % 100, version % 100)
 
 
+def mpy_text(number):
+    """Bytecode version as a manifest names it, from sys.implementation._mpy."""
+    return "%d.%d" % (number & 0xFF, number >> 8 & 3)
+
+
 def put(nvs, *pairs):
     """Set the (name, value) pairs that differ, in this order, and commit: the order is what a power cut leaves."""
     changed = False

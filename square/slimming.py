@@ -1,0 +1,85 @@
+"""Node sources without what no node uses.
+
+The wire module speaks for both ends; in the heap of a node the servers' half of it would take the place of a queue.
+What is left out leaves empty lines, so that tracebacks of nodes name lines of the real source.
+"""
+
+import ast
+from collections.abc import Mapping
+
+WIRE = "firmware/wire.py"
+
+
+def _used_of_wire(source: str) -> set[str]:
+    """Return the names of the wire module that a source uses, as ``wire.name`` or imported by name."""
+    used: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "wire":
+            used.add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and node.module == "firmware.wire":
+            used.update(alias.name for alias in node.names)
+    return used
+
+
+def _provided(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement at the top of a module makes or changes."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    provided: set[str] = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            provided.add(node.id)
+        elif isinstance(node, ast.Subscript | ast.Attribute):
+            inner: ast.expr = node
+            while isinstance(inner, ast.Subscript | ast.Attribute | ast.Call):
+                inner = inner.func if isinstance(inner, ast.Call) else inner.value
+            if isinstance(inner, ast.Name):
+                provided.add(inner.id)
+    return provided
+
+
+def _loaded(statement: ast.stmt) -> set[str]:
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+
+
+def strip(source: str, needed: set[str]) -> str:
+    """Return ``source`` with the statements at its top that make nothing ``needed`` blanked out.
+
+    Imports stay. A statement that is kept makes what it names needed, too.
+    """
+    body = [node for node in ast.parse(source).body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    kept: set[int] = set()
+    wanted = set(needed)
+    changed = True
+    while changed:
+        changed = False
+        for index, statement in enumerate(body):
+            if index not in kept and _is_wanted(statement, wanted):
+                kept.add(index)
+                wanted |= _loaded(statement)
+                changed = True
+    lines = source.splitlines()
+    for index, statement in enumerate(body):
+        if index not in kept:
+            first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
+            last = statement.end_lineno or statement.lineno
+            lines[first - 1 : last] = [""] * (last - first + 1)
+    return "\n".join(lines) + "\n"
+
+
+def _is_wanted(statement: ast.stmt, wanted: set[str]) -> bool:
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.For | ast.Try | ast.If):
+        return bool(_provided(statement) & wanted)
+    # a text that explains a constant is no code; whatever else stands there does something
+    return not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+
+
+def slim(sources: Mapping[str, str]) -> dict[str, str]:
+    """Return the sources of a node (path to text) with the wire module cut down to what the others use of it."""
+    if WIRE not in sources:
+        return dict(sources)
+    needed: set[str] = set()
+    for path, source in sources.items():
+        if path != WIRE:
+            needed |= _used_of_wire(source)
+    return {**sources, WIRE: strip(sources[WIRE], needed)}
