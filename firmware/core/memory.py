@@ -1,4 +1,4 @@
-"""What RTC memory holds between two wakes: gone with the power, kept over sleep and resets. Any damage makes it None."""
+"""What RTC memory holds between two wakes: gone with the power, kept over sleep and resets. Damage makes it None."""
 
 import struct
 from binascii import crc32
@@ -29,12 +29,11 @@ _MAX_HISTORY = 16
 class Record:
     """The state of one boot; every number is a u32.
 
-    boot, next_seq: identity of the next reading. up_s, unix_s: uptime and clock when it was saved; sleep_s how long the
-    node meant to sleep then. synced_up_s, clock_ok: when a time server was last asked, and whether the time is believed.
-    fails, no_ack, tls_refused: talks that failed, sends without an ack, both in a row; certificates refused in this boot.
-    since_sent, last_state (0 = none, else 1 + index in wire.STATES): of the last send. override_s, override_until_s: the
-    command `interval`. pin_wakes: in a row. next_up_s: when the next reading is due; loads: the next boot goes on with an
-    update and does nothing else. history: of core/interval.
+    boot, next_seq: identity of the next reading. up_s, unix_s: uptime and clock when it was saved; sleep_s how long
+    the node meant to sleep then. synced_up_s, clock_ok: when a time server was last asked, and whether the time is
+    believed. fails, no_ack, tls_refused: talks that failed, sends without an ack, both in a row; certificates refused
+    in this boot. since_sent, last_state (0 = none, else 1 + index in wire.STATES): of the last send. override_s,
+    override_until_s: the command `interval`. pin_wakes: in a row. history: of core/interval.
     """
 
     def __init__(self, boot):
@@ -51,7 +50,7 @@ class Record:
 
 def pack(record):
     """Make the bytes for RTC memory."""
-    numbers = [getattr(record, name) & 0xFFFFFFFF for name in _NAMES] + list(record.history[:_MAX_HISTORY])  # noqa: RUF005
+    numbers = [getattr(record, name) & 0xFFFFFFFF for name in _NAMES] + list(record.history[:_MAX_HISTORY])
     data = struct.pack("<BB%dI" % len(numbers), VERSION, len(numbers), *numbers)
     return data + struct.pack("<I", crc32(data))
 
