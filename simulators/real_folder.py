@@ -25,10 +25,14 @@ from typing import Any
 
 from simulators.errors import SimulatorError
 from simulators.real_spawn import Spawner
+from square.slimming import slim
 
 FAKES = Path(__file__).parent / "device_fakes"
 HOST_ONLY = frozenset({"check.py"})
 """Files of the firmware package that no node carries."""
+
+VERSION = 10_000
+"""1.0.0, unless a node is made with another."""
 
 
 def _compiler() -> str | None:
@@ -88,6 +92,9 @@ def _compiled(source: Path, _state: tuple[tuple[str, int, int], ...]) -> Path:
     folder = _scratch()
     material = folder / "source"
     shutil.copytree(source, material, ignore=shutil.ignore_patterns("__pycache__", *HOST_ONLY))
+    written = {f"firmware/{file.relative_to(material)}": file.read_text() for file in sorted(material.rglob("*.py"))}
+    for name, text in slim(written).items():
+        (material / name.removeprefix("firmware/")).write_text(text)
     compile_tree(material, folder / "made", "firmware/")
     return folder / "made"
 
@@ -123,6 +130,7 @@ class NodeFolder:
         *,
         secret: str = "",
         source: Path | None = None,
+        version: int = VERSION,
         files: Mapping[str, str | bytes] | None = None,
     ) -> "NodeFolder":
         """Make the folder of a node as it comes from provisioning.
@@ -137,6 +145,8 @@ class NodeFolder:
             MQTT password; none when empty.
         source
             The firmware package; None puts no application on the node.
+        version
+            What the application calls itself, 10400 for 1.4.0.
         files
             More files of the flash by path, such as ``{"ca.der": b"..."}``; they replace what stands there.
         """
@@ -148,6 +158,7 @@ class NodeFolder:
         if source is not None:
             made = application(source)
             shutil.copytree(made, node.flash / "a" / "firmware", ignore=shutil.ignore_patterns("device"))
+            node.write("a/version", f"{version}\n")
             for file in sorted((source / "device").glob("*.py")):
                 if file.stem in {"boot", "main"}:
                     shutil.copyfile(file, node.flash / file.name)
