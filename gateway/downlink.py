@@ -23,7 +23,7 @@ from gateway.blocks import BlockQueue, Request
 from gateway.errors import OrdersError
 from gateway.orders import Orders, Rollout
 from gateway.outbox import Outbox, Publish
-from gateway.rollout import Track, heard, is_meant_for, judge, note, offered, step, version_number, version_text
+from gateway.rollout import Track, heard, is_meant_for, judge, lacks, note, offered, step, version_text
 from square.errors import BrokerUnavailable
 
 TICK_S = 1.0
@@ -89,8 +89,8 @@ class Downlink:
         publish: Publish,
         is_listening: Callable[[], bool],
         now_ms: Callable[[], int],
-        blocks_per_s: float = 20.0,
-        node_blocks_per_s: float = 5.0,
+        blocks_per_s: float = 50.0,
+        node_blocks_per_s: float = 10.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = DownlinkCounts()
@@ -242,7 +242,7 @@ class Downlink:
                 if "cmd" in status:
                     orders.note_commands_done(device, status["cmd"], at_ms)
                 for live in self._live_with(device):
-                    track = note(live.tracks.get(device, Track()), live.release.version, status, at_ms)
+                    track = note(live.tracks.get(device, Track()), live.plan, status, at_ms)
                     self._keep(orders, live, device, track)
             for live in self._live:
                 self._advance(orders, live, now_ms)
@@ -347,24 +347,19 @@ class Downlink:
             if command.done_ms is None and command.expires_ms > now_ms:
                 self.outbox.command(orders, command, now_ms)
         for live in self._live:
-            if is_meant_for(live.plan, live.run, device, status.get("class")):
+            is_meant = is_meant_for(live.plan, live.run, device, status.get("class"))
+            if is_meant and lacks(live.plan, live.tracks.get(device, Track()), status):
                 self._offer(orders, live, device, status)
-                break
+                break  # one update at a time: the newest that the node lacks
             is_loading = status.get("ota") in {"loading", "ready"} and status.get("ota_ver") == live.release.version
             if is_loading and live.run.phase == "halted":
                 self.outbox.halt(device, live.release.version)
 
     def _offer(self, orders: Orders, live: _Live, device: str, status: dict[str, Any]) -> None:
-        """Offer a release to a node of its class with an older version; one that refused may have a better day."""
-        release = live.release
-        running = version_number(str(status.get("fw", "")))
-        state = str(status.get("ota", "")) if status.get("ota_ver") == release.version else ""
-        if running is None or running >= release.version or state in {"ready", "trial", "rolled-back"}:
-            return
-        if status.get("class", release.node_class) != release.node_class:
-            return
-        if self.outbox.offer(device, release) and device in live.nodes:
-            self._keep(orders, live, device, offered(live.tracks.get(device, Track()), self._now_ms()))
+        """Offer a release to a node that lacks it; one that refused may have a better day."""
+        track = live.tracks.get(device, Track())
+        if lacks(live.plan, track, status) and self.outbox.offer(device, live.release) and device in live.nodes:
+            self._keep(orders, live, device, offered(track, self._now_ms()))
 
     def _serve(self, orders: Orders, request: Request) -> None:
         """Answer a request with a block, or with the word that this release is not for this node now."""

@@ -277,22 +277,29 @@ class Orders:
     # -- releases and roll-outs ----------------------------------------------------------------
 
     def publish(self, release: Release, bundle: bytes, plan: Plan, now_ms: int) -> int:
-        """Store a release and begin its roll-out; an unfinished one of the same class ends. Return the roll-out's id.
+        """Store a release and begin its roll-out; return the roll-out's id.
+
+        An unfinished roll-out of the same class ends, and so does a finished one of the same type: a node takes one
+        update at a time.
 
         Raises
         ------
         OrderRefused
-            If the version is there already, or one of this class is newer.
+            If this version is there already, or a newer one of this class and type.
         """
         with self.at_once():
-            newest = self._rows("SELECT MAX(version) FROM releases WHERE class = ?", release.node_class)[0][0]
-            if newest is not None and newest >= release.version:
+            newest = self._rows(
+                "SELECT MAX(version) FROM releases WHERE class = ? AND (type = ? OR version = ?) AND version >= ?",
+                release.node_class, release.type, release.version, release.version,
+            )[0][0]  # fmt: skip
+            if newest is not None:
                 raise OrderRefused(
                     f"version {version_text(newest)} for {release.node_class} nodes was published already: "
                     "build the bundle with a higher version"
                 )
             for rollout in self.rollouts():
-                if rollout.plan.node_class == plan.node_class and rollout.run.phase != "superseded":
+                is_same = rollout.release.type == release.type
+                if rollout.plan.node_class == plan.node_class and (is_same or rollout.run.phase != "done"):
                     self.save_run(rollout.id, msgspec.structs.replace(rollout.run, phase="superseded"))
             self._write(
                 "INSERT INTO releases (class, version, type, size, sha256, made_ms, bundle) "

@@ -15,13 +15,16 @@ from typing import Any, Literal
 import msgspec
 
 Phase = Literal["running", "halted", "done", "superseded"]
-Outcome = Literal["waiting", "away", "offered", "loading", "ready", "trial", "confirmed", "failed", "skipped"]
+Outcome = Literal[
+    "waiting", "away", "offered", "loading", "ready", "trial", "confirmed", "failed", "skipped", "postponed"
+]
 
 AT_WORK: tuple[Outcome, ...] = ("offered", "loading", "ready", "trial")
 """Outcomes of a node that can be reached and has not got there yet: a stage waits for it."""
 
 _STATED: dict[str, Outcome] = {"loading": "loading", "ready": "ready", "trial": "trial"}
 _SETTLED = ("confirmed", "idle")
+_LOW_BATTERY = "refused-battery"
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -45,6 +48,8 @@ class Plan(msgspec.Struct, frozen=True):
         How long a node that was heard since its offer may stay silent.
     everyone
         Whether nodes that turn up later get it, too, once the roll-out is done.
+    is_image
+        Whether it is a firmware image, whose version is not the one that `fw` names.
     """
 
     version: int
@@ -55,6 +60,7 @@ class Plan(msgspec.Struct, frozen=True):
     soak_ms: int = 3_600_000
     silence_ms: int = 14_400_000
     everyone: bool = True
+    is_image: bool = False
 
     def reach(self, stage: int) -> int:
         """Return how many nodes the stages up to `stage` reach; at least one per stage as far as there are any."""
@@ -180,26 +186,47 @@ def in_order(nodes: Iterable[str], reachable: Iterable[str], version: int) -> tu
     return tuple(sorted(set(nodes), key=lot))
 
 
-def note(track: Track, version: int, status: Mapping[str, Any], at_ms: int) -> Track:
+def note(track: Track, plan: Plan, status: Mapping[str, Any], at_ms: int) -> Track:
     """Fold one status (as `wire.decode_status` gives it), arrived at `at_ms`, into a track."""
     changes: dict[str, Any] = {"seen_ms": _latest(track.seen_ms, at_ms)}
-    running = version_number(str(status.get("fw", "")))
-    state = str(status.get("ota", ""))
-    stated = state if status.get("ota_ver") == version else ""
-    if running is not None and running < version:
+    stated = str(status.get("ota", "")) if status.get("ota_ver") == plan.version else ""
+    running = _running(plan, status)
+    if running is not None and running < plan.version:
         changes["older_ms"] = _latest(track.older_ms, at_ms)
-    if running is not None and running >= version:
-        changes |= _note_running(track, status, at_ms, is_settled=running > version or state in _SETTLED)
+    if running is not None and running >= plan.version:
+        is_settled = running > plan.version or status.get("ota", "") in _SETTLED
+        changes |= _note_running(track, status, at_ms, is_settled=is_settled)
     if stated == "rolled-back":
         changes["rolled_back_ms"] = _first(track.rolled_back_ms, at_ms)
-    if stated.startswith("refused") and (
-        track.refused_ms is None or (at_ms, stated) < (track.refused_ms, track.refusal)
-    ):
-        changes |= {"refused_ms": at_ms, "refusal": stated}
+    if stated.startswith("refused") and stated != _LOW_BATTERY:
+        refused_ms = at_ms + 1 if track.refused_ms is None else track.refused_ms
+        if (at_ms, stated) < (refused_ms, track.refusal):
+            changes |= {"refused_ms": at_ms, "refusal": stated}
     mark = int(status.get("ota_at", 0)) if stated else 0
     if track.said_ms is None or (at_ms, stated, mark) > (track.said_ms, track.said, track.at):
         changes |= {"said_ms": at_ms, "said": stated, "at": mark}
     return msgspec.structs.replace(track, **changes)
+
+
+def _running(plan: Plan, status: Mapping[str, Any]) -> int | None:
+    """Return the version that runs on a node, as far as this roll-out goes; None when the status does not say."""
+    if not plan.is_image:
+        return version_number(str(status.get("fw", "")))
+    # what a node says of its image is the outcome of its last update
+    return plan.version if status.get("ota") == "confirmed" and status.get("ota_ver") == plan.version else None
+
+
+def lacks(plan: Plan, track: Track, status: Mapping[str, Any]) -> bool:
+    """Whether a node of the class, as its last status says, does not have the release and may be offered it."""
+    if status.get("class", plan.node_class) != plan.node_class:
+        return False
+    stated = status.get("ota") if status.get("ota_ver") == plan.version else None
+    if stated in {"ready", "trial", "rolled-back"}:
+        return False
+    if plan.is_image:
+        return track.confirmed_ms is None and stated != "confirmed"
+    running = version_number(str(status.get("fw", "")))
+    return running is not None and running < plan.version
 
 
 def _note_running(track: Track, status: Mapping[str, Any], at_ms: int, *, is_settled: bool) -> dict[str, Any]:
@@ -262,6 +289,8 @@ def judge(plan: Plan, run: Run, track: Track, now_ms: int, listening_ms: int) ->
         outcome, at_ms = "confirmed", track.confirmed_ms
     elif track.seen_ms is None or is_quiet:
         outcome, at_ms = "away", seen_ms
+    elif track.said == _LOW_BATTERY:
+        outcome, why = "postponed", "its battery is low"
     return Verdict(outcome, why, at_ms)
 
 
@@ -292,9 +321,9 @@ def verdicts(plan: Plan, run: Run, tracks: Mapping[str, Track], now_ms: int, lis
 def step(plan: Plan, run: Run, tracks: Mapping[str, Track], now_ms: int, listening_ms: int) -> Run:
     """Return where the roll-out is now: the same, a stage further, done, or halted.
 
-    A stage opens when every node of the one before that can be reached has the version confirmed, at least one of
-    those that it added among them, and nothing happened for the soak time. Failures below the limit hold nothing up,
-    but begin the soak time anew. So many failures as the limit says halt the roll-out.
+    A stage opens when every node of the one before that can be reached, and whose battery allows it, has the version
+    confirmed, at least one of those that it added among them, and nothing happened for the soak time. Failures below
+    the limit hold nothing up, but begin the soak time anew. So many failures as the limit says halt the roll-out.
     """
     if run.phase != "running":
         return run

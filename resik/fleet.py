@@ -269,13 +269,13 @@ def ota_publish(
     bundle = release.read(content)
     _check_bundle(bundle, kind, pub)
     office = _Office(data, orders_file)
-    nodes = _targets(office, bundle.kind, bundle.version, only)
+    nodes = _targets(office, bundle.kind, None if bundle.type == "image" else bundle.version, only)
     known = office.orders.nodes()
     reachable = [name for name in nodes if name in known and office.now_ms - known[name].seen_ms < silence_s * 1000]
     plan = Plan(
         version=bundle.version, node_class=bundle.kind, nodes=in_order(nodes, reachable, bundle.version),
         shares=_shares(stages), max_failures=max_failures, soak_ms=soak_s * 1000, silence_ms=silence_s * 1000,
-        everyone=not only,
+        everyone=not only, is_image=bundle.type == "image",
     )  # fmt: skip
     made = Release(bundle.version, bundle.kind, bundle.type, bundle.size, hashlib.sha256(content).hexdigest())
     office.orders.publish(made, content, plan, office.now_ms)
@@ -308,8 +308,8 @@ def _shares(text: str) -> tuple[int, ...]:
     return shares
 
 
-def _targets(office: _Office, kind: str, version: int, only: Iterable[str]) -> list[str]:
-    """Return the nodes that an update is for; refuse it when it is for none of them."""
+def _targets(office: _Office, kind: str, version: int | None, only: Iterable[str]) -> list[str]:
+    """Return the nodes that an update is for; refuse it when all have the version (None: nodes do not tell)."""
     from gateway.rollout import version_number, version_text
 
     known = office.orders.nodes()
@@ -324,7 +324,7 @@ def _targets(office: _Office, kind: str, version: int, only: Iterable[str]) -> l
         raise StackError(f"there is no {kind} node: nothing to update")
     running = [version_number(str(known[name].status.get("fw", ""))) for name in chosen if name in known]
     told = [number for number in running if number is not None]
-    if told and min(told) >= version:
+    if version is not None and told and min(told) >= version:
         raise StackError(
             f"every node that was heard runs {version_text(min(told))} or newer: {version_text(version)} is no update"
         )

@@ -151,6 +151,7 @@ _WORDS = {
     "confirmed": "has it",
     "failed": "FAILED",
     "skipped": "skipped",
+    "postponed": "waits",
 }
 _PHASES = {
     "running": "under way",

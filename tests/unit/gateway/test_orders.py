@@ -134,6 +134,21 @@ def test_a_newer_release_supersedes_and_an_older_is_refused(orders: Orders) -> N
     assert phases == {(10_500, "bin"): "running", (10_400, "air"): "running", (10_400, "bin"): "superseded"}
 
 
+def test_a_node_takes_one_update_at_a_time(orders: Orders) -> None:
+    """An image ends an unfinished application roll-out, but a finished one stays for nodes that come later."""
+    image = msgspec.structs.replace(release(10_300), type="image")
+    orders.publish(release(), BUNDLE, plan(), NOW_MS)
+    orders.publish(image, BUNDLE, plan(10_300), NOW_MS)
+    assert [found.run.phase for found in orders.rollouts()] == ["running", "superseded"]
+    orders.publish(release(10_500), BUNDLE, plan(10_500), NOW_MS)
+    done = orders.rollouts()[0]
+    orders.save_run(done.id, Run(phase="done"))
+    orders.publish(msgspec.structs.replace(image, version=10_301), BUNDLE, plan(10_301), NOW_MS)
+    assert [found.run.phase for found in orders.rollouts()][:2] == ["running", "done"]
+    with pytest.raises(OrderRefused):
+        orders.publish(msgspec.structs.replace(image, version=10_500), BUNDLE, plan(10_500), NOW_MS)
+
+
 def test_two_users_see_each_others_orders(tmp_path: Path) -> None:
     """The gateway notices what the command line wrote, and not what it wrote itself."""
     gateway, desk = Orders(tmp_path / "orders.sqlite3"), Orders(tmp_path / "orders.sqlite3")

@@ -33,7 +33,7 @@ def track(*said: dict[str, Any], start_ms: int = NOW_MS) -> Track:
     """Make the track of a node that was offered the release at the start, and said something each minute after."""
     found = offered(heard(Track(), start_ms - 1), start_ms)
     for minute, one in enumerate(said, 1):
-        found = note(found, VERSION, one, start_ms + minute * 60_000)
+        found = note(found, plan(), one, start_ms + minute * 60_000)
     return found
 
 
@@ -68,19 +68,44 @@ def test_what_is_no_version_has_no_number(text: str) -> None:
         ([status("1.5.0", "trial", ota_ver=10_500)], ("confirmed", "")),
         ([status("1.4.0", "")], ("offered", "")),
         ([status(ota="rolled-back")], ("failed", "rolled back to the old version")),
-        ([status(ota="refused-battery")], ("failed", "refused: battery")),
-        ([status(ota="refused-battery"), status(ota="loading"), GOOD], ("confirmed", "")),
+        ([status(ota="refused-space")], ("failed", "refused: space")),
+        ([status(ota="refused-space"), status(ota="loading"), GOOD], ("confirmed", "")),
         ([GOOD, status("1.4.0", "confirmed", crashes=3)], ("failed", "crashed in the new version")),
         ([GOOD, status("1.4.0", "idle", crashes=2)], ("confirmed", "")),
         ([status("1.4.0", "trial", crashes=3), status("1.4.0", "confirmed", crashes=3)], ("confirmed", "")),
         ([GOOD, status("1.4.0", "idle", reset="watchdog")], ("failed", "hung in the new version (watchdog)")),
         ([GOOD, OLD], ("failed", "is back in an older version")),
         ([status(ota="rolled-back", ota_ver=10_200)], ("offered", "")),
+        ([status(ota="refused-battery")], ("postponed", "its battery is low")),
+        ([status(ota="refused-battery"), status(ota="loading")], ("loading", "")),
     ],
 )
 def test_what_a_node_says_tells_what_it_is_doing(said: list[dict[str, Any]], expected: tuple[str, str]) -> None:
     """Only a status of this version, confirmed, counts as done; each way to fail has a name."""
     assert outcome(track(*said)) == expected
+
+
+def test_an_image_is_confirmed_by_its_own_version() -> None:
+    """The version of the application says nothing about the image below it; what the node said once stays true."""
+    image = plan(is_image=True)
+    newer = status("9.9.9", "idle", ota_ver=0)
+    before = note(heard(Track(), NOW_MS), image, newer, NOW_MS)
+    assert judge(image, Run(), before, NOW_MS, 0).outcome == "waiting"
+    assert rollout.lacks(image, before, newer)
+    got = status("1.3.0", "confirmed")
+    after = note(note(before, image, got, NOW_MS + 1), image, newer, NOW_MS + 2)
+    assert judge(image, Run(), after, NOW_MS + 2, 0).outcome == "confirmed"
+    assert not rollout.lacks(image, before, got)
+    assert not rollout.lacks(image, after, newer)
+    back = note(before, image, status("1.3.0", "rolled-back"), NOW_MS + 1)
+    assert judge(image, Run(), back, NOW_MS + 1, 0).outcome == "failed"
+
+
+def test_a_node_with_a_low_battery_is_no_failure_and_holds_nobody_up() -> None:
+    """It waits by itself: the release is not to blame, and the other nodes need not wait with it."""
+    second = Run(stage=1, opened_ms=NOW_MS)
+    tracks = {node: track(GOOD) for node in NODES[:10]} | {NODES[3]: track(status(ota="refused-battery"))}
+    assert step(plan(), second, tracks, NOW_MS + 2 * HOUR_MS, 0).stage == 2
 
 
 def test_silence_is_a_failure_only_of_a_node_that_was_heard_since_its_offer() -> None:
@@ -103,9 +128,9 @@ def test_resuming_skips_what_had_failed_and_counts_what_fails_after() -> None:
     """A forgiven failure holds nothing up and is no failure; a new one of the same node is."""
     run = Run(resumed_ms=NOW_MS + 2 * HOUR_MS)
     crashed = status("1.4.0", "confirmed", crashes=3)
-    again = note(track(GOOD, crashed), VERSION, status("1.4.0", "confirmed", crashes=4), NOW_MS + 3 * HOUR_MS)
-    for said in ([status(ota="rolled-back")], [status(ota="refused-battery")], [GOOD, crashed], [GOOD, OLD]):
-        repeated = note(track(*said), VERSION, said[-1], NOW_MS + 3 * HOUR_MS)
+    again = note(track(GOOD, crashed), plan(), status("1.4.0", "confirmed", crashes=4), NOW_MS + 3 * HOUR_MS)
+    for said in ([status(ota="rolled-back")], [status(ota="refused-space")], [GOOD, crashed], [GOOD, OLD]):
+        repeated = note(track(*said), plan(), said[-1], NOW_MS + 3 * HOUR_MS)
         assert outcome(repeated, at_ms=NOW_MS + 3 * HOUR_MS, run=run)[0] == "skipped"
     assert outcome(again, at_ms=NOW_MS + 3 * HOUR_MS, run=run) == ("failed", "crashed in the new version")
 
@@ -213,7 +238,17 @@ statuses = st.fixed_dictionaries(
     {
         "fw": st.sampled_from(["1.3.0", "1.4.0", "1.4.0", "1.5.0", "dev"]),
         "ota": st.sampled_from(
-            ["idle", "loading", "ready", "trial", "confirmed", "confirmed", "rolled-back", "refused-x"]
+            [
+                "idle",
+                "loading",
+                "ready",
+                "trial",
+                "confirmed",
+                "confirmed",
+                "rolled-back",
+                "refused-x",
+                "refused-battery",
+            ]
         ),
         "ota_ver": st.sampled_from([VERSION, VERSION, 10_300]),
     },
@@ -229,7 +264,7 @@ histories = st.lists(st.tuples(statuses, st.integers(0, 10)), max_size=6)
 def fold(said: list[tuple[dict[str, Any], int]]) -> Track:
     found = Track()
     for one, minute in said:
-        found = note(found, VERSION, one, NOW_MS + minute * 60_000)
+        found = note(found, plan(), one, NOW_MS + minute * 60_000)
     return found
 
 
@@ -268,7 +303,7 @@ def test_no_stage_opens_past_the_limit_and_a_restart_changes_nothing(moves: list
         elif what == "offer":
             tracks[NODES[number]] = offered(tracks.get(NODES[number], Track()), now_ms)
         elif what == "say":
-            tracks[NODES[number]] = note(tracks.get(NODES[number], Track()), VERSION, said, now_ms)
+            tracks[NODES[number]] = note(tracks.get(NODES[number], Track()), made, said, now_ms)
         else:
             made = msgspec.json.decode(msgspec.json.encode(made), type=Plan)
             twin = msgspec.json.decode(msgspec.json.encode(twin), type=Run)

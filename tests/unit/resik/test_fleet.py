@@ -233,7 +233,7 @@ def test_the_state_of_a_roll_out_in_words_and_for_programs(office: Office) -> No
         second: {"fw": "1.3.0", "ota": "loading", "ota_ver": VERSION, "ota_at": rollout.release.size // 2},
     }
     for device, status in said.items():
-        office.orders.save_track(rollout.id, device, note(Track(offered_ms=now_ms - 1), VERSION, status, now_ms))
+        office.orders.save_track(rollout.id, device, note(Track(offered_ms=now_ms - 1), rollout.plan, status, now_ms))
     shown = office.ota("status")
     assert shown.exit_code == 0
     assert "[##----------------------] 1 of 10 nodes have it" in shown.output
