@@ -44,7 +44,7 @@ def test_a_flipped_bit_anywhere_is_refused():
 
 
 def test_numbers_out_of_range_are_refused():
-    """r and s lie in 1..n-1; zero would make every message good, and r + n is the same signature twice."""
+    """Both numbers lie in 1..n-1; zero would make every message good, and r + n is the same signature twice."""
     r, s = SIGNATURE[:32], SIGNATURE[32:]
     for wrong in (0, p256.N, p256.N + 1, (1 << 256) - 1):
         assert not p256.verify(PUBLIC, DIGEST, _number(wrong) + s)
