@@ -4,8 +4,6 @@ Quality: 0 nothing usable, 3 something was missing, doubtful or damp, 4 every pa
 `ok` means that there is something to read; a part that is silent shows in the status message.
 """
 
-from firmware import wire
-
 PM_MAX_NGM3 = 1000000
 """PMS5003 and SPS30 are specified to 1,000 ug/m3; what lies above is kept out of the reading."""
 
@@ -16,6 +14,18 @@ SATURATED_CPCT = 9990
 """A humidity sensor that is wet or dead stays here."""
 
 LOWEST_CELL_MV = 2000
+
+
+# Ranges of the wire. Its module is big, and the radio is off while a node measures.
+RANGES = {
+    "temp_cdeg": (-4000, 12500),
+    "rh_cpct": (0, 10000),
+    "pressure_pa": (30000, 120000),
+    "voc_raw": (0, 65535),
+    "nh3_mv": (0, 5000),
+    "h2s_mv": (0, 5000),
+    "battery_mv": (0, 20000),
+}
 
 
 def judge(parts, values):
@@ -63,7 +73,7 @@ def is_pm_believable(triple):
 
 
 def _put(reading, field, value):
-    lowest, highest = wire.FIELDS["air"][field]
+    lowest, highest = RANGES[field]
     if value is None or not lowest <= value <= highest:
         return False
     reading[field] = value

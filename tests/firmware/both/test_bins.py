@@ -156,3 +156,49 @@ def test_heat_is_told_apart():
     assert bins.is_hot({"heat": True})
     assert not bins.is_hot({"heat": False})
     assert not bins.is_hot({})
+
+
+def test_a_slow_node_does_not_forget_a_suspicion():
+    """Held back, then asleep for two hours: the same 300 mm is still held back, 400 mm is believed."""
+    history = interval.remember((), 1000, judge(good())[0])
+    values = good()
+    values["distance"] = [1718] * 7
+    reading, suspect_mm = judge(values, history, 4600)
+    history = interval.remember(history, 4600, reading, suspect_mm)
+    assert judge(values, history, 12000)[0]["state"] == "obstructed"
+    values["distance"] = [2290] * 7  # 399 mm
+    assert judge(values, history, 12000)[0]["state"] == "ok"
+
+
+def test_a_suspicion_that_moves_starts_again():
+    """300, 300, then 380 mm: more than 60 mm apart is another thing in front of the sensor."""
+    values = good()
+    values["distance"] = [1718] * 7
+    history = interval.remember((), 1000, {"distance_mm": 900})
+    for now_s in (1600, 1720):
+        reading, suspect_mm = judge(values, history, now_s)
+        history = interval.remember(history, now_s, reading, suspect_mm)
+    values["distance"] = [2176] * 7  # 380 mm
+    reading, suspect_mm = judge(values, history, 1840)
+    assert (reading["state"], suspect_mm) == ("obstructed", 380)
+    assert interval.suspect(interval.remember(history, 1840, reading, suspect_mm)) == (380, 1)
+
+
+def test_a_load_that_is_not_extreme_is_believed_at_once():
+    """From 740 to 341 mm in ten minutes, 399 less: a big bag, and a distance. 739 to 400: not close enough to doubt."""
+    history = interval.remember((), 1000, {"distance_mm": 740})
+    values = good()
+    values["distance"] = [1953] * 7  # 341 mm
+    assert judge(values, history, 1600)[0]["state"] == "ok"
+    history = interval.remember((), 1000, {"distance_mm": 900})
+    values["distance"] = [2291] * 7  # 400 mm
+    assert judge(values, history, 1600)[0]["distance_mm"] == 400
+
+
+def test_the_battery_counts_from_two_volts():
+    """1,999 mV is an open divider, 2,000 mV a cell."""
+    values = good()
+    values["battery"] = 1999
+    assert "battery_mv" not in judge(values)[0]
+    values["battery"] = 2000
+    assert judge(values)[0]["battery_mv"] == 2000

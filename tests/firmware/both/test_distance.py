@@ -76,3 +76,39 @@ def test_silence_and_a_dead_part_are_told_apart():
     assert distance.summarise(["no-answer"] * 7, 250, 4500) == (None, 0, "sensor-fault")
     assert distance.summarise(["stuck"] * 4 + ["no-echo"] * 3, 250, 4500) == (None, 0, "sensor-fault")
     assert distance.summarise([], 250, 4500) == (None, 0, "sensor-fault")
+
+
+def test_the_limit_of_rejection_is_three_deviations():
+    """Deviations from 500 are 0 20 20 40 40 180 181, MAD 40: 3 * 1.5 * 40 = 180 keeps 320 and drops 681."""
+    assert stats.reject([500, 480, 520, 460, 540, 320, 681], 3, 30) == [500, 480, 520, 460, 540, 320]
+
+
+def test_near_echoes_obstruct_only_as_the_majority():
+    """Three near ones against three of waste agree on nothing; two near ones among five of waste change nothing."""
+    assert distance.summarise([210] * 3 + [740] * 3, 250, 4500) == (None, 2, "no-echo")
+    assert distance.summarise([210] * 3 + [740] * 5, 250, 4500) == (740, 3, "ok")
+    assert distance.summarise([210] * 4 + [740] * 3, 250, 4500) == (None, 1, "obstructed")
+    assert distance.summarise([210] * 2 + ["no-echo"] * 5, 250, 4500) == (None, 2, "no-echo")
+
+
+def test_the_farthest_distance_counts():
+    """An echo at exactly max_mm is one."""
+    assert distance.summarise([4500] * 7, 250, 4500) == (4500, 4, "ok")
+
+
+def test_the_edges_of_quality():
+    """30 mm apart is close, 31 is not; six of eight are three quarters, five of seven not; three of three will do."""
+    assert distance.summarise([740, 745, 750, 755, 760, 765, 770], 250, 4500)[1] == 4
+    assert distance.summarise([740, 745, 750, 755, 760, 765, 771], 250, 4500)[1] == 3
+    assert distance.summarise([3000] * 6 + [3060], 250, 4500)[1] == 4  # 2 % of 3,000 mm
+    assert distance.summarise([740] * 6 + ["no-echo"] * 2, 250, 4500)[1] == 4
+    assert distance.summarise([740] * 5 + ["no-echo"] * 2, 250, 4500)[1] == 3
+    assert distance.summarise([740] * 4, 250, 4500)[1] == 3
+    assert distance.summarise([740] * 3, 250, 4500) == (740, 3, "ok")
+    assert distance.summarise([740] * 2, 250, 4500) == (None, 2, "no-echo")
+
+
+def test_a_part_that_fails_now_and_then_is_not_dead():
+    """Half of the pings without answer: the other half still says what it saw."""
+    assert distance.summarise(["no-answer"] * 3 + ["no-echo"] * 3, 250, 4500) == (None, 0, "no-echo")
+    assert distance.summarise(["no-answer"] * 4 + ["no-echo"] * 3, 250, 4500) == (None, 0, "sensor-fault")

@@ -84,3 +84,23 @@ def test_an_empty_cell_has_no_days():
     """Nothing left is 0 days, and no consumption at all is not infinite."""
     assert energy.days_left(3000, 15200, 0) == 0
     assert energy.days_left(3000, 0) == 36500
+
+
+def test_every_row_of_the_cell_table():
+    """The rows of the table are what it answers, and 1 mV less is never more."""
+    for battery_mv, left_pct in (
+        (3450, 5), (3740, 20), (3770, 30), (3790, 40), (3870, 60), (3920, 70), (3980, 80), (4060, 90),
+    ):  # fmt: skip
+        assert energy.capacity_left_pct(battery_mv) == left_pct
+        assert energy.capacity_left_pct(battery_mv - 1) < left_pct
+
+
+def test_the_budget_of_an_air_node():
+    """The fan runs 30 s to warm up and 10 s to read and send: 144 readings are the 422 mAh of above."""
+
+    class Air(Config):
+        parts = {"pm": {"type": "pms5003", "warm_s": 30}}  # noqa: RUF012
+
+    budget = energy.budget(Air, 144)
+    assert (budget["radio"], budget["fan"]) == (192000, 227584)
+    assert budget["total"] == 421984

@@ -103,3 +103,28 @@ def test_what_goes_out_at_once():
     assert interval.due_to_send(Config, 1, ok, "ok", SLOW, True)
     assert not interval.due_to_send(Config, 2, ok, "ok", SLOW)
     assert interval.due_to_send(Config, 3, ok, "ok", SLOW)
+
+
+def test_the_second_point_moves_until_it_is_far_enough():
+    """Readings at 0, 120, 240 and 360 s: two points until the second is 300 s away, then it stays."""
+    history = ()
+    for now_s in (0, 120, 240):
+        history = interval.remember(history, now_s, {"distance_mm": 900})
+    assert history == (0, 0, 0, 900, 240, 900)
+    history = interval.remember(history, 360, {"distance_mm": 890})
+    assert history == (0, 0, 0, 900, 360, 890)
+    assert interval.remember(history, 480, {"distance_mm": 880}) == (0, 0, 0, 900, 360, 890, 480, 880)
+
+
+def test_the_edge_of_a_fast_rise():
+    """20 % of a metre an hour: 100 mm in half an hour is fast, 99 mm is not."""
+    assert following_s(NOON, 3900, (0, 0, 0, 900, 1800, 800)) == 120
+    assert following_s(NOON, 3900, (0, 0, 0, 900, 1800, 801)) == 600
+
+
+def test_a_held_back_distance_is_looked_at_again_soon():
+    """A suspicion hurries by day and by night, but a weak cell still comes first."""
+    held = (300, 1, 0, 900)
+    assert following_s(NOON, 3900, held) == 120
+    assert following_s(MIDNIGHT, 3900, held) == 120
+    assert following_s(MIDNIGHT, 3400, held) == 1800

@@ -46,6 +46,13 @@ def taken_by_the_wire(kind: str, reading: dict) -> dict:
     return wire.decode_reading(kind, {"seq": 1, "ts": 1795488752, **reading})
 
 
+def test_ranges_are_those_of_the_wire() -> None:
+    """What core keeps in is what the wire takes, limit for limit."""
+    for kind, module in (("bin", bins), ("air", air)):
+        for field, limits in module.RANGES.items():
+            assert wire.FIELDS[kind][field] == limits
+
+
 @given(bin_values, st.sets(st.sampled_from(sorted(PARTS))), st.integers(250, 4500))
 def test_every_bin_reading_is_taken(values: dict, roles: set[str], last_mm: int) -> None:
     """The wire decodes it, a distance goes with ok and quality 3 or 4 alone, and never from an open or tilted bin."""
