@@ -63,13 +63,11 @@ def troubles(node: Node, now_ms: int) -> list[str]:
     if now_ms - node.seen_ms > max(6 * interval_s * 1000, QUIET_MS):
         found.append(f"silent for {age(node.seen_ms, now_ms).removesuffix(' ago')}")
     if said.get("crash"):
-        found.append(f"crashed: {said['crash']}")
+        found.append(f"last crash {said['crash']} ({said.get('crashes', 1)} so far)")
     if said.get("reset") in {"watchdog", "brown-out"}:
         found.append(f"last start after {said['reset']}")
     if said.get("cfg_bad"):
         found.append(f"configuration refused: {said['cfg_bad']}")
-    if said.get("dropped"):
-        found.append(f"{said['dropped']} readings dropped")
     if "days_left" in said and said["days_left"] < 14:  # noqa: PLR2004 - two weeks to plan a visit
         found.append(f"battery for {said['days_left']} days")
     return found + faults_text(int(said.get("faults", 0)))

@@ -78,7 +78,7 @@ def test_faults_have_a_word_for_each_bit_of_the_node() -> None:
 
 def test_the_list_shows_every_node_and_what_is_wrong(office: Office) -> None:
     """A sick node is seen at a glance; programs get the same."""
-    office.say("rsk-b002", crash="OSError app.py:120", reset="watchdog", dropped=5, days_left=3, faults=2)
+    office.say("rsk-b002", crash="OSError app.py:120", reset="watchdog", crashes=4, days_left=3, faults=10)
     office.say("rsk-b003", at_ms=NOW_MS - 86_400_000 * 9)
     shown = office.run("list")
     assert shown.exit_code == 0
