@@ -379,16 +379,14 @@ class FlashQueue:
             self.dropped += max(0, expected)
             self._segment, self._at, self._passed = self._after(oldest) or self._tail, 0, 0
             self._dirty = True
-            try:
-                self.flush()
-            except OSError:
-                pass  # no room even for the pointer: it is written once the segment is gone
+            self.flush()
         if self._loaded == oldest:
             self._loaded = -1
         self._names.pop(0)
         self._files.remove(self._path(oldest))
         if not self._names:
             self._sealed = True
+        self.flush()  # again, when there was no room even for the pointer
 
     def window(self, max_bytes, max_count, newest=False):
         """Un-acked readings of one boot, oldest first: (boot, bodies, lowest un-acked seq of that boot), or None.
@@ -462,7 +460,7 @@ class FlashQueue:
         return before - self.waiting - self.dropped
 
     def flush(self):
-        """Write the pointer, if it moved. Always after the data it speaks of."""
+        """Write the pointer, if it moved, after the data it speaks of. A full disk only means sending again."""
         if not self._dirty:
             return
         data = struct.pack(
@@ -470,8 +468,11 @@ class FlashQueue:
         )
         for one in self._ranges:
             data += struct.pack(_RANGE, one[0], one[1], one[2])
-        replace(self._files, self._folder + "/pointer", data + struct.pack("<I", crc32(data)))
-        self._dirty = False
+        try:
+            replace(self._files, self._folder + "/pointer", data + struct.pack("<I", crc32(data)))
+            self._dirty = False
+        except OSError:
+            pass
 
     def rewind(self, boot, from_seq):
         """Take back the acks of `boot` from `from_seq` on, as far as flash still has the readings; returns how many."""

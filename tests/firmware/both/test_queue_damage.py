@@ -158,19 +158,32 @@ def test_lost_segments_do_not_send_numbers_back():
 
 
 def test_a_full_disk_costs_the_oldest_not_the_node():
-    """ENOSPC: the oldest segments go, counted, and the new reading is on flash; without any room it is counted."""
+    """ENOSPC: the oldest segments go, counted on flash; the new reading is there. Also with no room for a pointer."""
+    for slack in (0, 100):
+        files = RamFiles()
+        queue = FlashQueue(files, "/q", 65536, 256)
+        fill(queue, 1, 1, 30)
+        files.room = files.used() + slack
+        queue.ack(1, 1)
+        queue.flush()
+        fill(queue, 1, 31, 40)
+        assert queue.dropped > 0
+        again = FlashQueue(files, "/q", 65536, 256)
+        assert again.dropped == queue.dropped
+        assert seqs(again.window(8000, 64)) == list(range(queue.dropped + 2, 41))
+
+
+def test_without_any_room_a_reading_is_counted():
+    """A disk that others filled: the reading is not kept, and the node knows."""
     files = RamFiles()
-    queue = FlashQueue(files, "/q", 65536, 256)
-    fill(queue, 1, 1, 30)
-    files.room = files.used() + 100  # LittleFS says so on close
-    fill(queue, 1, 31, 40)
-    assert queue.dropped > 0
-    assert seqs(FlashQueue(files, "/q", 65536, 256).window(8000, 64)) == list(range(queue.dropped + 1, 41))
-    empty = RamFiles()
-    queue = FlashQueue(empty)
-    empty.room = 10
+    queue = FlashQueue(files)
+    files.room = 10
     assert queue.append(1, 1, body_of(1)) is False
+    queue.flush()
     assert (queue.dropped, queue.waiting) == (1, 0)
+    files.room = None
+    queue.flush()
+    assert FlashQueue(files).dropped == 1
 
 
 def test_a_bad_place_in_flash_moves_on():
