@@ -83,6 +83,7 @@ VARIANTS = {
     "pointer-first": PointerFirst,
     "remove-first": RemoveFirst,
     "flushes-too-much": FlushesTooMuch,
+    "dead-chip": FlashQueue,
 }
 
 
@@ -206,10 +207,13 @@ def drain(queue):
 
 
 class Sweep:
-    def __init__(self, history):
+    """`is_dead` loses both superblocks in each cut, which no file system survives."""
+
+    def __init__(self, history, is_dead):
         self.history = history
         self.cuts = self.states = self.mount_failures = self.missing = self.wrong = 0
         self.seen = None
+        self.is_dead = is_dead
 
     def look(self, image, must, making):
         """Mount one image, open its queue and compare with what must be there."""
@@ -298,6 +302,8 @@ class Sweep:
                 self.look(Image(flash), must, making)
                 torn = Image(flash)
                 torn.tear(*journal[at])
+                if self.is_dead:
+                    torn.changed[0] = torn.changed[1] = bytearray(4096)
                 self.look(torn, must, making)
                 flash.change(*journal[at])
             if making:
@@ -310,7 +316,7 @@ class Sweep:
 
 def main(operations, variant):
     history = History(VARIANTS[variant], operations)
-    sweep = Sweep(history)
+    sweep = Sweep(history, variant == "dead-chip")
     flash_operations = len(history.flash.journal)
     sweep.run()
     print("operations", sorted(history.counts.items()))

@@ -35,6 +35,11 @@ def test_the_sweep_finds_a_queue_with_the_wrong_order(variant: str) -> None:
     assert sweep(400, variant)["missing"] > 0
 
 
+def test_the_sweep_finds_a_file_system_that_does_not_mount() -> None:
+    """With both superblocks lost the mount fails, and the sweep says so."""
+    assert sweep(20, "dead-chip")["mount_failures"] > 0
+
+
 def capacity(tmp_path: Path, readings: int, ack: int = 0) -> dict[str, int]:
     """Run the queue on a chip of 240 blocks in the heap of a node."""
     result = micropython.run(
