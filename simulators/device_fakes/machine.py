@@ -148,14 +148,16 @@ def _register(register, addrsize):
 
 class UART:
     def __init__(self, number, baudrate=115200, tx=None, rx=None, bits=8, parity=None, stop=1, timeout=0, rxbuf=256):
-        self._part = wiring.bus("uart%d" % number)
+        self._name = "uart%d" % number
         self._waiting = b""
         self._rxbuf = rxbuf
 
     def _pull(self):
         wiring.refresh()
-        if self._part:
-            self._waiting = (self._waiting + self._part.produce(virtual.elapsed_ms()))[: self._rxbuf]
+        part = wiring.bus(self._name)
+        if part:
+            self._waiting = (self._waiting + part.produce(part.now_ms()))[: self._rxbuf]
+        return part
 
     def any(self):
         self._pull()
@@ -177,9 +179,9 @@ class UART:
         return len(data)
 
     def write(self, data):
-        self._pull()
-        if self._part:
-            self._part.write(bytes(data))
+        part = self._pull()
+        if part:
+            part.write(bytes(data))
         return len(data)
 
 

@@ -15,24 +15,29 @@ class OneWire:
 
     def __init__(self, pin):
         self.pin = pin
-        self._part = wiring.bus(pin.number)
+
+    def _part(self):
+        return wiring.bus(self.pin.number)
 
     def reset(self, required=False):
         virtual.advance_us(960)
         wiring.refresh()
-        found = bool(self._part and self._part.reset())
+        part = self._part()
+        found = bool(part and part.reset())
         if required and not found:
             raise OneWireError
         return found
 
     def readbyte(self):
         virtual.advance_us(560)
-        return self._part.readbyte() if self._part else 0xFF
+        part = self._part()
+        return part.readbyte() if part else 0xFF
 
     def writebyte(self, value):
         virtual.advance_us(560)
-        if self._part:
-            self._part.writebyte(value)
+        part = self._part()
+        if part:
+            part.writebyte(value)
 
     def readinto(self, buffer):
         for i in range(len(buffer)):

@@ -17,6 +17,15 @@ _listeners = {}  # number -> function that is told the level
 _adcs = {}  # number -> part with read_uv
 _echoes = {}  # number -> _Echo
 _levels = {}  # outputs, as last written
+_SWITCHED = (
+    "distance",
+    "temp",
+    "pm",
+    "climate",
+    "voc",
+    "nh3",
+    "h2s",
+)  # roles behind the switch `power`, where there is one
 
 
 def refresh():
@@ -63,31 +72,83 @@ class _Echo:
 def connect(config, catalog):
     """Put the parts of a node's configuration on its pins and buses."""
     parts = config.get("parts", {})
+    supply = None
     refresh()
     for role, spec in parts.items():
         if role.startswith("i2c"):
             _buses.setdefault(role, {})
-        if role.startswith("i2c") or role.startswith("uart") or role == "led":
+        if role.startswith("i2c") or role.startswith("uart") or role in ("led", "power"):
             continue
         kind = "battery" if role == "battery" else spec["type"]
-        part = catalog.make(kind, _world, virtual.elapsed_ms, role=role, spec=spec)
-        bus = spec.get("bus", "")
-        if bus.startswith("i2c"):
-            _buses.setdefault(bus, {})[spec.get("addr", catalog.I2C_ADDR.get(kind))] = part
-        elif bus:
-            _buses[bus] = part
-            if "set" in spec:
-                _listeners[spec["set"]] = part.set_level
-        elif "trig" in spec:
-            echo = _echoes[spec["echo"]] = _Echo(part)
-            _listeners[spec["trig"]] = echo.trigger
-            _pins[spec["echo"]] = part.level
-        elif kind == "ds18b20":
-            _buses[spec["pin"]] = part
-        elif hasattr(part, "read_uv"):
-            _adcs[spec["pin"]] = part
+        address = spec.get("addr", catalog.I2C_ADDR.get(kind))
+        if "power" in parts and role in _SWITCHED:
+            supply = supply or _Supply()
+            supply.add(catalog.make(kind, _world, supply.on_ms, role=role, spec=spec), spec, address)
         else:
-            _pins[spec["pin"]] = part.level
+            _attach(catalog.make(kind, _world, virtual.elapsed_ms, role=role, spec=spec), spec, address)
+    if supply:
+        _listeners[parts["power"]["pin"]] = supply.turn
+
+
+class _Supply:
+    """The supply of the sensors: without it they are not there, with it they begin anew."""
+
+    def __init__(self):
+        self._parts = []
+        self._level = 0
+        self._since_ms = 0
+
+    def on_ms(self):
+        return virtual.elapsed_ms() - self._since_ms
+
+    def add(self, part, spec, address):
+        self._parts.append((part, dict(part.__dict__), spec, address))
+
+    def turn(self, level):
+        if level == self._level:
+            return
+        self._level = level
+        self._since_ms = virtual.elapsed_ms()
+        for part, fresh, spec, address in self._parts:
+            if level:
+                for name, value in fresh.items():
+                    setattr(part, name, value)
+                _attach(part, spec, address)
+            else:
+                _detach(spec, address)
+
+
+def _attach(part, spec, address):
+    bus = spec.get("bus", "")
+    if bus.startswith("i2c"):
+        _buses.setdefault(bus, {})[address] = part
+    elif bus:
+        _buses[bus] = part
+        if "set" in spec:
+            _listeners[spec["set"]] = part.set_level
+    elif "trig" in spec:
+        echo = _echoes[spec["echo"]] = _Echo(part)
+        _listeners[spec["trig"]] = echo.trigger
+        _pins[spec["echo"]] = part.level
+    elif spec.get("type") == "ds18b20":
+        _buses[spec["pin"]] = part
+    elif hasattr(part, "read_uv"):
+        _adcs[spec["pin"]] = part
+    else:
+        _pins[spec["pin"]] = part.level
+
+
+def _detach(spec, address):
+    bus = spec.get("bus", "")
+    if bus.startswith("i2c"):
+        _buses[bus].pop(address, None)
+    for table in (_buses, _pins, _adcs, _echoes):
+        for key in ("pin", "echo", "bus"):
+            if key in spec and not (key == "bus" and bus.startswith("i2c")):
+                table.pop(spec[key], None)
+    for key in ("set", "trig"):
+        if key in spec:
+            _listeners.pop(spec[key], None)
 
 
 def bus(name):

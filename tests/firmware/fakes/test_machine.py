@@ -207,6 +207,47 @@ print(5500 < ping() < 6200, ping())
     assert node.boot().lines[2] == "1 1 0"
 
 
+def test_sensors_without_supply_are_not_there(tmp_path: Path) -> None:
+    """Behind a supply switch sensors answer only while it is on; contacts and the battery need none."""
+    parts: dict[str, Any] = {
+        "i2c0": {"scl": 22, "sda": 21, "khz": 100},
+        "uart1": {"tx": 17, "rx": 16, "baud": 9600},
+        "power": {"pin": 32, "settle_ms": 100},
+        "climate": {"type": "sht31", "bus": "i2c0", "addr": 68},
+        "pm": {"type": "pms5003", "bus": "uart1", "warm_s": 30},
+        "temp": {"type": "ds18b20", "pin": 4},
+        "distance": {"type": "hc-sr04", "trig": 5, "echo": 18, "blind_mm": 20, "max_mm": 4000},
+        "water": {"type": "contact", "pin": 26, "active": 0},
+        "battery": {"pin": 34, "ratio_milli": 2000},
+    }
+    main = """\
+import machine, onewire, time
+P = machine.Pin
+i = machine.I2C(0, scl=P(22), sda=P(21))
+u = machine.UART(1, baudrate=9600, tx=17, rx=16)
+w = onewire.OneWire(P(4))
+t = P(5, P.OUT, value=0)
+a = machine.ADC(P(34), atten=3)
+def look():
+    time.sleep(5)
+    t(1)
+    time.sleep_us(20)
+    t(0)
+    echo = machine.time_pulse_us(P(18, P.IN), 1, 40000) > 0
+    heard = u.any() > 0
+    u.read()
+    print(i.scan(), heard, w.reset(), echo, P(26, P.IN)(), a.read_uv() > 0)
+s = P(32, P.OUT, value=0)
+for level in (0, 1, 0, 1):
+    s(level)
+    look()
+"""
+    node = rig.script(tmp_path / "n", main, config={"parts": parts})
+    node.folder.set_world(distance_mm=1000, temp_c=20, battery_mv=3800)
+    off, on = "[] False False False 1 True", "[68] True True True 1 True"
+    assert node.boot().lines == (off, on, off, on)
+
+
 def test_a_world_that_changes_is_seen_by_a_node_that_runs(tmp_path: Path) -> None:
     """A pin shows a new world within a virtual second, without a boot between."""
     main = """\
