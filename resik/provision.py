@@ -308,7 +308,10 @@ def provision(
         wifi_psk=_first_line(wifi_password_file, "--wifi-password-file"), out=out, ca=ca, device=device, base=chosen,
         data=data, site_copy=site_copy, release_key=release_key, replace=replace, version=firmware_version,
     )  # fmt: skip
-    place, name = provision_node(order)
+    try:
+        place, name = provision_node(order)
+    except OSError as error:
+        raise StackError(f"{error.filename or order.out}: {error.strerror}; nothing was changed") from error
     click.echo(f"{name} siap untuk {asset} ({place.asset.name_id}).")
     click.echo(f"{name} is ready for {asset} ({place.asset.name_en}).")
     click.echo(f"  berkas / bundle        {out}   (berisi rahasia / holds a secret: keep it private)")

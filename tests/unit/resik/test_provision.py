@@ -190,6 +190,19 @@ def test_a_failure_at_any_step_leaves_nothing(bench, place, monkeypatch):
     assert list((bench.root / "out").iterdir()) == []
 
 
+def test_a_full_disk_is_one_sentence(bench, monkeypatch):
+    """The system refuses a write: no traceback, and every file as it was."""
+    before = bench.snapshot()
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(node_bundle, "write_manifest", full)
+    result = run(*bench.words())
+    assert (result.exit_code, "No space left on device; nothing was changed" in result.output) == (2, True)
+    assert bench.snapshot() == before
+
+
 def test_an_existing_bundle_is_not_touched(bench):
     """A second run into the same folder is refused; a second node gets its own id and secret."""
     run(*bench.words())
