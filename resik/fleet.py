@@ -269,7 +269,7 @@ def ota_publish(
     bundle = release.read(content)
     _check_bundle(bundle, kind, pub)
     office = _Office(data, orders_file)
-    nodes = _targets(office, bundle.kind, None if bundle.type == "image" else bundle.version, only)
+    nodes = _targets(office, bundle, only)
     known = office.orders.nodes()
     reachable = [name for name in nodes if name in known and office.now_ms - known[name].seen_ms < silence_s * 1000]
     plan = Plan(
@@ -308,11 +308,11 @@ def _shares(text: str) -> tuple[int, ...]:
     return shares
 
 
-def _targets(office: _Office, kind: str, version: int | None, only: Iterable[str]) -> list[str]:
-    """Return the nodes that an update is for; refuse it when all have the version (None: nodes do not tell)."""
+def _targets(office: _Office, bundle: Any, only: Iterable[str]) -> list[str]:
+    """Return the nodes that an update is for; refuse it when all have it, or one could not load it."""
     from gateway.rollout import version_number, version_text
 
-    known = office.orders.nodes()
+    known, kind = office.orders.nodes(), bundle.kind
     kinds = dict(office.kinds)
     kinds.update({name: str(found.status["class"]) for name, found in known.items() if "class" in found.status})
     chosen = sorted(set(only)) or [name for name, found in kinds.items() if found == kind]
@@ -322,11 +322,18 @@ def _targets(office: _Office, kind: str, version: int | None, only: Iterable[str
             raise StackError(f"{name} is a node of kind {kinds[name]}: this update is for {kind} nodes")
     if not chosen:
         raise StackError(f"there is no {kind} node: nothing to update")
+    if bundle.type == "image":
+        return chosen  # what a node says of its version is that of its application
+    for name in chosen:
+        loads = known[name].status.get("mpy", bundle.mpy) if name in known else bundle.mpy
+        if loads != bundle.mpy:
+            raise StackError(f"{name} loads bytecode {loads}, this update has {bundle.mpy}: update its image first")
     running = [version_number(str(known[name].status.get("fw", ""))) for name in chosen if name in known]
     told = [number for number in running if number is not None]
-    if version is not None and told and min(told) >= version:
+    if told and min(told) >= bundle.version:
+        oldest = version_text(min(told))
         raise StackError(
-            f"every node that was heard runs {version_text(min(told))} or newer: {version_text(version)} is no update"
+            f"every node that was heard runs {oldest} or newer: {version_text(bundle.version)} is no update"
         )
     return chosen
 

@@ -222,6 +222,15 @@ def test_a_forged_old_or_broken_bundle_is_refused(office: Office, tmp_path: Path
     assert "published already" in office.ota("publish", str(office.bundle())).output
 
 
+def test_an_update_that_a_node_could_not_load_is_refused(office: Office) -> None:
+    """Bytecode of another version would be refused by the node and halt everything: it is named before."""
+    office.say("rsk-b007", mpy="6.1")
+    result = office.ota("publish", str(office.bundle()))
+    assert result.exit_code == 2
+    assert "rsk-b007 loads bytecode 6.1" in result.output
+    assert office.orders.rollouts() == []
+
+
 def test_the_state_of_a_roll_out_in_words_and_for_programs(office: Office) -> None:
     """Bar, stages and nodes are shown; a halt is exit code 1 and says why; resuming goes on."""
     office.ota("publish", str(office.bundle()), "--stages", "20,100")
