@@ -112,3 +112,11 @@ def test_a_part_that_fails_now_and_then_is_not_dead():
     """Half of the pings without answer: the other half still says what it saw."""
     assert distance.summarise(["no-answer"] * 3 + ["no-echo"] * 3, 250, 4500) == (None, 0, "no-echo")
     assert distance.summarise(["no-answer"] * 4 + ["no-echo"] * 3, 250, 4500) == (None, 0, "sensor-fault")
+
+
+def test_the_widest_spread_that_is_a_distance():
+    """Five echoes evenly over 120 mm make a distance, over 124 mm none; far away an eighth of the distance counts."""
+    assert distance.summarise([680, 710, 740, 770, 800], 250, 4500) == (740, 3, "ok")
+    assert distance.summarise([678, 709, 740, 771, 802], 250, 4500) == (None, 2, "no-echo")
+    assert distance.summarise([1500, 1550, 1600, 1650, 1700], 250, 4500) == (1600, 3, "ok")
+    assert distance.summarise([1498, 1549, 1600, 1651, 1702], 250, 4500) == (None, 2, "no-echo")

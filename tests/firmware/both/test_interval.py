@@ -128,3 +128,31 @@ def test_a_held_back_distance_is_looked_at_again_soon():
     assert following_s(NOON, 3900, held) == 120
     assert following_s(MIDNIGHT, 3900, held) == 120
     assert following_s(MIDNIGHT, 3400, held) == 1800
+
+
+def test_a_weak_cell_stretches_a_long_interval_too():
+    """25 minutes by day: a low cell makes it 50, a critical one 100; never more than a day."""
+
+    class Slow(Config):
+        interval_s = 1500
+
+    assert interval.next_interval_s(Slow, NOON, 3499, SLOW) == 3000
+    assert interval.next_interval_s(Slow, NOON, 3299, SLOW) == 6000
+
+    class Daily(Config):
+        interval_s = 43201
+
+    assert interval.next_interval_s(Daily, NOON, 3499, SLOW) == 86400
+
+
+def test_an_emptied_bin_is_told_from_noise():
+    """150 mm farther may be a bag that sank and stays in the history; 151 mm begins a new one."""
+    history = (0, 0, 0, 800, 600, 700)
+    assert interval.remember(history, 1200, {"distance_mm": 850}) == (0, 0, 0, 800, 600, 700, 1200, 850)
+    assert interval.remember(history, 1200, {"distance_mm": 851}) == (0, 0, 1200, 851)
+
+
+def test_points_are_five_minutes_apart():
+    """A second point 299 s after the first is replaced, one 300 s after it stays."""
+    assert interval.remember((0, 0, 0, 800, 299, 790), 400, {"distance_mm": 780}) == (0, 0, 0, 800, 400, 780)
+    assert len(interval.remember((0, 0, 0, 800, 300, 790), 400, {"distance_mm": 780})) == 8

@@ -38,12 +38,12 @@ def certificate(*, authority: bool = True, days: int = 3650) -> x509.Certificate
 
 
 class Bench:
-    """Files of one person at work."""
+    """Files of one person at work; `edits` of the small site on top."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *edits: tuple[str, str, str]) -> None:
         self.root = root
         plan_edit = ("plan.geojson", '{"type": "Feature",\n "properties": {"role": "path",', SPARE_BIN)
-        self.site = write_site(root / "site", plan_edit)
+        self.site = write_site(root / "site", plan_edit, *edits)
         self.registry = self.site / "devices.toml"
         self.registry.write_text("# who sits where\n" + self.registry.read_text() + "\n# the end\n")
         self.ca = root / "ca.pem"
