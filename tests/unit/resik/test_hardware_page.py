@@ -59,6 +59,16 @@ def test_the_wiring_tables_have_the_pins_that_provisioning_writes(kind, heading,
         assert all(f"GPIO{pin}" in drawing for pin in wanted if name != "led"), name
 
 
+def test_the_access_rules_are_those_of_the_grammar():
+    """The two patterns of the page cover every topic of a node, each way, and no other's."""
+    for way, kinds, topic in (("write", wire.UP_KINDS, wire.topic_up), ("read", wire.DOWN_KINDS, wire.topic_down)):
+        found = re.search(rf"`pattern {way} (\S+)`", TEXT)
+        assert found
+        own = re.escape(found[1]).replace("%u", "rsk-b049").replace(r"\+", "[^/]+")
+        assert all(re.fullmatch(own, topic("square", "rsk-b049", kind)) for kind in kinds)
+        assert not any(re.fullmatch(own, topic("square", "rsk-b048", kind)) for kind in kinds)
+
+
 def test_every_state_and_quality_is_explained():
     """Each state of the wire and each quality has its row, and the limits are those of the code."""
     for state in wire.STATES:
