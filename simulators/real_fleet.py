@@ -25,7 +25,7 @@ AHEAD_MS = 60_000
 """How far a boot may begin after the oldest one that runs [ms]; the gateway believes devices up to 120 s ahead."""
 EMPTIED_AT_PCT = 105.0
 """Nobody works on this square: a bin this full is found emptied at the next look [% of its rim]."""
-_MEASURE_EVERY_S = 0.25
+_TELL_EVERY_S = 0.25
 _AIR_KEYS = {
     "pm1_ngm3": ("pm1_ugm3", 1000),
     "pm25_ngm3": ("pm25_ugm3", 1000),
@@ -195,7 +195,7 @@ class RealFleet:
         self._parallel = parallel
         self._running: dict[int, str] = {}
         self._square_ms = 0
-        self._measured_at = 0.0
+        self._told_at = 0.0
 
     def run(self, until_s: float, progress: Callable[[FleetProgress], None] = lambda _: None) -> None:
         """Boot every node whose sleep ends before `until_s` [square s], until all of them sleep beyond it.
@@ -219,12 +219,14 @@ class RealFleet:
             while heap and len(self._running) < self._parallel and heap[0][0] <= self._oldest_ms(heap) + AHEAD_MS:
                 self._start(heapq.heappop(heap)[1])
             self._reach(self._oldest_ms(heap))
-            for process in self._spawner.wait(_MEASURE_EVERY_S):
+            for process in self._spawner.wait(_TELL_EVERY_S):
                 device = self._finish(process)
                 if device not in self.report.dead and (next_ms := self._nodes[device].unix_ms) < until_ms:
                     heapq.heappush(heap, (next_ms, device))
-            self._measure()
-            progress(FleetProgress(self._square_ms / 1000, self.report.boots, self.report.made))
+            if time.monotonic() - self._told_at >= _TELL_EVERY_S:
+                self._told_at = time.monotonic()
+                self._measure()
+                progress(FleetProgress(self._square_ms / 1000, self.report.boots, self.report.made))
 
     def _oldest_ms(self, heap: list[tuple[int, str]]) -> int:
         begun = min((self._nodes[device].unix_ms for device in self._running.values()), default=None)
@@ -251,9 +253,5 @@ class RealFleet:
         return device
 
     def _measure(self) -> None:
-        now = time.monotonic()
-        if now - self._measured_at < _MEASURE_EVERY_S:
-            return
-        self._measured_at = now
         pids = [process.pid for process in self._spawner.processes() if process.pid is not None]
         self.report.peak_bytes = max(self.report.peak_bytes, pss_bytes([self._spawner.server_pid, *pids]))

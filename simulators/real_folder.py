@@ -64,7 +64,7 @@ def compile_tree(source: Path, target: Path, embedded: str = "") -> None:
     for file, process in running:
         words, _ = process.communicate()
         if process.returncode:
-            raise SimulatorError(f"{file} does not compile for a node: {words.strip()}")
+            raise SimulatorError(f"{file} does not compile for a node: {words.strip().splitlines()[-1]}")
 
 
 def _scratch() -> Path:

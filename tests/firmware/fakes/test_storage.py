@@ -204,3 +204,36 @@ def test_power_fails_at_a_moment(tmp_path: Path) -> None:
     node = rig.script(tmp_path / "n", "import time\ntime.sleep(4)\nprint('four')\ntime.sleep(4)\nprint('eight')")
     boot = node.boot(lost_ms=5_000)
     assert (boot.outcome, boot.lines, boot.ended_ms - boot.began_ms) == ("killed", ("four",), 5_000)
+
+
+FILES = """\
+import os
+os.mkdir('/q')
+for name in ('old', 'new'):
+    with open('/q/' + name, 'w') as f:
+        f.write(name)
+os.rename('/q/new', '/q/old')
+print(sorted(os.listdir('/q')), open('/q/old').read(), os.stat('/q/old')[6])
+os.chdir('/q')
+print(os.getcwd(), open('old').read())
+os.chdir('/')
+for what in (lambda: os.remove('/q/new'), lambda: os.rmdir('/q'), lambda: os.mkdir('/q'), lambda: open('/none'),
+             lambda: os.chdir('/main.py')):
+    try:
+        what()
+        print('done')
+    except OSError as e:
+        print(e.errno in (2, 20, 39, 17))
+os.remove('/q/old')
+os.rmdir('/q')
+print(os.statvfs('/')[0])
+"""
+
+
+def test_folder_and_chip_are_the_same_file_system(tmp_path: Path) -> None:
+    """A node sees no difference between its flash as a folder and as an image: a rename replaces, errors are alike."""
+    lines = ("['old'] new 3", "/q new", "True", "True", "True", "True", "True", "4096")
+    assert rig.run(tmp_path / "folder", FILES).lines == lines
+    node = rig.script(tmp_path / "chip", FILES)
+    node.folder.burn(rig.spawner())
+    assert node.boot().lines == lines
