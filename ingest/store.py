@@ -66,8 +66,8 @@ class Series(msgspec.Struct, frozen=True):
     columns: dict[str, list[float | None]]
 
 
-class TimeSeriesStore(Protocol):
-    """Write and read side of a time-series store.
+class PointSink(Protocol):
+    """Write side of a time-series store.
 
     Every method raises :class:`ingest.errors.StoreUnavailable` when trying again later may help and
     :class:`ingest.errors.StoreRefused` when a person must change a setting.
@@ -83,6 +83,13 @@ class TimeSeriesStore(Protocol):
         listed in the result; the rest of the batch is stored.
         """
 
+    def close(self) -> None:
+        """Release connections. The store cannot be used afterwards."""
+
+
+class TimeSeriesStore(PointSink, Protocol):
+    """Write and read side of a time-series store. The errors are those of :class:`PointSink`."""
+
     def series(
         self,
         measurement: str,
@@ -93,12 +100,15 @@ class TimeSeriesStore(Protocol):
         start_ms: int,
         end_ms: int,
         every_s: int | None = None,
+        offset_s: int = 0,
         limit: int = 20_000,
     ) -> Series:
         """Values of one asset in ``[start_ms, end_ms)``, oldest first.
 
-        With ``every_s`` each row is the mean of a window that starts at a multiple of ``every_s``;
-        an empty window is left out.
+        With ``every_s`` each row is the mean of a window that starts at a multiple of ``every_s`` of a clock that is
+        ``offset_s`` ahead of UTC; an empty window is left out. Where readings are not kept any more their hourly means
+        stand in, at the start of the hour, and where these are gone the daily ones; windows of whole hours or days are
+        made of them from the start. docs/stores.md says precisely what is taken where.
         """
 
     def latest(self, measurement: str, *, site: str) -> list[Point]:
@@ -108,7 +118,14 @@ class TimeSeriesStore(Protocol):
         """``(device, boot, seq)`` of every stored point in ``[start_ms, end_ms)``: for reconciliation."""
 
     def readings(self, *, site: str, start_ms: int, end_ms: int) -> Iterator[Point]:
-        """Every point of every measurement in ``[start_ms, end_ms)``, in time order: for catching up."""
+        """Every reading in ``[start_ms, end_ms)``, bins and air in time order: for catching up. No roll-ups."""
 
-    def close(self) -> None:
-        """Release connections. The store cannot be used afterwards."""
+    def points(self, measurement: str, *, site: str, start_ms: int, end_ms: int) -> Iterator[Point]:
+        """Every point of one measurement in ``[start_ms, end_ms)``, in time order."""
+
+    def expire(self, *, site: str, now_ms: int, rolled_ms: int) -> int:
+        """Remove a small batch of points that the store need not keep any more and return how many.
+
+        Call it until it returns 0. Readings at or after ``rolled_ms`` stay, whatever their age. A server that does this
+        by itself returns 0.
+        """

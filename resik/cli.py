@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from resik import flash, parts, power, provision, whole
+from resik import flash, parts, power, provision, store, whole
 
 
 def _version() -> str:
@@ -35,6 +35,7 @@ for _command in (
     parts.crews,
     parts.deadletters,
     parts.site,
+    store.store,
     provision.provision,
     flash.flash,
     power.power,

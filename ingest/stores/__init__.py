@@ -13,13 +13,18 @@ Grammar::
 """
 
 from pathlib import Path
-from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from ingest.errors import StoreRefused
 from ingest.store import TimeSeriesStore
 
-__all__ = ["GRAMMAR", "open_store"]
+if TYPE_CHECKING:
+    from ingest.stores.admin import StoreAdmin
+
+__all__ = ["GRAMMAR", "open_admin", "open_store"]
 
 GRAMMAR: Final = (
     "sqlite:///file, influx1://[user@]host[:port]/database, influx2+http(s)://host[:port]/org/bucket "
@@ -35,6 +40,28 @@ _HTTP: Final = {
     "influx3+http": ("http", 8181),
     "influx3+https": ("https", 8181),
 }
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """A store as a URL names it.
+
+    Attributes
+    ----------
+    kind : str
+        ``sqlite``, ``influx1``, ``influx2`` or ``influx3``.
+    base : str
+        File of ``sqlite``, else protocol, host and port.
+    names : list[str]
+        Organisation of ``influx2``; then database or bucket.
+    user, secret : str | None
+        Credentials.
+    """
+
+    kind: str
+    base: str
+    names: list[str]
+    user: str | None = None
+    secret: str | None = None
 
 
 def open_store(url: str, *, secret: str | None = None, read_only: bool = False) -> TimeSeriesStore:
@@ -54,6 +81,46 @@ def open_store(url: str, *, secret: str | None = None, read_only: bool = False) 
     StoreRefused
         When the URL does not follow the grammar, holds a secret, or lacks one that the store needs.
     """
+    named = _read(url, secret)
+    if named.kind == "sqlite":
+        from ingest.stores.embedded import EmbeddedStore
+
+        return EmbeddedStore(Path(named.base), read_only=read_only)
+    if named.kind == "influx1":
+        from ingest.stores.influx1 import Influx1Store
+
+        return Influx1Store(
+            named.base, database=named.names[0], user=named.user, password=named.secret, read_only=read_only
+        )
+    from ingest.stores.influx2 import Influx2Store
+
+    if named.kind == "influx2":
+        org, bucket = named.names
+        return Influx2Store(named.base, org=org, bucket=bucket, token=named.secret, read_only=read_only)
+    return Influx2Store(
+        named.base, org="", bucket=named.names[0], token=named.secret, generation=3, read_only=read_only
+    )
+
+
+def open_admin(url: str, *, secret: str | None = None) -> "StoreAdmin":
+    """Make what sets up the store that a URL names; arguments and errors as of :func:`open_store`."""
+    named = _read(url, secret)
+    if named.kind == "sqlite":
+        from ingest.stores.admin import EmbeddedAdmin
+
+        return EmbeddedAdmin(Path(named.base))
+    from ingest.stores.admin_influx import Influx1Admin, Influx2Admin, Influx3Admin
+
+    if named.kind == "influx1":
+        return Influx1Admin(named.base, database=named.names[0], user=named.user, password=named.secret)
+    if named.kind == "influx2":
+        org, bucket = named.names
+        return Influx2Admin(named.base, org=org, bucket=bucket, token=named.secret or "")
+    return Influx3Admin(named.base, database=named.names[0], token=named.secret)
+
+
+def _read(url: str, secret: str | None) -> _Named:
+    """Take a URL apart and check that it and the secret fit."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -66,54 +133,39 @@ def open_store(url: str, *, secret: str | None = None, read_only: bool = False) 
     if parts.query or parts.fragment:
         raise _bad_url("it takes no ?options and no #fragment")
     if parts.scheme == "sqlite":
-        return _open_embedded(parts, read_only=read_only)
+        path = unquote(parts.path[1:])
+        if parts.netloc or not path:
+            raise _bad_url("a file needs three slashes, four when its path is absolute")
+        return _Named("sqlite", path, [])
     if parts.scheme not in _HTTP:
         raise _bad_url(f"unknown kind of store {parts.scheme!r}" if parts.scheme else "no kind of store")
     if not parts.hostname:
         raise _bad_url("no host")
     protocol, default_port = _HTTP[parts.scheme]
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    base = f"{protocol}://{host}:{port or default_port}"
     names = [unquote(name) for name in parts.path.strip("/").split("/") if name]
-    return _open_influx(parts, base, names, secret, read_only=read_only)
+    user = unquote(parts.username) if parts.username else None
+    named = _Named(parts.scheme.partition("+")[0], f"{protocol}://{host}:{port or default_port}", names, user, secret)
+    _check(named)
+    return named
 
 
-def _open_embedded(parts: SplitResult, *, read_only: bool) -> TimeSeriesStore:
-    from ingest.stores.embedded import EmbeddedStore
-
-    path = unquote(parts.path[1:])
-    if parts.netloc or not path:
-        raise _bad_url("a file needs three slashes, four when its path is absolute")
-    return EmbeddedStore(Path(path), read_only=read_only)
-
-
-def _open_influx(
-    parts: SplitResult, base: str, names: list[str], secret: str | None, *, read_only: bool
-) -> TimeSeriesStore:
-    kind = parts.scheme.partition("+")[0]
-    wanted = 2 if kind == "influx2" else 1
-    if len(names) != wanted:
-        raise _bad_url("influx2 needs /org/bucket" if wanted == 2 else f"{kind} needs one /database")  # noqa: PLR2004
-    if kind == "influx1":
-        from ingest.stores.influx1 import Influx1Store
-
-        user = unquote(parts.username) if parts.username else None
-        if user and not secret:
+def _check(named: _Named) -> None:
+    wanted = 2 if named.kind == "influx2" else 1
+    if len(named.names) != wanted:
+        raise _bad_url("influx2 needs /org/bucket" if named.kind == "influx2" else f"{named.kind} needs one /database")
+    if named.kind == "influx1":
+        if named.user and not named.secret:
             raise StoreRefused("store_url names a user: put the password into the file that store_token_file names")
-        if secret and not user:
+        if named.secret and not named.user:
             raise StoreRefused(
                 "store_token_file holds a password but store_url names no user: write influx1://USER@..."
             )
-        return Influx1Store(base, database=names[0], user=user, password=secret, read_only=read_only)
-    if parts.username:
-        raise StoreRefused(f"store_url holds a user or token: {kind} takes its token from store_token_file alone")
-    from ingest.stores.influx2 import Influx2Store
-
-    if kind == "influx2":
-        if not secret:
-            raise StoreRefused("influx2 needs a token: put it into a file and name that file in store_token_file")
-        return Influx2Store(base, org=names[0], bucket=names[1], token=secret, read_only=read_only)
-    return Influx2Store(base, org="", bucket=names[0], token=secret, generation=3, read_only=read_only)
+        return
+    if named.user:
+        raise StoreRefused(f"store_url holds a user or token: {named.kind} takes its token from store_token_file alone")
+    if named.kind == "influx2" and not named.secret:
+        raise StoreRefused("influx2 needs a token: put it into a file and name that file in store_token_file")
 
 
 def _bad_url(why: str) -> StoreRefused:

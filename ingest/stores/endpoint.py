@@ -67,9 +67,15 @@ class Endpoint:
         )
 
     def request(
-        self, method: Literal["GET", "POST"], path: str, parameters: Mapping[str, str], lines: bytes | None = None
+        self,
+        method: Literal["GET", "POST", "PUT", "PATCH"],
+        path: str,
+        parameters: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        content: str = "text/plain; charset=utf-8",
     ) -> Reply:
-        """Ask and return whatever the server answers. ``lines`` is a body of line protocol.
+        """Ask and return whatever the server answers. ``body`` is line protocol unless ``content`` says otherwise.
 
         Raises
         ------
@@ -78,11 +84,10 @@ class Endpoint:
         StoreRefused
             When the server's certificate is not trusted.
         """
-        headers = self._headers if lines is None else {**self._headers, "Content-Type": "text/plain; charset=utf-8"}
+        headers = self._headers if body is None else {**self._headers, "Content-Type": content}
+        query = f"?{urlencode(parameters)}" if parameters else ""
         try:
-            answer = self._pool.request(
-                method, f"{self.base}{path}?{urlencode(parameters)}", body=lines, headers=headers
-            )
+            answer = self._pool.request(method, f"{self.base}{path}{query}", body=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(self.place, error) from error
         return Reply(answer.status, answer.data, answer.headers.get("Retry-After"))

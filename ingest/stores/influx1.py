@@ -11,6 +11,7 @@ from ingest.stores.endpoint import Endpoint, Place, Reply
 from ingest.stores.influx import InfluxStore
 from ingest.stores.influxql import DatabaseMissing, quote_name
 from ingest.stores.replies import STORED, failure
+from ingest.stores.shelves import Home, Shelf
 
 
 class Influx1Store(InfluxStore):
@@ -60,5 +61,13 @@ class Influx1Store(InfluxStore):
             if reply.status != STORED:
                 raise failure(reply, self._endpoint.place)
 
-    def _post_lines(self, body: bytes) -> Reply:
-        return self._endpoint.request("POST", "/write", {"db": self._database, "precision": "ms"}, body)
+    def _find_home(self, shelf: Shelf) -> Home | None:
+        tables = self.query(f"SHOW RETENTION POLICIES ON {quote_name(self._database)}")
+        names = [row[0] for table in tables for row in table.values]
+        return Home(self._database, shelf) if shelf in names else None
+
+    def _post_lines(self, body: bytes, home: Home | None = None) -> Reply:
+        parameters = {"db": self._database, "precision": "ms"}
+        if home is not None and home.policy:
+            parameters["rp"] = home.policy
+        return self._endpoint.request("POST", "/write", parameters, body)

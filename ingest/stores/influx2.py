@@ -16,7 +16,8 @@ from influxdb_client.rest import ApiException
 from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.stores.endpoint import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, Endpoint, Place, Reply, unreachable
 from ingest.stores.influx import InfluxStore
-from ingest.stores.influxql import DatabaseMissing
+from ingest.stores.influxql import PROBE, DatabaseMissing
+from ingest.stores.shelves import Home
 
 
 class Influx2Store(InfluxStore):
@@ -75,8 +76,7 @@ class Influx2Store(InfluxStore):
             As :mod:`ingest.stores.replies` tells.
         """
         try:
-            # A read of one early millisecond: cheap everywhere, and unlike SHOW it fails where the database is missing.
-            self.query('SELECT "seq" FROM "bin" WHERE time >= 0ms AND time < 1ms LIMIT 1')
+            self.query(PROBE)
         except DatabaseMissing as error:
             if self.generation == 2:  # noqa: PLR2004
                 raise StoreRefused(
@@ -91,10 +91,11 @@ class Influx2Store(InfluxStore):
         self._client.close()  # type: ignore[no-untyped-call]
         super().close()
 
-    def _post_lines(self, body: bytes) -> Reply:
+    def _post_lines(self, body: bytes, home: Home | None = None) -> Reply:
         try:
             precision: Any = WritePrecision.MS  # the client declares a class and means its strings
-            self._write_api.write(bucket=self._database, record=body, write_precision=precision)
+            bucket = self._database if home is None else home.database
+            self._write_api.write(bucket=bucket, record=body, write_precision=precision)
         except ApiException as error:
             if not error.status:  # the client's way to report a failed TLS handshake
                 raise unreachable(self._endpoint.place, str(error.reason)) from error

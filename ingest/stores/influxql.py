@@ -7,6 +7,7 @@
 
 import heapq
 import re
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
@@ -15,14 +16,19 @@ import msgspec
 from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.store import FieldValue, Point, Series
 from ingest.stores.endpoint import Endpoint
-from ingest.stores.points import INT_FIELDS, STR_FIELDS, TAGS, PointError, check_name, check_series_request
+from ingest.stores.points import INT_FIELDS, STR_FIELDS, TAGS, PointError, check_name
 from ingest.stores.replies import failure, reason
+from ingest.stores.series import SeriesReads, count_of, sum_of
+from ingest.stores.shelves import Home, Shelf, is_reading, shelf_of
 
 PAGE_ROWS: Final = 10_000
 """Rows asked for at once by the iterators."""
 
 LATEST_WINDOW_S: Final = 14 * 86_400
 """:meth:`InfluxQLReads.latest` lists assets heard within this time [s] before the site's newest point."""
+
+HOME_LOOKED_UP_EVERY_S: Final = 60.0
+"""How long a shelf that has no home of its own is taken to have none [s]: `resik store init` may make one any time."""
 
 _OK: Final = 200
 _FOR_NOW_WORDS: Final = ("timeout", "limit exceeded", "max-concurrent", "shutdown", "engine is closed")
@@ -74,14 +80,16 @@ def quote_text(text: str) -> str:
     return f"'{text.translate(_PLAIN_TEXT)}'"
 
 
-class InfluxQLReads:
+class InfluxQLReads(SeriesReads):
     """The read methods of :class:`ingest.store.TimeSeriesStore` over one endpoint."""
 
     def __init__(self, endpoint: Endpoint, database: str) -> None:
+        super().__init__()
         self._endpoint = endpoint
         self._database = database
+        self._homes: dict[Shelf, tuple[float, Home | None]] = {}
 
-    def series(
+    def _rows(
         self,
         measurement: str,
         *,
@@ -90,33 +98,51 @@ class InfluxQLReads:
         fields: Sequence[str],
         start_ms: int,
         end_ms: int,
-        every_s: int | None = None,
-        limit: int = 20_000,
+        limit: int,
     ) -> Series:
-        """Values of one asset. See :meth:`ingest.store.TimeSeriesStore.series`; text fields read as ``None``."""
-        check_series_request(fields, every_s)
         wanted = [name for name in dict.fromkeys(fields) if name not in STR_FIELDS]
-        rows: list[list[Any]] = []
-        if wanted:
-            if every_s is None:
-                columns, grouping = ", ".join(map(quote_name, wanted)), ""
-            else:
-                columns = ", ".join(f"mean({quote_name(name)}) AS {quote_name(name)}" for name in wanted)
-                grouping = f" GROUP BY time({int(every_s)}s) fill(none)"
-            tables = self.query(
-                f'SELECT {columns} FROM {quote_name(measurement)} WHERE "site" = {quote_text(site)} '  # noqa: S608
-                f'AND "asset" = {quote_text(asset)} AND {_between(start_ms, end_ms)}{grouping} '
-                f"ORDER BY time ASC LIMIT {int(limit)}"
-            )
-            rows = tables[0].values if tables else []
-        found = {
-            name: [float(row[i]) if isinstance(row[i], int | float) else None for row in rows]
-            for i, name in enumerate(wanted, start=1)
-        }
-        return Series(
-            ts_ms=[row[0] for row in rows],
-            columns={name: found.get(name) or [None] * len(rows) for name in fields},
+        rows = self._select(wanted, "", measurement, site, asset, (start_ms, end_ms), limit) if wanted else []
+        return _series(rows, wanted, fields)
+
+    def _sums(
+        self,
+        measurement: str,
+        *,
+        site: str,
+        asset: str,
+        fields: Sequence[str],
+        start_ms: int,
+        end_ms: int,
+        every_s: int,
+        offset_s: int,
+        limit: int,
+    ) -> Series:
+        wanted = [name for name in dict.fromkeys(fields) if name not in STR_FIELDS]
+        columns = [column(name) for name in fields for column in (sum_of, count_of)]
+        grouping = f" GROUP BY time({int(every_s)}s, {-int(offset_s)}s) fill(none)"
+        rows = self._select(wanted, grouping, measurement, site, asset, (start_ms, end_ms), limit) if wanted else []
+        return _series(rows, [column(name) for name in wanted for column in (sum_of, count_of)], columns)
+
+    def _select(  # noqa: PLR0917 - private, called twice
+        self,
+        names: Sequence[str],
+        grouping: str,
+        measurement: str,
+        site: str,
+        asset: str,
+        between_ms: tuple[int, int],
+        limit: int,
+    ) -> list[list[Any]]:
+        columns = [quote_name(name) for name in names]
+        if grouping:
+            columns = [f"{of}({name})" for name in columns for of in ("sum", "count")]
+        tables = self._ask(
+            ", ".join(columns),
+            measurement,
+            f'WHERE "site" = {quote_text(site)} AND "asset" = {quote_text(asset)} '
+            f"AND {_between(*between_ms)}{grouping} ORDER BY time ASC LIMIT {int(limit)}",
         )
+        return tables[0].values if tables else []
 
     def latest(self, measurement: str, *, site: str) -> list[Point]:
         """Newest point of each asset, in asset order.
@@ -124,14 +150,18 @@ class InfluxQLReads:
         Looks back a bounded time from the newest point of the site, so that it also works on replays and simulated
         years. Costs tens of milliseconds on a server: ask it at start, then keep the values beside it.
         """
-        where = f'FROM {quote_name(measurement)} WHERE "site" = {quote_text(site)}'
-        newest = self.query(f'SELECT "seq" {where} ORDER BY time DESC LIMIT 1')
+        where = f'WHERE "site" = {quote_text(site)}'
+        newest = self._ask(
+            '"seq"' if is_reading(measurement) else "*", measurement, f"{where} ORDER BY time DESC LIMIT 1"
+        )
         if not newest or not newest[0].values:
             return []
         newest_ms = newest[0].values[0][0]
-        tables = self.query(
-            f"SELECT * {where} AND {_between(newest_ms - LATEST_WINDOW_S * 1000, newest_ms + 1)} "
-            'GROUP BY "asset" ORDER BY time DESC LIMIT 1'
+        tables = self._ask(
+            "*",
+            measurement,
+            f"{where} AND {_between(newest_ms - LATEST_WINDOW_S * 1000, newest_ms + 1)} "
+            'GROUP BY "asset" ORDER BY time DESC LIMIT 1',
         )
         points = [_point(measurement, table, row) for table in tables for row in table.values]
         return sorted(points, key=lambda point: point.tags["asset"])
@@ -142,12 +172,25 @@ class InfluxQLReads:
             yield from ((row[3], row[1], row[2]) for row in table.values if row[1] is not None)
 
     def readings(self, *, site: str, start_ms: int, end_ms: int) -> Iterator[Point]:
-        """Every point in time order. See :meth:`ingest.store.TimeSeriesStore.readings`."""
+        """Every reading in time order. See :meth:`ingest.store.TimeSeriesStore.readings`."""
         names = [row[0] for table in self.query("SHOW MEASUREMENTS") for row in table.values]
-        streams = [self._points(name, site, start_ms, end_ms) for name in sorted(names) if _is_ours(name)]
+        ours = [name for name in sorted(names) if _is_ours(name) and is_reading(name)]
+        streams = [self.points(name, site=site, start_ms=start_ms, end_ms=end_ms) for name in ours]
         yield from heapq.merge(*streams, key=lambda point: point.ts_ms)
 
-    def query(self, statement: str, *, method: Literal["GET", "POST"] = "GET") -> list[_Table]:
+    def points(self, measurement: str, *, site: str, start_ms: int, end_ms: int) -> Iterator[Point]:
+        """Every point of one measurement. See :meth:`ingest.store.TimeSeriesStore.points`."""
+        for table in self._pages("*", measurement, site, start_ms, end_ms):
+            for row in table.values:
+                yield _point(measurement, table, row)
+
+    def expire(self, *, site: str, now_ms: int, rolled_ms: int) -> int:  # noqa: ARG002 - the port's arguments
+        """Return 0: the server removes by itself what is beyond the retention of a database, bucket or policy."""
+        return 0
+
+    def query(
+        self, statement: str, *, method: Literal["GET", "POST"] = "GET", database: str | None = None
+    ) -> list[_Table]:
         """Return the tables that one InfluxQL statement answers, times in ms.
 
         GET is what all generations document for reading; 1.x wants POST for a statement that changes something.
@@ -159,7 +202,9 @@ class InfluxQLReads:
         StoreUnavailable, StoreRefused
             As told by :mod:`ingest.stores.replies`, or by the statement's own error.
         """
-        reply = self._endpoint.request(method, "/query", {"q": statement, "db": self._database, "epoch": "ms"})
+        reply = self._endpoint.request(
+            method, "/query", {"q": statement, "db": database or self._database, "epoch": "ms"}
+        )
         place = self._endpoint.place
         if reply.status != _OK:
             error = failure(reply, place)
@@ -189,9 +234,10 @@ class InfluxQLReads:
         """Rows in time order, page by page. The last millisecond of a full page is held back and read again whole."""
         limit = PAGE_ROWS
         while True:
-            tables = self.query(
-                f'SELECT {columns} FROM {quote_name(measurement)} WHERE "site" = {quote_text(site)} '  # noqa: S608
-                f"AND {_between(start_ms, end_ms)} ORDER BY time ASC LIMIT {limit}"
+            tables = self._ask(
+                columns,
+                measurement,
+                f'WHERE "site" = {quote_text(site)} AND {_between(start_ms, end_ms)} ORDER BY time ASC LIMIT {limit}',
             )
             if not tables:
                 return
@@ -207,10 +253,57 @@ class InfluxQLReads:
             else:
                 limit *= 2
 
-    def _points(self, measurement: str, site: str, start_ms: int, end_ms: int) -> Iterator[Point]:
-        for table in self._pages("*", measurement, site, start_ms, end_ms):
-            for row in table.values:
-                yield _point(measurement, table, row)
+    # -- where a measurement stands -----------------------------------------------------------------------------
+
+    def _ask(self, columns: str, measurement: str, tail: str) -> list[_Table]:
+        """Select columns from a measurement, wherever its home is; ``tail`` is the rest of the statement."""
+        home = self._home(shelf_of(measurement))
+        source = f"{quote_name(home.policy)}.{quote_name(measurement)}" if home.policy else quote_name(measurement)
+        return self.query(f"SELECT {columns} FROM {source} {tail}", database=home.database)  # noqa: S608 - all quoted
+
+    def _home(self, shelf: Shelf) -> Home:
+        """Return where a shelf stands: in a home of its own if it has one, else beside the readings."""
+        if shelf != "raw":
+            looked_s, home = self._homes.get(shelf, (-HOME_LOOKED_UP_EVERY_S, None))
+            if home is None and time.monotonic() - looked_s >= HOME_LOOKED_UP_EVERY_S:
+                home = self._find_home(shelf)
+                self._homes[shelf] = (time.monotonic(), home)
+            if home is not None:
+                return home
+        return Home(self._database)
+
+    def _find_home(self, shelf: Shelf) -> Home | None:
+        """Ask the server for the database or bucket of a shelf."""
+        database = own_database(self._database, shelf)
+        try:
+            self.query(PROBE, database=database)
+        except StoreRefused:  # not there, or not for this token
+            return None
+        return Home(database)
+
+
+PROBE: Final = 'SELECT "seq" FROM "bin" WHERE time >= 0ms AND time < 1ms LIMIT 1'
+"""A read of one early millisecond: cheap everywhere, and unlike SHOW it fails where the database is missing."""
+
+
+def own_database(database: str, shelf: Shelf) -> str:
+    """Return the name of the bucket (2.x) or database (3.x, which takes no underscores) of a shelf.
+
+    >>> own_database("resik", "hourly")
+    'resik-hourly'
+    """
+    return database if shelf == "raw" else f"{database}-{shelf}"
+
+
+def _series(rows: list[list[Any]], names: Sequence[str], wanted: Sequence[str]) -> Series:
+    """Return rows ``(time, *names)`` as columns; a wanted one that is not there is all None."""
+    found = {
+        name: [float(row[i]) if isinstance(row[i], int | float) else None for row in rows]
+        for i, name in enumerate(names, start=1)
+    }
+    return Series(
+        ts_ms=[row[0] for row in rows], columns={name: found.get(name) or [None] * len(rows) for name in wanted}
+    )
 
 
 def _between(start_ms: int, end_ms: int) -> str:

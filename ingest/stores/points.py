@@ -16,11 +16,11 @@ FieldType = Literal["float", "int", "str"]
 TAGS: Final = ("site", "asset", "device", "zone")
 """Tag names in their order on the wire and in the tables. ``zone`` alone may be empty."""
 
-INT_FIELDS: Final = frozenset({"boot", "seq", "quality", "flags"})
+INT_FIELDS: Final = frozenset({"boot", "seq", "quality", "flags", "mark"})
 """Fields stored as integers. InfluxDB prints the float 74.0 as ``74``: only the name tells the type."""
 
 STR_FIELDS: Final = frozenset({"state"})
-"""Fields stored as text. Every other field is a float."""
+"""Fields stored as text. Every other field is a float, the counts of roll-ups included."""
 
 REASON_LIMIT: Final = 300
 """Longest reason kept with a rejected point [characters]."""

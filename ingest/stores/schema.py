@@ -11,7 +11,7 @@ from square.sqlite import transaction
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 1
+VERSION: Final = 2
 """``user_version`` of the files that this code writes. Versions only go forward."""
 
 APPLICATION_ID: Final = 0x52534B50
@@ -39,7 +39,14 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = 1;
 """
 
-_STEPS: Final = {0: _VERSION_1}
+_VERSION_2: Final = """
+CREATE TABLE retention (
+    shelf TEXT PRIMARY KEY CHECK (shelf IN ('raw', 'hourly', 'daily')), keep_d INTEGER NOT NULL CHECK (keep_d > 0)
+) WITHOUT ROWID;
+PRAGMA user_version = 2;
+"""
+
+_STEPS: Final = {0: _VERSION_1, 1: _VERSION_2}
 """Version before -> statements to the next one. Add steps, never change one."""
 
 _COLUMN_TYPES: Final[dict[FieldType, str]] = {"float": "REAL", "int": "INTEGER", "str": "TEXT"}

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.store import FieldValue, Point
-from ingest.stores import embedded, schema
+from ingest.stores import schema, sqlite_reads
 from ingest.stores.embedded import EmbeddedStore
 
 T0_MS = 1_795_488_752_000
@@ -116,7 +116,7 @@ def test_a_full_disk_keeps_nothing_of_the_batch_and_recovers(store: EmbeddedStor
 
 def test_a_locked_file_is_unavailable_and_recovers(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch):
     """Another program that holds the write lock delays, it does not break."""
-    monkeypatch.setattr(embedded, "BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr(sqlite_reads, "BUSY_TIMEOUT_MS", 1)
     store.close()
     store = EmbeddedStore(store.path)
     other = sqlite3.connect(store.path, isolation_level=None)
@@ -175,6 +175,22 @@ def test_a_newer_schema_is_refused(store: EmbeddedStore):
         with pytest.raises(StoreRefused, match="upgrade Resik"):
             late.prepare()
         late.close()
+
+
+def test_a_file_of_the_first_schema_is_upgraded_with_all_it_holds(store: EmbeddedStore):
+    """What an earlier Resik wrote is read as before, and can be given a retention."""
+    store.write([bin_point()])
+    store.close()
+    with sqlite3.connect(store.path) as other:
+        other.execute("DROP TABLE retention")
+        other.execute("PRAGMA user_version = 1")
+    upgraded = EmbeddedStore(store.path)
+    upgraded.prepare()
+    assert stored(upgraded) == [bin_point()]
+    assert upgraded.retention() == {}
+    upgraded.keep("raw", 90)
+    assert upgraded.retention() == {"raw": 90}
+    upgraded.close()
 
 
 def test_another_programs_database_is_refused(tmp_path: Path):
@@ -252,7 +268,7 @@ def test_many_threads_read_while_one_writes(store: EmbeddedStore):
 
 def test_pages_of_the_iterators_join_without_loss_or_copy(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch):
     """Many points of one millisecond span a page edge: each still comes once, in time order."""
-    monkeypatch.setattr(embedded, "PAGE_ROWS", 7)
+    monkeypatch.setattr(sqlite_reads, "PAGE_ROWS", 7)
     points = [bin_point(f"bin-{n:02d}", minute=minute, seq=minute + 1) for minute in range(5) for n in range(20)]
     store.write(points)
     read = stored(store)
