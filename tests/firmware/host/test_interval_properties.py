@@ -85,3 +85,44 @@ def test_no_reading_waits_longer_than_configured(config, since_sent, some, last)
     due = interval.due_to_send(config, since_sent, {"state": "ok"}, last, history_of(some))
     if since_sent >= config.send_every or last != "ok":
         assert due
+
+
+PLAIN = SimpleNamespace(
+    interval_s=600, fast_interval_s=120, night_interval_s=1800, night_from_min=1380, night_to_min=270, low_mv=3500,
+    critical_mv=3300, send_every=1, fast_rise_pct_h=20, near_full_mm=350,
+)  # fmt: skip
+
+
+def fill(rise_mm_h: int, noise: list[int], start_min: int) -> tuple[int, int]:
+    """Let a bin fill from 980 mm; return how late [s] nearly full was read, and how many readings that took."""
+    history: tuple[int, ...] = ()
+    now_s = count = 0
+    full_s = (980 - 350) * 3600 // rise_mm_h
+    while True:
+        distance_mm = 980 - rise_mm_h * now_s // 3600 + noise[count % len(noise)]
+        history = interval.remember(history, now_s, {"distance_mm": max(250, distance_mm)})
+        count += 1
+        if now_s >= full_s:
+            return now_s - full_s, count
+        now_s += interval.next_interval_s(PLAIN, (start_min + now_s // 60) % 1440, 3900, history)
+
+
+@given(st.integers(400, 3000), st.lists(st.integers(-10, 10), min_size=1, max_size=20), st.booleans())
+def test_a_bin_that_fills_fast_is_seen_in_time(rise_mm_h, noise, by_night) -> None:
+    """From 400 mm an hour on, with 10 mm of noise, nearly full is read within two minutes once the rise was noticed.
+
+    Noticing takes one interval: ten minutes by day, half an hour by night.
+    """
+    late_s, _ = fill(rise_mm_h, noise, 0 if by_night else 720)
+    first_s = 1800 if by_night else 600
+    full_s = (980 - 350) * 3600 // rise_mm_h
+    assert late_s <= (120 if full_s > first_s else first_s)
+
+
+@given(st.integers(5, 100), minutes)
+def test_a_bin_that_fills_slowly_costs_no_hurry(rise_mm_h, start_min) -> None:
+    """Below a tenth of a metre an hour the node keeps its intervals: at most one reading in ten minutes."""
+    late_s, count = fill(rise_mm_h, [0], start_min)
+    full_s = (980 - 350) * 3600 // rise_mm_h
+    assert late_s <= 1800
+    assert count <= full_s // 600 + 2
