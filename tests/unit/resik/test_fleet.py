@@ -1,6 +1,7 @@
 """The commands about real nodes write the orders that the gateway reads, and refuse what makes no sense."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from firmware.health import CONFIG
 from gateway.orders import Orders
 from gateway.rollout import Track, note
 from resik import fleet, fleet_words
+from resik.inspection import StackCard, write_card
+from square.site import load_site
 
 release = pytest.importorskip("resik.release", reason="cryptography is not installed: bundles were NOT tested")
 
@@ -33,8 +36,6 @@ class Office:
         self.say("rsk-a001", **{"class": "air"})
 
     def say(self, device: str, at_ms: int | None = None, **fields: Any) -> None:
-        import time
-
         status = {"boot": 7, "fw": "1.3.0", "class": "bin", "interval_s": 600, "battery_mv": 3710, **fields}
         self.orders.note_status(device, status, at_ms if at_ms is not None else int(time.time() * 1000))
 
@@ -281,3 +282,22 @@ def test_no_update_is_no_failure(office: Office) -> None:
     """A square that never published an update is told how to, with exit code 0."""
     result = office.ota("status")
     assert (result.exit_code, "resik ota publish" in result.output) == (0, True)
+
+
+def test_nodes_of_the_plan_are_known_before_they_say_anything(tmp_path: Path) -> None:
+    """In the data folder of a stack the plan names the nodes; what is ordered waits for the gateway."""
+    (tmp_path / "kind").write_text("real\n")
+    (tmp_path / "run").mkdir()
+    card = StackCard("http://127.0.0.1:8080/", "alun-alun-pasuruan", "sqlite://", None, {"gateway": 1})
+    write_card(tmp_path / "run" / "stack.json", card)
+    place = ["--data", str(tmp_path)]
+    shown = CliRunner().invoke(fleet.node, ["list", *place])
+    assert shown.exit_code == 0, shown.output
+    active = [device for device in load_site("alun-alun-pasuruan").devices if device.status == "active"]
+    assert sum("never heard" in line for line in shown.output.splitlines()) == len(active)
+    device = active[0].id
+    assert "never heard" in CliRunner().invoke(fleet.node, ["show", device, *place]).output
+    assert CliRunner().invoke(fleet.node, ["send", device, "reboot", *place]).exit_code == 0
+    orders = Orders(tmp_path / "orders.sqlite3")
+    assert [command.body for command in orders.commands(device)] == [{"cmd": "reboot"}]
+    orders.close()
