@@ -4,10 +4,13 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from firmware import wire
 from gateway import downlink as downlink_module
@@ -322,3 +325,44 @@ def test_a_node_waits_with_its_last_request_alone() -> None:
         assert queue.put(Request(DEVICE, VERSION, at, 1024))
     assert [request.at for request in queue.due()] == [2048]
     assert len(queue) == 0
+
+
+SAYINGS = (
+    OLD,
+    OLD | {"ota": "loading", "ota_ver": VERSION, "ota_at": 512},
+    OLD | {"ota": "refused-space", "ota_ver": VERSION},
+    {"fw": "1.4.0", "ota": "trial", "ota_ver": VERSION, "class": "bin"},
+    {"fw": "1.4.0", "ota": "confirmed", "ota_ver": VERSION, "class": "bin"},
+    {"fw": "1.4.0", "ota": "confirmed", "ota_ver": VERSION, "class": "bin", "crashes": 1},
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([DEVICE, OTHER, None]), st.sampled_from(SAYINGS), st.sampled_from([1, 40]), st.booleans()
+        ),
+        max_size=10,
+    )
+)
+def test_a_gateway_that_is_killed_at_any_points_ends_where_another_does(moves: list[Any]) -> None:
+    """Two gateways hear the same; one is killed after any of the messages: stages and tracks are the same in both."""
+    with TemporaryDirectory() as steady_folder, TemporaryDirectory() as killed_folder:
+        benches = (Bench(Path(steady_folder)), Bench(Path(killed_folder)))
+        for bench in benches:
+            bench.roll_out(soak_ms=30_000, max_failures=2, silence_ms=10**9)
+            for device, fields, seconds, is_killed in moves:
+                if device is not None:
+                    bench.say(device, **fields)
+                bench.work(seconds)
+                if is_killed and bench is benches[1]:
+                    bench.downlink.close()
+                    bench.start()
+            bench.work()
+        (steady,), (killed,) = (bench.desk.rollouts() for bench in benches)
+        assert steady.run == killed.run
+        assert benches[0].desk.tracks(steady.id) == benches[1].desk.tracks(killed.id)
+        for bench in benches:
+            bench.downlink.close()
+            bench.desk.close()
