@@ -189,6 +189,8 @@ def rollout_page(rollout: Rollout, tracks: Mapping[str, Track], now_ms: int) -> 
             words = f"not its turn yet (stage {turn[node] + 1})"
         elif verdict.outcome == "loading":
             words += f", {100 * tracks[node].at // rollout.release.size} %"
+        elif verdict.outcome == "offered":
+            words += f" {age(tracks[node].offered_ms, now_ms)}"
         yield f"  {node:20} {words}"
 
 

@@ -251,6 +251,11 @@ def test_the_state_of_a_roll_out_in_words_and_for_programs(office: Office) -> No
     assert "has it" in lines[first]
     assert "loading it, 50 %" in lines[second]
     assert "not its turn yet (stage 2)" in lines[third]
+    office.orders.save_track(rollout.id, first, Track(seen_ms=now_ms, offered_ms=now_ms - 13_000_000))
+    assert f"{first} was offered it 3 h ago".split() in [
+        line.split() for line in office.ota("status").output.splitlines()
+    ]
+    office.orders.save_track(rollout.id, first, note(Track(), rollout.plan, said[first], now_ms))
     halted = office.ota("halt", "--why", "rain")
     assert halted.exit_code == 0
     shown = office.ota("status")
