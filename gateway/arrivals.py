@@ -110,6 +110,7 @@ class Arrivals:
         self.changed: dict[Key, Mark] = {}
         self.touched: dict[Key, list[int]] = {}
         self.live: list[LiveRow] = []
+        self.offered = 0
         self.readings = 0
         self.inserted = 0
         self.duplicates = 0
@@ -157,6 +158,7 @@ class Arrivals:
         touched = self.touched.setdefault(key, [])
         for reading in message.readings:
             seq = reading["seq"]
+            self.offered += 1
             self.readings += 1
             touched.append(seq)
             if not watermark.add(seq) and not self._was_given_up(key, seq):
@@ -258,6 +260,7 @@ class Arrivals:
     # -- the rest -------------------------------------------------------------------------------
 
     def _enter_presence(self, message: Presence) -> None:
+        self.offered += 1
         seq = None if message.up_s is None else -1 - message.up_s
         row_id = self._take_id()
         kind = "status" if message.online else "will"
@@ -274,6 +277,7 @@ class Arrivals:
             self.duplicates += 1
 
     def _enter_poison(self, message: Poison) -> None:
+        self.offered += 1
         level = self.poisoned.get(message.device) or self._poisoned.get(message.device)
         used = level.left_at(message.arrived_ms) if level is not None else 0.0
         if used >= POISON_BURST:

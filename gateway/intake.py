@@ -51,6 +51,8 @@ class IntakeCounts(msgspec.Struct):
     ----------
     messages, bytes
         Messages from devices and their payload bytes.
+    offered
+        Readings, signs of presence and poison: spooled + duplicates + poison_let_go.
     received, spooled, duplicates, poison, poison_let_go, presence
         Readings seen; rows written (all kinds); readings and messages that were known; new poison; poison
         beyond a device's share of a minute, of which nothing is kept; new presence rows.
@@ -62,6 +64,7 @@ class IntakeCounts(msgspec.Struct):
 
     messages: int = 0
     bytes: int = 0
+    offered: int = 0
     received: int = 0
     spooled: int = 0
     duplicates: int = 0
@@ -234,6 +237,7 @@ class Intake:
         self.last_commit_s = time.monotonic()
         counts = self.counts
         counts.commits += 1
+        counts.offered += put.offered
         counts.received += put.readings
         counts.spooled += put.inserted
         counts.duplicates += put.duplicates

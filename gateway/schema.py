@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, SpoolTooNew
 from square.sqlite import transaction
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 WAITING, STORED = 0, 1
 """Values of `rows.state`: to be forwarded; stored upstream. Rows that are dead upstream are deleted."""
@@ -66,7 +66,16 @@ CREATE TABLE gaps (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+-- one row: what went through this file since it began, see totals.py; of an older file what still lies in it
+CREATE TABLE totals (
+  offered INTEGER NOT NULL, duplicates INTEGER NOT NULL, let_go INTEGER NOT NULL, spooled INTEGER NOT NULL,
+  stored INTEGER NOT NULL, dead INTEGER NOT NULL, replayed INTEGER NOT NULL
+);
+INSERT INTO totals SELECT COUNT(*), 0, 0, COUNT(*), COALESCE(SUM(state = 1), 0), 0, 0 FROM rows;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """Script n brings a file from version n to n + 1; each runs in one transaction and only forwards."""
 
 

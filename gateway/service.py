@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from firmware import wire
 from gateway.disk import DiskWatch
 from gateway.downlink import Downlink
@@ -151,6 +153,7 @@ class Gateway:
             ok=not self._faults(),
             reason=" ".join([*self._faults(), *self._notes()]),
             counts={
+                "offered": intake.offered,
                 "received": intake.received,
                 "spooled": intake.spooled,
                 "duplicates": intake.duplicates,
@@ -186,6 +189,7 @@ class Gateway:
                 **{f"down_{name}": count for name, count in self.downlink.counted().items()},
                 "devices_ahead": self.intake.ahead.devices,
                 "spool_replaced": int(self.spool.replaced is not None),
+                **{f"file_{name}": count for name, count in msgspec.to_builtins(self.spool.totals).items()},
             },
         )
 

@@ -22,6 +22,7 @@ from gateway.arrivals import Arrivals, Key, LiveRow, Mark, PoisonLevel, note_lat
 from gateway.disk import DiskWatch, Space
 from gateway.errors import SpoolFull
 from gateway.messages import UpMessage
+from gateway.totals import load_totals
 from gateway.watermark import Range
 from square.sqlite import transaction
 
@@ -71,12 +72,15 @@ class Put(msgspec.Struct, frozen=True):
     ----------
     acks
         One per (device, boot) among the messages.
+    offered
+        Readings, signs of presence and poison among the messages: inserted + duplicates + poison_let_go.
     readings, inserted, duplicates, poison, poison_let_go, presence
         Readings seen; rows written (all kinds); readings or messages that were known; new poison rows;
         poison beyond a device's share, of which nothing is kept; new presence rows.
     """
 
     acks: list[AppAck]
+    offered: int
     readings: int
     inserted: int
     duplicates: int
@@ -137,6 +141,8 @@ class Spool:
         sequence = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'rows'").fetchone()
         self._next_id = sequence[0] + 1 if sequence else 1
         self._waiting: int = self._connection.execute("SELECT COUNT(*) FROM rows WHERE state = 0").fetchone()[0]
+        self.totals = load_totals(self._connection)
+        """What went through this file since it began, as of the last commit."""
         self._marks: dict[Key, Mark] = {}
         self._poisoned: dict[str, PoisonLevel] = {}
         self._live: dict[tuple[str, str], LiveRow] = {}
@@ -188,13 +194,22 @@ class Spool:
                 for message in messages:
                     arrivals.enter(message)
                 arrivals.finish()
+                totals = self.totals.plus(
+                    self._connection,
+                    offered=arrivals.offered,
+                    duplicates=arrivals.duplicates,
+                    let_go=arrivals.poison_let_go,
+                    spooled=arrivals.inserted,
+                )
             self._adopt(arrivals)
+            self.totals = totals
             return Put(
                 acks=[
                     AppAck(device, boot, mark.watermark.upto, mark.watermark.also(arrivals.touched[device, boot]))
                     for (device, boot), mark in arrivals.changed.items()
                     if (device, boot) in arrivals.touched
                 ],
+                offered=arrivals.offered,
                 readings=arrivals.readings,
                 inserted=arrivals.inserted,
                 duplicates=arrivals.duplicates,
@@ -284,7 +299,9 @@ class Spool:
                     ("DELETE FROM rows WHERE id = ? AND state = 0", [(row_id,) for row_id in dead]),
                 ):
                     counts.append(max(0, self._connection.executemany(statement, values).rowcount))
+                totals = self.totals.plus(self._connection, stored=counts[0], dead=counts[1])
             self._waiting -= sum(counts)
+            self.totals = totals
             return counts[0], counts[1]
 
     def replay_settled(self, since_ms: int) -> int:
@@ -298,7 +315,9 @@ class Spool:
                     "UPDATE rows SET state = 0, settled_ms = NULL WHERE state = ? AND settled_ms >= ?",
                     (schema.STORED, since_ms),
                 ).rowcount
+                totals = self.totals.plus(self._connection, replayed=count)
             self._waiting += count
+            self.totals = totals
             return count
 
     # -- upkeep ---------------------------------------------------------------------------------

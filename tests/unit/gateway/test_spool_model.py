@@ -146,6 +146,10 @@ class SpoolMachine(RuleBasedStateMachine):
         assert len(keys) == len(set(keys))
         assert set(keys) == self.arrived - self.settled
         assert self.spool.backlog().waiting == len(keys)
+        totals = self.spool.totals
+        assert totals.offered == totals.duplicates + totals.spooled
+        assert totals.spooled == totals.stored + totals.dead + len(keys)
+        assert totals.spooled == len(self.arrived)
 
     @invariant()
     def watermarks_are_the_models(self) -> None:
