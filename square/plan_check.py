@@ -7,6 +7,7 @@ from typing import Any
 
 from square.calendar import ServiceHours, Shift
 from square.geometry import Frame, contains
+from square.makes import CODEC_KINDS
 from square.plan_features import PlanFeatures, read_features
 from square.plan_schema import DEVICE_FIELDS, check_table
 from square.plan_settings import (
@@ -218,8 +219,10 @@ def _islands(doc: Document, plan: PlanFeatures, graph: WalkingGraph, main_part: 
 def _check_devices(doc: Document, assets: Mapping[str, str] | None) -> Iterator[Finding]:
     yield from check_list(doc, "device")
     wearer: dict[str, int] = {}
+    known_by: dict[str, int] = {}
     for i, table in tables_of(doc, "device"):
         yield from check_table(doc, ("device", i), table, DEVICE_FIELDS)
+        yield from _check_make(doc, i, table, known_by)
         asset, status = table.get("asset"), table.get("status")
         if asset is None:
             if status in ("active", "repair"):
@@ -235,6 +238,24 @@ def _check_devices(doc: Document, assets: Mapping[str, str] | None) -> Iterator[
                 what = f'the asset "{asset}" already has an active device in line {doc.line("device", wearer[asset])}'
                 yield doc.error(("device", i, "asset"), what, "Retire one of the two devices.")
             wearer.setdefault(asset, i)
+
+
+def _check_make(doc: Document, i: int, table: Mapping[str, Any], known_by: dict[str, int]) -> Iterator[Finding]:
+    foreign, codec, kind = table.get("foreign"), table.get("codec"), table.get("kind")
+    if (foreign is None) != (codec is None):
+        there, missing = ("codec", "foreign") if foreign is None else ("foreign", "codec")
+        what = f'the device "{table.get("id", i + 1)}" has {there} and no {missing}'
+        yield doc.error(("device", i, there), what, f"Add {missing}: a sensor of another make needs both.")
+    kinds = CODEC_KINDS.get(str(codec), ("bin", "air"))
+    if kind in ("bin", "air") and kind not in kinds:
+        what = f'the codec "{codec}" gives no values of a device of kind "{kind}"'
+        yield doc.error(("device", i, "codec"), what, f"Correct codec or kind; this codec is for {kinds[0]}.")
+    if not isinstance(foreign, str) or table.get("status") == "retired":
+        return
+    if foreign in known_by:
+        what = f'the identity "{foreign}" already belongs to the device in line {doc.line("device", known_by[foreign])}'
+        yield doc.error(("device", i, "foreign"), what, "Each sensor is listed once; retire the other entry.")
+    known_by.setdefault(foreign, i)
 
 
 def _check_asset(doc: Document, i: int, table: Mapping[str, Any], assets: Mapping[str, str]) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from square.calendar import Window, parse_clock
+from square.makes import CODEC_KINDS
 from square.plan_source import Document, Finding, Key
 
 ID_PATTERN = re.compile(r"[a-z0-9-]{3,32}")
@@ -215,6 +216,8 @@ DEVICE_FIELDS = (
         "interval_s", "int", "report interval [s]; absent: the default of the site", required=False, low=10, high=86400
     ),
     Field("status", "choice", "only active devices are listened to", choices=DEVICE_STATUS),
+    Field("foreign", "id", "of another make: its DevEUI, serial number or base name in small letters", required=False),
+    Field("codec", "choice", "of another make: how its payload is read", required=False, choices=tuple(CODEC_KINDS)),
     Field("source", "text", "where the entry comes from", required=False, default=""),
 )
 

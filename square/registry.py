@@ -60,6 +60,11 @@ class Registry:
             if device.status == "active" and device.asset is not None
         }
         self._by_asset = {placement.asset.id: placement for placement in self._placements.values()}
+        self._by_foreign = {
+            placement.device.foreign: placement
+            for placement in self._placements.values()
+            if placement.device.foreign is not None
+        }
 
     @classmethod
     def from_site(cls, site: Site) -> Self:
@@ -91,6 +96,10 @@ class Registry:
     def placement(self, device_id: str) -> Placement | None:
         """Look up where an active device sits; None for a device that is unknown, retired, spare or in repair."""
         return self._placements.get(device_id)
+
+    def placement_of_foreign(self, foreign: str) -> Placement | None:
+        """Look up the active device that another maker knows by this identity; None when there is none."""
+        return self._by_foreign.get(foreign)
 
     def placement_of(self, asset_id: str) -> Placement | None:
         """Look up the active device of an asset; None when it has none."""

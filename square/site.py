@@ -172,6 +172,10 @@ class Device:
         Report interval [s].
     status
         ``active``, ``repair``, ``spare`` or ``retired``.
+    foreign
+        Identity that another maker gave it; None for a node of ours.
+    codec
+        How the payload of another maker is read; a name of :data:`square.makes.CODEC_KINDS`.
     """
 
     id: str
@@ -180,6 +184,8 @@ class Device:
     model: str
     interval_s: int
     status: str
+    foreign: str | None = None
+    codec: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,4 +466,6 @@ def _device(table: Mapping[str, Any], interval_s: Mapping[str, int]) -> Device:
         model=table["model"],
         interval_s=table.get("interval_s", interval_s[kind]),
         status=table["status"],
+        foreign=table.get("foreign"),
+        codec=table.get("codec"),
     )

@@ -15,6 +15,8 @@ from tests.unit.square.small_site import PLAN, TEXTS, line_of, write_site
 
 SITE_T, PLAN_T, CREWS_T, DEVICES_T = "site.toml", "plan.geojson", "crews.toml", "devices.toml"
 BIN_1 = "[112.8995, -7.64]}"
+SPARE = 'status = "spare"\n'
+SPARE_OTHER = 'model = "test"\nstatus = "spare"\nforeign = "84fce612f5b8"\ncodec = "senml"\n'
 
 # file, old text, new text, file of the finding, text on the line of the finding, part of the message
 FAULTS = {
@@ -105,6 +107,47 @@ FAULTS = {
         "already has an active device in line 1",
     ),
     "active-without-asset": (DEVICES_T, 'status = "spare"', 'status = "active"', DEVICES_T, "rsk-b009", "has no asset"),
+    "foreign-without-codec": (
+        DEVICES_T,
+        SPARE,
+        SPARE + 'foreign = "70b3d57ed0001234"\n',
+        DEVICES_T,
+        "70b3",
+        "no codec",
+    ),
+    "codec-without-foreign": (DEVICES_T, SPARE, SPARE + 'codec = "senml"\n', DEVICES_T, '"senml"', "no foreign"),
+    "unknown-codec": (
+        DEVICES_T,
+        SPARE,
+        SPARE + 'foreign = "70b3d57ed0001234"\ncodec = "acme"\n',
+        DEVICES_T,
+        '"acme"',
+        'codec is "acme"',
+    ),
+    "codec-of-another-kind": (
+        DEVICES_T,
+        SPARE,
+        SPARE + 'foreign = "70b3d57ed0001234"\ncodec = "decentlab-dl-pm"\n',
+        DEVICES_T,
+        "decentlab",
+        'no values of a device of kind "bin"',
+    ),
+    "foreign-grammar": (
+        DEVICES_T,
+        SPARE,
+        SPARE + 'foreign = "70B3D57ED0001234"\ncodec = "senml"\n',
+        DEVICES_T,
+        "70B3",
+        'foreign is "70B3D57ED0001234"',
+    ),
+    "foreign-used-twice": (
+        DEVICES_T,
+        'model = "test"\nstatus = "spare"\n',
+        SPARE_OTHER + '\n[[device]]\nid = "rsk-x01"\nkind = "bin"\n' + SPARE_OTHER.replace('b8"', 'b8"  # again'),
+        DEVICES_T,
+        "# again",
+        'the identity "84fce612f5b8" already belongs to the device in line 30',
+    ),
     "bad-status": (DEVICES_T, 'status = "spare"', 'status = "broken"', DEVICES_T, "broken", 'status is "broken"'),
     "unclosed": (PLAN_T, ", [112.899, -7.641]]]}", "]]}", PLAN_T, "[[[112.899,", "the polygon is not closed"),
     "self-crossing": (

@@ -69,3 +69,26 @@ def test_load_refuses_unknown_and_repeated(tmp_path, old, new, line):
     with pytest.raises(SiteError) as caught:
         Registry.load(write_site(tmp_path / "small", ("devices.toml", old, new)))
     assert (caught.value.file.name, caught.value.line) == ("devices.toml", line)
+
+
+def test_a_sensor_of_another_make_is_found_by_the_identity_of_its_maker(tmp_path):
+    """The identity leads to the device and its codec; ids of ours and retired sensors are no such identity."""
+    folder = write_site(tmp_path / "small")
+    file = folder / "devices.toml"
+    text = file.read_text()
+    old = 'id = "rsk-b000"\n'
+    text = text.replace(old, old + 'foreign = "70b3d57ed0000000"\ncodec = "senml"\n')
+    text = text.replace(
+        'id = "rsk-b002"\n', 'id = "rsk-b002"\nforeign = "70b3d57ed0001234"\ncodec = "dragino-ldds75"\n'
+    )
+    file.write_text(text)
+    registry = Registry.load(folder)
+    placement = registry.placement_of_foreign("70b3d57ed0001234")
+    assert (placement.device.id, placement.device.codec, placement.asset.id) == (
+        "rsk-b002",
+        "dragino-ldds75",
+        "bin-002",
+    )
+    assert registry.placement_of_foreign("rsk-b001") is None
+    assert registry.placement_of_foreign("70b3d57ed0000000") is None
+    assert registry.device("rsk-b001").codec is None
