@@ -23,7 +23,7 @@ from gateway.blocks import BlockQueue, Request
 from gateway.errors import OrdersError
 from gateway.orders import Orders, Rollout
 from gateway.outbox import Outbox, Publish
-from gateway.rollout import Track, heard, is_meant_for, judge, lacks, note, offered, step, version_text
+from gateway.rollout import Track, fetched, heard, is_meant_for, judge, lacks, note, offered, step, version_text
 from square.errors import BrokerUnavailable
 
 TICK_S = 1.0
@@ -106,6 +106,7 @@ class Downlink:
         self._has_news = False
         self._statuses: deque[tuple[str, dict[str, Any], int]] = deque(maxlen=STATUSES_LIMIT)
         self._seen: dict[str, int] = {}
+        self._fetched: dict[tuple[int, str], int] = {}
         self._blocks = BlockQueue(blocks_per_s, node_blocks_per_s, monotonic)
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -261,6 +262,12 @@ class Downlink:
             for live in self._live_with(device):
                 self._keep(orders, live, device, heard(live.tracks.get(device, Track()), at_ms))
 
+        for live in self._live:
+            for device in live.nodes & {device for _id, device in self._fetched}:
+                upto = self._fetched.pop((live.id, device), 0)
+                self._keep(orders, live, device, fetched(live.tracks.get(device, Track()), upto))
+        self._fetched.clear()
+
     def _keep(self, orders: Orders, live: _Live, device: str, track: Track) -> None:
         if live.tracks.get(device) != track:
             live.tracks[device] = track
@@ -372,6 +379,8 @@ class Downlink:
                 data = orders.block(live.release.id, request.at, request.size)
                 if data:
                     self.outbox.block(request.device, live.release, request.at, data)
+                    key = (live.id, request.device)
+                    self._fetched[key] = max(self._fetched.get(key, 0), request.at + len(data))
                     return
         self.counts.requests_refused += 1
         self.outbox.halt(request.device, request.version)

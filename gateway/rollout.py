@@ -100,6 +100,8 @@ class Track(msgspec.Struct, frozen=True, omit_defaults=True):
         Last status of an older version.
     said_ms, said, at
         Last status, what it said of this update, and how much of the bundle the node had [bytes].
+    fetched
+        How far into the bundle it was ever sent a part [bytes].
     """
 
     seen_ms: int | None = None
@@ -117,6 +119,7 @@ class Track(msgspec.Struct, frozen=True, omit_defaults=True):
     said_ms: int | None = None
     said: str = ""
     at: int = 0
+    fetched: int = 0
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -246,6 +249,11 @@ def _note_running(track: Track, status: Mapping[str, Any], at_ms: int, *, is_set
 def heard(track: Track, at_ms: int) -> Track:
     """Fold any other message of the node into a track."""
     return msgspec.structs.replace(track, seen_ms=_latest(track.seen_ms, at_ms))
+
+
+def fetched(track: Track, upto: int) -> Track:
+    """Note that the node was sent the bundle up to a byte."""
+    return msgspec.structs.replace(track, fetched=max(track.fetched, upto))
 
 
 def offered(track: Track, at_ms: int) -> Track:

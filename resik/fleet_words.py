@@ -188,7 +188,7 @@ def rollout_page(rollout: Rollout, tracks: Mapping[str, Track], now_ms: int) -> 
         if turn[node] > run.stage and verdict.outcome != "confirmed":
             words = f"not its turn yet (stage {turn[node] + 1})"
         elif verdict.outcome == "loading":
-            words += f", {100 * tracks[node].at // rollout.release.size} %"
+            words += f", {100 * max(tracks[node].at, tracks[node].fetched) // rollout.release.size} %"
         elif verdict.outcome == "offered":
             words += f" {age(tracks[node].offered_ms, now_ms)}"
         yield f"  {node:20} {words}"
@@ -221,7 +221,8 @@ def rollout_fact(rollout: Rollout, tracks: Mapping[str, Track], now_ms: int) -> 
         "stages": [{"share_pct": plan.shares[n], "nodes": plan.reach(n)} for n in range(plan.last_stage + 1)],
         "max_failures": plan.max_failures,
         "nodes": {
-            node: {"outcome": verdict.outcome, "why": verdict.why, "bytes": tracks.get(node, Track()).at}
+            node: {"outcome": verdict.outcome, "why": verdict.why, "bytes": max(track.at, track.fetched)}
             for node, verdict in judged(rollout, tracks, now_ms).items()
+            for track in [tracks.get(node, Track())]
         },
     }

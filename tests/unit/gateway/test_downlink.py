@@ -173,6 +173,18 @@ def test_blocks_make_up_the_bundle(bench: Bench) -> None:
     assert bench.downlink.counted()["blocks"] == 5
 
 
+def test_how_much_a_node_was_sent_is_noted_now_and_then(bench: Bench) -> None:
+    """The desk sees progress, and not a write to the disk for every block."""
+    bench.roll_out()
+    bench.say(**OLD)
+    for at in (0, 1024, 2048, 0):
+        bench.ask(at)
+    (rollout,) = bench.desk.rollouts()
+    assert bench.desk.tracks(rollout.id)[DEVICE].fetched == 0
+    bench.work(31)
+    assert bench.desk.tracks(rollout.id)[DEVICE].fetched == 3072
+
+
 def test_who_is_not_meant_to_have_it_gets_no_byte(bench: Bench) -> None:
     """A node of a closed stage, an unknown version, and a place beyond the end are answered with a halt."""
     bench.roll_out()
