@@ -59,6 +59,16 @@ class Engine:
         self._crews_shown: dict[str, View] = {}
         self._gateway_id: str | None = None
 
+    @property
+    def assets(self) -> int:
+        """Bins and air stations that are followed."""
+        return len(self._tracked)
+
+    @property
+    def silent(self) -> int:
+        """Of these, how many said nothing for longer than allowed."""
+        return sum(asset.is_silent for asset in list(self._tracked.values()))
+
     def load(self, now_ms: int) -> None:
         """Bring the store in line with the site folder and read back what is known.
 

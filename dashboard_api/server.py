@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -16,11 +17,13 @@ from fastapi import FastAPI
 
 from alerts.errors import DatabaseError
 from dashboard_api.app import create_app
+from dashboard_api.deps import Parts
 from dashboard_api.errors import DashboardStartError
 from dashboard_api.services import open_services
 from dashboard_api.settings import DashboardSettings
 from ingest.errors import StoreError
-from square.errors import SquareError
+from square.errors import SettingsError, SquareError
+from square.health import Health, HealthServer
 from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS
 
 _log = logging.getLogger(__name__)
@@ -77,9 +80,32 @@ def run(settings: DashboardSettings) -> int:
         except (DatabaseError, StoreError) as error:
             return _refuse(error, EXIT_FAULT if error.retryable else EXIT_SETTINGS)
         try:
-            return _serve(settings, create_app(settings, services), listener)
+            app = create_app(settings, services)
+            health = HealthServer(settings.health_port, partial(health_of, app))
+            try:
+                return _serve(settings, app, listener)
+            finally:
+                health.close()
+        except SettingsError as error:
+            return _refuse(error, EXIT_SETTINGS)
         finally:
             services.close()
+
+
+def health_of(app: FastAPI) -> Health:
+    """Return what the health port shows. Called from another thread; only reads."""
+    parts: Parts | None = getattr(app.state, "parts", None)
+    if parts is None:
+        return Health("dashboard", ok=False, reason="starting", counts={})
+    answers = {"relational": parts.watch.relational, "time_series": parts.watch.time_series}
+    bad = [f"{name}: {answer.reason}" for name, answer in answers.items() if not answer.ok]
+    counts: dict[str, int | float] = {
+        "streams": parts.hub.clients,
+        "event_id": parts.board.event_id,
+        **parts.hub.counts,
+        **{f"{name}_ok": int(answer.ok) for name, answer in answers.items()},
+    }
+    return Health("dashboard", ok=not bad, reason="; ".join(bad), counts=counts)
 
 
 def listen(host: str, port: int) -> socket.socket:

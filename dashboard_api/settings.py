@@ -30,6 +30,8 @@ class DashboardSettings(ServiceSettings):
         Address to listen on. Anything but loopback needs ``allow_remote``.
     port : int
         Port to listen on [1..65535].
+    health_port : int | None
+        Loopback port of ``/healthz`` and ``/metrics`` alone, apart from what people reach; unset means none.
     allow_remote : bool
         Listen beyond loopback although the office has no login yet: only behind a proxy that asks for one.
     allowed_hosts : tuple[str, ...]
@@ -57,6 +59,7 @@ class DashboardSettings(ServiceSettings):
     store_token_file: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65535)
+    health_port: int | None = Field(default=None, ge=1, le=65535)
     allow_remote: bool = False
     allowed_hosts: tuple[str, ...] = ()
     behind_proxy: bool = False

@@ -35,6 +35,12 @@ class StackCard(msgspec.Struct, frozen=True):
         Shared square time, None for wall time.
     health_ports : dict[str, int]
         Loopback port of each service's health page.
+    metrics_ports : dict[str, int]
+        Loopback port of each service's ``/metrics``.
+    broker_url, broker_ca_file : str, str | None
+        The devices' broker.
+    store_url, store_token_file : str, str | None
+        Time-series store.
     """
 
     address: str
@@ -42,6 +48,11 @@ class StackCard(msgspec.Struct, frozen=True):
     database_url: str
     clock_file: str | None
     health_ports: dict[str, int]
+    metrics_ports: dict[str, int] = msgspec.field(default_factory=dict)
+    broker_url: str = ""
+    broker_ca_file: str | None = None
+    store_url: str = ""
+    store_token_file: str | None = None
 
 
 def write_card(path: Path, card: StackCard) -> None:

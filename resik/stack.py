@@ -103,6 +103,7 @@ class Stack:
         self.site = load_site(self.site_folder)
         self.registry = Registry.load(self.site_folder)
         self.children: list[Child] = []
+        self.metrics_ports: dict[str, int] = {}
         self.clock: ClockDriver | None = None
         self._config_file = config_file
         self._simulate = simulate
@@ -138,6 +139,11 @@ class Stack:
             database_url=self.database_url,
             clock_file=None if self.folder.kind == "real" else str(self.folder.clock),
             health_ports={child.name: child.health_port for child in self.children if child.health_port is not None},
+            metrics_ports=self.metrics_ports,
+            broker_url=self.broker_url,
+            broker_ca_file=_absolute(self.settings.broker_ca_file),
+            store_url=self.store_url,
+            store_token_file=_absolute(self.settings.store_token_file),
         )
 
     def child(self, name: str) -> Child:
@@ -171,6 +177,7 @@ class Stack:
         self, service: str, words: tuple[str, ...], values: dict[str, str], health_port: int | None = None
     ) -> Child:
         health_port = health_port or free_port()
+        self.metrics_ports.setdefault(service, health_port)
         command = resik_command(*words)
         if self._config_file is not None:
             command += ["--config", str(self._config_file.absolute())]
@@ -213,6 +220,7 @@ class Stack:
                 },
             ),
         ]
+        self.metrics_ports["dashboard"] = free_port()
         health_urls = {child.name: f"http://127.0.0.1:{child.health_port}/healthz" for child in services}
         services.append(
             self._service(
@@ -221,6 +229,7 @@ class Stack:
                 {
                     "RESIK_DASHBOARD_DATABASE_URL": self.database_url,
                     "RESIK_DASHBOARD_PORT": str(self.settings.port),
+                    "RESIK_DASHBOARD_HEALTH_PORT": str(self.metrics_ports["dashboard"]),
                     "RESIK_DASHBOARD_HEALTH_URLS": json.dumps(health_urls),
                     **self._store("dashboard"),
                 },
@@ -358,3 +367,7 @@ class Stack:
             self.clock.close()
             self.clock = None
         self.folder.unlock()
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())

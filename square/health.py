@@ -1,20 +1,21 @@
 """A small health page for every process, and the log format they share.
 
 ``GET /healthz`` answers 200 or 503 with what the process knows of itself, so that a supervisor, a monitoring
-system and the office page ask every process the same question.
+system and the office page ask every process the same question. ``GET /metrics`` says the same to Prometheus.
 """
 
 import json
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
 
 from square.errors import SettingsError
+from square.metrics import Histogram, exposition, families
 
 _log = logging.getLogger(__name__)
 
@@ -41,14 +42,17 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class HealthServer:
-    """Serves ``/healthz`` on loopback from a thread of its own.
+    """Serves ``/healthz`` and ``/metrics`` on loopback from a thread of its own.
 
     Parameters
     ----------
     port : int | None
         Loopback port; None makes every method do nothing.
     snapshot : Callable[[], Health]
-        Called for each request, from the server's thread: it MUST be quick and MUST NOT block on I/O.
+        Called for each request, from the server's thread: it MUST be quick and MUST NOT block on I/O. What its
+        figures mean stands in :data:`square.metrics.COUNTS`.
+    histograms : Sequence[Histogram]
+        What else the process measures.
 
     Raises
     ------
@@ -56,20 +60,26 @@ class HealthServer:
         If the port is taken.
     """
 
-    def __init__(self, port: int | None, snapshot: Callable[[], Health]) -> None:
+    def __init__(self, port: int | None, snapshot: Callable[[], Health], histograms: Sequence[Histogram] = ()) -> None:
         self._server: ThreadingHTTPServer | None = None
         if port is None:
             return
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                if self.path != "/healthz":
+                if self.path == "/healthz":
+                    health = snapshot()
+                    self._answer(200 if health.ok else 503, msgspec.json.encode(health), "application/json")
+                elif self.path == "/metrics":
+                    health = snapshot()
+                    found = families(health.service, ok=health.ok, counts=health.counts, histograms=histograms)
+                    self._answer(200, *exposition(found, self.headers.get("Accept", "")))
+                else:
                     self.send_error(404)
-                    return
-                health = snapshot()
-                body = msgspec.json.encode(health)
-                self.send_response(200 if health.ok else 503)
-                self.send_header("Content-Type", "application/json")
+
+            def _answer(self, status: int, body: bytes, content_type: str) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

@@ -61,7 +61,7 @@ class PipelineSettings(BrokerSettings):
     Attributes
     ----------
     health_port : int | None
-        Loopback port of ``/healthz``; unset means none.
+        Loopback port of ``/healthz`` and ``/metrics``; unset means none.
     broker_username : str | None
         With a password file and no name, the name of the service.
     broker_password_file : Path | None
