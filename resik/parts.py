@@ -17,11 +17,11 @@ def _run_service(
     from importlib import import_module
 
     from square.endpoint import MqttEndpoint, wait_for_broker
-    from square.health import configure_logging
+    from square.logs import configure_logging
     from square.settings import load_settings
 
     settings = load_settings(getattr(import_module(settings_module), settings_class), name, config)
-    configure_logging(name, settings.log_level)
+    configure_logging(name, settings.log_level, settings.log_format, Path(settings.site).name)
     if name in {"gateway", "ingest", "alerts"}:
         wait_for_broker(MqttEndpoint.from_settings(settings, name), settings.broker_wait_s)
     for chatty in ("httpx", "alembic"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,23 +19,25 @@ CONFIGURATION_FAULT = 2
 """Exit code of a process that only a person can mend: restarting it is pointless."""
 RESTART_MAX_S = 30.0
 STOP_WITHIN_S = 15.0
+_TEXT_LINE = re.compile(r"\S+ (DEBUG|INFO|WARNING|ERROR|CRITICAL) +\S+: ")
+"""How a line of :class:`square.logs.TextFormatter` begins."""
 
 
 def last_words(log: Path) -> str:
-    """Return the last line of a log that a person should read: of a JSON line, its message."""
+    """Return the last line of a log that a person should read: of a line of ours, service and message."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         return ""
     if not lines:
         return ""
+    if (ours := _TEXT_LINE.match(lines[-1])) is not None:
+        return f"{log.stem}: {lines[-1][ours.end() :]}"[:500]
     try:
         entry = json.loads(lines[-1])
     except ValueError:
         return lines[-1][:500]
-    return (
-        f"{entry.get('service', '')}: {entry.get('message', '')}"[:500] if isinstance(entry, dict) else lines[-1][:500]
-    )
+    return f"{entry.get('service', '')}: {entry.get('msg', '')}"[:500] if isinstance(entry, dict) else lines[-1][:500]
 
 
 def ask_health(port: int) -> Health | None:

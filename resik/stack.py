@@ -154,7 +154,11 @@ class Stack:
 
     def _common(self, service: str, health_port: int) -> dict[str, str]:
         prefix = f"RESIK_{service.upper()}_"
-        values = {"SITE": str(self.site_folder), "LOG_LEVEL": self.settings.log_level}
+        values = {
+            "SITE": str(self.site_folder),
+            "LOG_LEVEL": self.settings.log_level,
+            "LOG_FORMAT": self.settings.log_format,
+        }
         if self.folder.kind != "real":
             values["CLOCK_FILE"] = str(self.folder.clock)
         if service != "dashboard":  # it speaks to no broker, and its health page stands beside its other pages

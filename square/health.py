@@ -1,12 +1,10 @@
-"""A small health page for every process, and the log format they share.
+"""A small health page for every process.
 
 ``GET /healthz`` answers 200 or 503 with what the process knows of itself, so that a supervisor, a monitoring
 system and the office page ask every process the same question. ``GET /metrics`` says the same to Prometheus.
 """
 
-import json
 import logging
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -101,33 +99,3 @@ class HealthServer:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-
-
-class _JsonFormatter(logging.Formatter):
-    """One JSON object a line: what log collectors read."""
-
-    def __init__(self, service: str) -> None:
-        super().__init__()
-        self._service = service
-
-    def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, Any] = {
-            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname,
-            "service": self._service,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
-
-
-def configure_logging(service: str, level: str) -> None:
-    """Log to standard error: lines for people on a terminal, JSON lines elsewhere."""
-    handler = logging.StreamHandler(sys.stderr)
-    if sys.stderr.isatty():
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
-    else:
-        handler.setFormatter(_JsonFormatter(service))
-    logging.basicConfig(level=level, handlers=[handler], force=True)

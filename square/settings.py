@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from square.errors import SettingsError
+from square.logs import LogFormat
 
 ENV_ROOT = "RESIK_"
 
@@ -31,6 +32,8 @@ class ServiceSettings(BaseSettings):
         Shared square time; unset means wall time.
     log_level : str
         DEBUG, INFO, WARNING or ERROR.
+    log_format : str
+        ``text`` for people or ``json``, one object a line, for log collectors.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
@@ -38,6 +41,7 @@ class ServiceSettings(BaseSettings):
     site: str = "alun-alun-pasuruan"
     clock_file: Path | None = None
     log_level: LogLevel = "INFO"
+    log_format: LogFormat = "text"
 
 
 class BrokerSettings(ServiceSettings):

@@ -26,7 +26,7 @@ RUN = (
     "import os, sys; from pathlib import Path; from dashboard_api.server import run; from dashboard_api import sse; "
     "sse.RECHECK_S = float(os.environ.get('RESIK_TEST_RECHECK_S', sse.RECHECK_S)); "
     "from dashboard_api.settings import DashboardSettings; from square.settings import load_settings; "
-    "from square.health import configure_logging; configure_logging('dashboard', 'INFO'); "
+    "from square.logs import configure_logging; configure_logging('dashboard', 'INFO'); "
     "sys.exit(run(load_settings(DashboardSettings, 'dashboard', Path(sys.argv[1]))))"
 )
 

@@ -39,10 +39,12 @@ def test_stop_does_not_wait_for_ever(tmp_path, monkeypatch):
     assert one.stop() == -9
 
 
-def test_last_words_of_json_lines(tmp_path):
-    """Of a JSON log line the service and message are shown, of any other line the line."""
-    log = tmp_path / "log"
-    log.write_text('{"level": "ERROR", "service": "ingest", "message": "store_token_file is wrong"}\n')
+def test_last_words_are_what_a_person_should_read(tmp_path):
+    """Of a line of ours the service and message are shown, in either format; of any other line the line."""
+    log = tmp_path / "ingest.log"
+    log.write_text("2026-11-24T08:17:46+0000 ERROR   ingest.worker: store_token_file is wrong\n")
+    assert last_words(log) == "ingest: store_token_file is wrong"
+    log.write_text('{"level": "ERROR", "service": "ingest", "msg": "store_token_file is wrong"}\n')
     assert last_words(log) == "ingest: store_token_file is wrong"
     log.write_text("plain\n")
     assert last_words(log) == "plain"
