@@ -17,8 +17,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ingest.decode import RAW_LIMIT_BYTES
 from ingest.errors import StoreRefused, StoreUnavailable
+from ingest.refused import RAW_LIMIT_BYTES
 from square.sqlite import transaction
 
 SCHEMA_VERSION: Final = 2

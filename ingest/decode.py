@@ -6,8 +6,6 @@ time, by :mod:`firmware.wire`, whose errors name a code and a cause for people.
 One bad row never touches its neighbours. A batch that cannot be read at all raises :class:`BatchError`.
 """
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple, NoReturn
@@ -22,45 +20,17 @@ from ingest.messages import (
     BatchMessage,
     BinBody,
     LooseBatch,
-    LooseRow,
     LooseVersion,
     Row,
     StatusBody,
 )
 from ingest.plausibility import WIRE_FIELDS, check_clock, judge
 from ingest.readings import Reading, Status
+from ingest.refused import REFUSALS, DeadRow, dead_poison, dead_row, dead_unreadable
+from ingest.uplinks import read_uplink
+from square.makes import MARK
 from square.registry import Placement, Registry
 from square.site import Bin
-
-RAW_LIMIT_BYTES = 4096
-"""What is kept of a payload that nobody can read [bytes]."""
-
-
-class DeadRow(msgspec.Struct, frozen=True):
-    """One row that goes to the dead-letter store.
-
-    Attributes
-    ----------
-    row_id : int | None
-        What the ack names; None when the gateway sent none, so that the row cannot be acknowledged.
-    device, topic : str
-        Where it came from, as far as is known.
-    code, reason : str
-        See docs/protocol.md section 8, and one sentence.
-    raw : bytes
-        What was sent, at most ``RAW_LIMIT_BYTES``.
-    boot, seq : int | None
-        With ``device`` the identity of the reading; None for what is none.
-    """
-
-    row_id: int | None
-    device: str
-    topic: str
-    code: str
-    reason: str
-    raw: bytes
-    boot: int | None = None
-    seq: int | None = None
 
 
 class Placed(NamedTuple):
@@ -95,7 +65,6 @@ _decode_batch = msgspec.json.Decoder(BatchMessage).decode
 _decode_loose = msgspec.json.Decoder(LooseBatch).decode
 _decode_version = msgspec.json.Decoder(LooseVersion).decode
 _decode_row = msgspec.json.Decoder(Row).decode
-_decode_loose_row = msgspec.json.Decoder(LooseRow).decode
 _decode_status = msgspec.json.Decoder(StatusBody).decode
 _decode_any = msgspec.json.Decoder().decode
 _decode_parts = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -115,9 +84,6 @@ _MEASURED: dict[str, Callable[[Any], tuple[int | None, ...]]] = {
 }
 _MEASURED_COUNT = {kind: len(fields) for kind, fields in wire.MEASURED_FIELDS.items()}
 
-_REFUSALS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
-"""What msgspec raises on input: nesting beyond the interpreter's limit is a RecursionError."""
-
 
 def decode_body(kind: str, raw: bytes | Raw) -> BinBody | AirBody:
     """Check one reading of ``kind`` in full.
@@ -129,7 +95,7 @@ def decode_body(kind: str, raw: bytes | Raw) -> BinBody | AirBody:
     """
     try:
         body = _DECODE_BODY[kind](raw)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         _raise_explained(kind, raw, error)
     if (body.state is None or body.state == "ok") and _MEASURED[kind](body).count(None) == _MEASURED_COUNT[kind]:
         raise BadMessageError("bad-reading", "nothing was measured and the state is ok")
@@ -143,7 +109,7 @@ def _raise_explained(kind: str, raw: bytes | Raw, error: BaseException) -> NoRet
     except wire.WireError as wire_error:
         text = str(wire_error).partition(": ")[2]
         raise BadMessageError(wire_error.code, text) from error
-    except (*_REFUSALS, AttributeError, TypeError):
+    except (*REFUSALS, AttributeError, TypeError):
         pass  # not an object at all: the typed decoder's words must do
     raise BadMessageError("bad-reading", str(error)[:300]) from error
 
@@ -168,7 +134,7 @@ def decode_batch(payload: bytes, registry: Registry, topic: str = "") -> Batch:
     try:
         incoming = _decode_batch(payload)
         rows: Sequence[Row] = incoming.rows
-    except _REFUSALS as error:
+    except REFUSALS as error:
         return _decode_row_by_row(payload, registry, topic, error)
     if incoming.v != wire.VERSION:
         raise _unknown_version(incoming.v)
@@ -176,6 +142,27 @@ def decode_batch(payload: bytes, registry: Registry, topic: str = "") -> Batch:
     for row in rows:
         _place(batch, row, registry, topic)
     return batch
+
+
+def decode_row(row: Row, registry: Registry, topic: str = "") -> Batch:
+    """Read one row by itself, as a batch of one: for what is tried again."""
+    batch = Batch("", "", "", 0, [], [], [])
+    _place(batch, row, registry, topic)
+    return batch
+
+
+def read_row(raw: bytes) -> Row:
+    """Read a row that a gateway sent.
+
+    Raises
+    ------
+    BadMessageError
+        With code ``bad-row``.
+    """
+    try:
+        return _decode_row(raw)
+    except REFUSALS as error:
+        raise BadMessageError("bad-row", str(error)[:300]) from error
 
 
 def _unknown_version(version: object) -> BatchError:
@@ -190,74 +177,54 @@ def _decode_row_by_row(payload: bytes, registry: Registry, topic: str, error: Ba
     """Read a batch in which something is wrong; only the wrong rows become dead letters."""
     try:
         version = _decode_version(payload).v
-    except _REFUSALS:
+    except REFUSALS:
         raise BatchError("bad-batch", f"not a JSON object: {str(error)[:200]}") from error
     if not wire.is_int(version) or version != wire.VERSION:
         raise _unknown_version(version) from error
     try:
         loose = _decode_loose(payload)
-    except _REFUSALS as loose_error:
+    except REFUSALS as loose_error:
         raise BatchError("bad-batch", str(loose_error)[:300]) from loose_error
     batch = Batch(loose.gw, loose.spool, loose.batch, loose.sent_ms, [], [], [])
     for raw in loose.rows:
         try:
             row = _decode_row(raw)
-        except _REFUSALS as row_error:
-            batch.dead.append(_dead_unreadable(raw, topic, str(row_error)[:300]))
+        except REFUSALS as row_error:
+            batch.dead.append(dead_unreadable(raw, topic, str(row_error)[:300]))
         else:
             _place(batch, row, registry, topic)
     return batch
 
 
-def _dead_unreadable(raw: Raw, topic: str, reason: str) -> DeadRow:
-    try:
-        found = _decode_loose_row(raw)
-    except _REFUSALS:
-        found = LooseRow()
-    row_id = found.id if isinstance(found.id, int) and not isinstance(found.id, bool) else None
-    device = found.device if isinstance(found.device, str) and wire.is_id(found.device) else ""
-    identity = found.boot, found.seq
-    is_reading = device and found.kind in ("bin", "air") and all(map(wire.is_int, identity))
-    is_valid = is_reading and 0 <= found.boot <= wire.U32_MAX and 1 <= found.seq <= wire.U32_MAX
-    boot, seq = identity if is_valid else (None, None)
-    return DeadRow(row_id, device, topic, "bad-row", reason, bytes(raw)[:RAW_LIMIT_BYTES], boot, seq)
-
-
 def _place(batch: Batch, row: Row, registry: Registry, topic: str) -> None:
     """Put a row into the list where it belongs."""
     if row.kind == "poison":
-        batch.dead.append(_dead_poison(row))
+        batch.dead.append(dead_poison(row))
         return
     try:
-        placement = _placement(row.device, registry)
+        placement = _placement(row, registry)
         if row.kind in {"status", "will"}:
             batch.statuses.append((row.id, _status(row)))
+        elif row.kind == "uplink":
+            _place_uplink(batch, row, placement, registry.site)
         else:
             batch.readings.append(Placed(row.id, _reading(row, placement, registry.site)))
     except BadMessageError as error:
-        known = wire.is_id(row.device)
-        is_reading = known and row.kind in _DECODE_BODY and row.seq > 0
-        batch.dead.append(
-            DeadRow(
-                row.id,
-                row.device if known else "",
-                wire.topic_up(registry.site, row.device, row.kind) if known else topic,
-                error.code,
-                error.reason,
-                bytes(row.body)[:RAW_LIMIT_BYTES],
-                row.boot if is_reading else None,
-                row.seq if is_reading else None,
-            )
+        batch.dead.append(dead_row(row, registry, topic, error))
+
+
+def _placement(row: Row, registry: Registry) -> Placement:
+    if row.kind == "uplink":
+        foreign = row.device.removeprefix(MARK)
+        placement = registry.placement_of_foreign(foreign) if foreign != row.device else None
+        remedy = (
+            f'is the identity of no active device of site {registry.site}: add foreign = "{foreign[:40]}" and a codec'
         )
-
-
-def _placement(device: str, registry: Registry) -> Placement:
-    placement = registry.placement(device)
+    else:
+        placement = registry.placement(row.device)
+        remedy = f"is not an active device of site {registry.site}: add it"
     if placement is None:
-        raise BadMessageError(
-            "unknown-device",
-            f"{device[:40]!r} is not an active device of site {registry.site}: add it to devices.toml",
-        )
+        raise BadMessageError("unknown-device", f"{row.device[:40]!r} {remedy} to devices.toml")
     return placement
 
 
@@ -272,18 +239,38 @@ def _reading(row: Row, placement: Placement, site: str) -> Reading:
     if not is_anchored and (body.ts is None or row.ts_ms != wire.point_ms(body.ts, row.boot, row.seq)):
         raise BadMessageError("bad-row", f"ts_ms {row.ts_ms} does not follow from ts, boot and seq")
     check_clock(row.ts_ms, row.arrived_ms)
-    asset = placement.asset
+    return _judged(row, placement, site, body)
+
+
+def _place_uplink(batch: Batch, row: Row, placement: Placement, site: str) -> None:
+    """Read what a sensor of another make sent. What has no measurement in it is a sign of life, as a status is."""
+    if row.seq < 1 or row.ts_ms != wire.point_ms(row.seq, row.boot, row.seq):
+        raise BadMessageError("bad-row", f"ts_ms {row.ts_ms} does not follow from boot and seq")
+    check_clock(row.ts_ms, row.arrived_ms)
+    kind = placement.kind
+    fields, state = read_uplink(placement.device.codec or "", kind, row.uplink)
+    if state == "ok" and not fields.keys() & wire.MEASURED_FIELDS[kind].keys():
+        battery_mv, rssi_dbm = fields.get("battery_mv"), fields.get("rssi_dbm")
+        said = Status(placement.device.id, "status", row.arrived_ms, row.boot, battery_mv=battery_mv, rssi_dbm=rssi_dbm)
+        batch.statuses.append((row.id, said))
+        return
+    body = decode_body(kind, msgspec.json.encode({"seq": row.seq, "ts": row.seq, "state": state, **fields}))
+    batch.readings.append(Placed(row.id, _judged(row, placement, site, body)))
+
+
+def _judged(row: Row, placement: Placement, site: str, body: BinBody | AirBody) -> Reading:
+    kind, asset = placement.kind, placement.asset
     values, flags = judge(
         kind,
         _VALUES[kind](body),
         geometry=asset if isinstance(asset, Bin) else None,
         ts_ms=row.ts_ms,
         arrived_ms=row.arrived_ms,
-        is_anchored=is_anchored,
+        is_anchored=row.time == "anchor",
     )
     return Reading(
         site,
-        row.device,
+        placement.device.id,
         asset.id,
         asset.zone,
         kind,
@@ -308,13 +295,13 @@ def decode_status(raw: bytes | Raw) -> StatusBody:
     """
     try:
         return _decode_status(raw)
-    except _REFUSALS:
+    except REFUSALS:
         pass
     try:
         parts = _decode_parts(raw)
         sound = {name: part for name, part in parts.items() if name in _REQUIRED_IN_STATUS or _is_sound(name, part)}
         return _decode_status(msgspec.json.encode(sound))
-    except _REFUSALS as error:
+    except REFUSALS as error:
         raise BadMessageError("bad-value", str(error)[:300]) from error
 
 
@@ -324,7 +311,7 @@ def _is_sound(name: str, part: Raw) -> bool:
         return False
     try:
         decode(part)
-    except _REFUSALS:
+    except REFUSALS:
         return False
     return True
 
@@ -348,19 +335,3 @@ def _status(row: Row) -> Status:
         body.crash,
         body.ota,
     )
-
-
-def _dead_poison(row: Row) -> DeadRow:
-    try:
-        raw = base64.b64decode(row.raw, validate=True)[:RAW_LIMIT_BYTES]
-    except (binascii.Error, ValueError):
-        raw = row.raw.encode("utf-8", "replace")[:RAW_LIMIT_BYTES]
-    reason = "the gateway refused it"
-    try:
-        wire.parse_topic(row.topic)
-        wire.decode_envelope(raw)
-    except wire.WireError as error:
-        if error.code == row.code:  # a payload that was cut to fit may fail for another reason
-            reason = str(error).partition(": ")[2]
-    device = row.device if wire.is_id(row.device) else ""
-    return DeadRow(row.id, device, row.topic[:200], row.code[:32] or "bad-row", reason[:300], raw)

@@ -90,18 +90,28 @@ class StatusBody(msgspec.Struct):
     ota_at: U32 | None = None
 
 
+class UplinkBody(msgspec.Struct):
+    """What a sensor of another make sent: the bytes of a frame and its port, or a document."""
+
+    port: Annotated[int, Meta(ge=0, le=255)] = 0
+    data: Annotated[str, Meta(max_length=2_000)] | None = None
+    doc: Raw = Raw(b"")
+    rssi_dbm: RssiDbm | None = None
+
+
 class Row(msgspec.Struct):
     """One row of a batch; ``body`` is looked at when the device is known. Which fields are set depends on ``kind``."""
 
     id: Annotated[int, Meta(ge=1)]
     device: str
-    kind: Literal["bin", "air", "status", "will", "poison"]
+    kind: Literal["bin", "air", "uplink", "status", "will", "poison"]
     arrived_ms: Millis
     boot: U32 = 0
     seq: U32 = 0
     ts_ms: Millis = 0
     time: Literal["device", "anchor"] = "device"
     body: Raw = Raw(b"")
+    uplink: Raw = Raw(b"")
     code: str = ""
     raw: str = ""
     topic: str = ""

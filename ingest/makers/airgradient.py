@@ -20,6 +20,9 @@ _SCALES: Final = {
     "tvocRaw": ("voc_raw", 1),
     "wifi": ("rssi_dbm", 1),
 }
+_MARKS: Final = _SCALES.keys() | {"serialno"}
+"""One of them at least is in every document of measures; over MQTT the serial number stands in the topic instead."""
+
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -29,8 +32,8 @@ def decode_measures(_port: int, data: bytes) -> Report:
         document = _decode_object(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise unreadable(f"not a JSON object: {str(error)[:200]}") from error
-    if not isinstance(document.get("serialno"), str):
-        raise unreadable("there is no serialno: this is not the document of the current measures")
+    if not isinstance(document.get("serialno", ""), str) or not document.keys() & _MARKS:
+        raise unreadable("this is not the document of the current measures")
     said: Said = {
         name: value
         for name, value in document.items()

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from firmware import wire
-from ingest.decode import RAW_LIMIT_BYTES, Batch, BatchError, decode_batch
+from ingest.decode import Batch, BatchError, decode_batch
+from ingest.refused import RAW_LIMIT_BYTES
 from square.quantities import FLAG_ANCHORED, FLAG_HUMID, FLAG_IMPLAUSIBLE, FLAG_LATE
 from tests.unit.ingest.batches import BOOT, GATEWAY, NOW_MS, NOW_S, SITE, TOPIC, batch, poison, registry, row, status
 
