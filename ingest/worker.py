@@ -27,6 +27,7 @@ from square.clock import Clock, now_ms, open_clock
 from square.endpoint import MqttEndpoint
 from square.errors import BrokerRefused, BrokerUnavailable, SettingsError, SiteError
 from square.health import Health, HealthServer
+from square.metrics import histogram
 from square.mqtt import Delivery, MqttConnection
 from square.outage import Outage
 from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS, stop_on_signals
@@ -50,6 +51,7 @@ class Pending(msgspec.Struct):
     batch: Batch | None
     letters: list[DeadLetter]
     dead_ids: list[int]
+    rows: int = 0
 
     @property
     def points(self) -> int:
@@ -103,16 +105,20 @@ class Worker:
         self._store_outage = Outage("time-series store", self._stopping, rng=rng)
         self._letters_outage = Outage("dead-letter store", self._stopping, rng=rng)
         self._in_hand = 0
+        self._rows_in_hand = 0
         self._last_write_s: float | None = None
         self._next_purge_s = 0.0
         self.batches = 0
         self.heartbeats = 0
+        self.rows_taken = 0
         self.rows = 0
         self.stored = 0
         self.dead_lettered = 0
         self.status_rows = 0
         self.bad_batches = 0
         self.acks_unsent = 0
+        self.latencies = histogram("resik_ingest_arrival_to_stored_seconds")
+        self.write_sizes = histogram("resik_ingest_write_points")
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -217,7 +223,9 @@ class Worker:
             reason = f"the topic says {gateway}, the batch says {batch.gateway[:40]!r}"
             return self._bad_batch(delivery, "bad-batch", reason)
         letters = [DeadLetter(d.device, d.topic, d.code, d.reason, d.raw, boot=d.boot, seq=d.seq) for d in batch.dead]
-        return Pending(delivery, batch, letters, [d.row_id for d in batch.dead if d.row_id is not None])
+        self.rows_taken += batch.rows
+        self._rows_in_hand += batch.rows
+        return Pending(delivery, batch, letters, [d.row_id for d in batch.dead if d.row_id is not None], batch.rows)
 
     def _bad_batch(self, delivery: Delivery, code: str, reason: str) -> Pending:
         self.bad_batches += 1
@@ -247,12 +255,21 @@ class Worker:
         if result is None:
             return False
         self._last_write_s = time.monotonic()
+        self._measure(placed)
         if not result.rejected:
             self._trace.write(placed)
             return True
         self._bury(group, result)
         self._trace.write([p for pending in group if pending.batch is not None for p in pending.batch.readings])
         return True
+
+    def _measure(self, placed: list[Placed]) -> None:
+        """Note how long readings took from their arrival at the gateway, in wall time, and how many were written."""
+        self.write_sizes.observe((len(placed),))
+        speed = self._clock.speed()
+        if speed > 0:  # a replay's clock stands: it says nothing about waiting
+            at_ms, per_s = now_ms(self._clock), 1000 * speed
+            self.latencies.observe([(at_ms - p.reading.arrived_ms) / per_s for p in placed])
 
     def _bury(self, group: list[Pending], result: WriteResult) -> None:
         """Move the readings that the store rejected from stored to dead."""
@@ -291,6 +308,7 @@ class Worker:
             self.rows += batch.rows + len(pending.letters) - len(batch.dead)
             self.stored += len(batch.readings)
             self.status_rows += len(batch.statuses)
+            self._rows_in_hand -= pending.rows
             ack = {
                 "v": wire.VERSION,
                 "spool": batch.spool,
@@ -336,10 +354,12 @@ class Worker:
             {
                 "batches": self.batches,
                 "heartbeats": self.heartbeats,
+                "rows_taken": self.rows_taken,
                 "rows": self.rows,
                 "stored": self.stored,
                 "dead_lettered": self.dead_lettered,
                 "status_rows": self.status_rows,
+                "rows_in_hand": self._rows_in_hand,
                 "bad_batches": self.bad_batches,
                 "waiting": self._connection.waiting + self._in_hand,
                 "store_ok": int(not self._store_outage.reason),
@@ -393,7 +413,7 @@ def run(settings: IngestSettings) -> int:
     stop = threading.Event()
     try:
         worker = _compose(settings, stop)
-        health = HealthServer(settings.health_port, worker.health)
+        health = HealthServer(settings.health_port, worker.health, [worker.latencies, worker.write_sizes])
     except (SettingsError, SiteError, StoreError) as error:
         _log.error("%s", error)
         return EXIT_SETTINGS

@@ -174,6 +174,19 @@ COUNTS: Final[Mapping[str, Mapping[str, Count]]] = {
 }
 
 
+HISTOGRAMS: Final[Mapping[str, tuple[str, tuple[float, ...]]]] = {
+    "resik_ingest_arrival_to_stored_seconds": (
+        "From the arrival of a reading at the gateway until the store had it, repeats included, wall time.",
+        (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400),
+    ),
+    "resik_ingest_write_points": (
+        "Points in one write to the store.",
+        (1, 10, 50, 100, 500, 1000, 2000, 5000, 20000),
+    ),
+}
+"""Meaning and upper limits of what is counted by size."""
+
+
 class Histogram:
     """Counts values by fixed limits; cheap enough for every reading. One thread observes, any reads.
 
@@ -194,12 +207,12 @@ class Histogram:
         self._counts = [0] * (len(limits) + 1)
         self._sum = 0.0
 
-    def observe(self, values: Iterable[float]) -> None:
+    def observe(self, values: Sequence[float]) -> None:
         """Count ``values``."""
         limits, counts = self._limits, self._counts
         for value in values:
             counts[bisect_left(limits, value)] += 1
-            self._sum += value
+        self._sum += sum(values)
 
     def family(self) -> Metric:
         """Return the present state as a metric."""
@@ -211,6 +224,11 @@ class Histogram:
             upto += count
             buckets.append((name, float(upto)))
         return HistogramMetricFamily(self.name, self.meaning, buckets=buckets, sum_value=self._sum)
+
+
+def histogram(name: str) -> Histogram:
+    """Make one that :data:`HISTOGRAMS` declares."""
+    return Histogram(name, *HISTOGRAMS[name])
 
 
 def families(
@@ -275,8 +293,9 @@ def exposition(found: Iterable[Metric], accept: str = "") -> tuple[bytes, str]:
 
 
 def metric_names() -> set[str]:
-    """Return every name under which Prometheus may ask for a metric of ours, histogram parts apart."""
+    """Return every name under which Prometheus knows what our processes say."""
     return {
+        *(f"{name}_{part}" for name in HISTOGRAMS for part in ("bucket", "sum", "count")),
         *(f"resik_{service}_{count.metric}" for service, counts in COUNTS.items() for count in counts.values()),
         "resik_healthy",
         "resik_build_info",

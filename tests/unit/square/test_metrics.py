@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from gateway.service import Gateway
 from gateway.settings import GatewaySettings
 from square.health import Health, HealthServer
-from square.metrics import COUNTS, Histogram, exposition, families, metric_names
+from square.metrics import COUNTS, HISTOGRAMS, Histogram, exposition, families, histogram, metric_names
 from tests.services import free_port
 
 UNITS = ("_seconds", "_ratio", "_bytes", "_rows", "_batches", "_readings", "_nodes")
@@ -117,3 +117,13 @@ def test_the_gateway_declares_every_figure_it_shows(tmp_path):
         assert gateway.health().counts.keys() == COUNTS["gateway"].keys()
     finally:
         gateway.spool.close()
+
+
+def test_every_declared_histogram_can_be_made_and_is_known():
+    """Limits ascend, the unit is in the name, and its parts are names that a dashboard may use."""
+    for name, (meaning, limits) in HISTOGRAMS.items():
+        assert list(limits) == sorted(set(limits))
+        assert name.endswith(("_seconds", "_points"))
+        assert meaning.endswith(".")
+        (family,) = read_text(exposition([histogram(name).family()])[0].decode().split("# HELP process")[0])
+        assert {sample.name for sample in family.samples} <= metric_names()
