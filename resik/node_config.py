@@ -41,7 +41,7 @@ for _parts in PARTS.values():
     _parts["battery"] = {"battery": {"pin": 34, "ratio_milli": 2000}}
     _parts["led"] = {"led": {"pin": 2}}
     _parts["power"] = {"power": {"pin": 32, "settle_ms": 100}}
-DEFAULT_PARTS = {"bin": "jsn+ds18b20+lis3dh+battery", "air": "pms5003+bme280"}
+DEFAULT_PARTS = {"bin": "jsn+ds18b20+lis3dh+battery+power", "air": "pms5003+bme280"}
 
 
 @dataclass(frozen=True, slots=True)

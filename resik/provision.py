@@ -284,7 +284,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--wifi-password-file", type=_FILE, required=True, help="File whose first line is its password.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder for the bundle.")
 @click.option("--device", help="Id of the node [the next free one].")
-@click.option("--parts", help="What is soldered on, such as jsn+ds18b20+lis3dh+battery.")
+@click.option("--parts", help="What is soldered on, such as jsn+ds18b20+lis3dh+battery+power.")
 @click.option("--config", "base", type=_FILE, help="JSON with parts and settings instead of --parts.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data folder of a local stack, whose broker lets it in.")
 @click.option(
