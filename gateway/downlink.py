@@ -89,8 +89,8 @@ class Downlink:
         publish: Publish,
         is_listening: Callable[[], bool],
         now_ms: Callable[[], int],
-        blocks_per_s: float = 50.0,
-        node_blocks_per_s: float = 10.0,
+        blocks_per_s: float = 100.0,
+        node_blocks_per_s: float = 25.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = DownlinkCounts()

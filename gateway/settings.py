@@ -81,8 +81,8 @@ class GatewaySettings(PipelineSettings):
     resend_s: Annotated[float, Field(ge=0.1, le=600)] = 30.0
     forward_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.02
     copy_every_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
-    ota_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 50.0
-    ota_node_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 10.0
+    ota_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 100.0
+    ota_node_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 25.0
     disk_warn_pct: Annotated[float, Field(ge=0, le=100)] = 15.0
     disk_stop_pct: Annotated[float, Field(ge=0, le=100)] = 5.0
 
