@@ -1,20 +1,19 @@
 """The broker that a local stack starts: the embedded one, or mosquitto with an access list.
 
-Both know one user per device and one per service, and both listen on loopback only. Mosquitto can also say who may
-use which topic. Devices on other machines need a broker with TLS: name it by URL instead of starting one here.
+Both know one user per device and one per service, and without TLS both listen on loopback only. The embedded one
+checks the password and no more: it knows no topics, no certificates, and reads its users at its start.
 """
 
-import os
-import shutil
-import subprocess
+import ipaddress
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from resik.errors import MissingPart
+import msgspec
 
-SERVICES = ("gateway", "gateway-uplink", "ingest", "alerts")
-"""Principals of the broker that are not devices. The gateway has two connections: to the devices and upstream."""
+from resik.broker_config import BrokerPlan
+from resik.broker_files import BrokerFolder, mosquitto_program
+from resik.errors import MissingPart, StackError
 
 
 def embedded_configuration(port: int, passwords: Mapping[str, str]) -> str:
@@ -53,37 +52,23 @@ dynamic_filters = true
 """
 
 
-def access_list(site: str, devices: Iterable[str]) -> str:
-    """Return mosquitto's access list: it follows from the topic grammar alone.
+def embedded_command(folder: Path, *, port: int, passwords: Mapping[str, str]) -> list[str]:
+    """Write the configuration of the embedded broker and return the command that starts it.
 
-    A device writes below its own name and reads what is sent down to it. The gateway reads what devices say and
-    answers them; ingest and alerts read batches, ingest answers the gateway; each service talks to itself to see
-    that it is not deaf.
+    Parameters
+    ----------
+    folder : Path
+        For the generated file; it holds passwords and is readable by the owner only.
+    port : int
+        Loopback port.
+    passwords : Mapping[str, str]
+        One per device and service.
+
+    Raises
+    ------
+    MissingPart
+        If it is not installed.
     """
-    own = f"resik/{site}"
-    lines = [
-        "user gateway",
-        f"topic read {own}/+/up/+",
-        f"topic write {own}/+/down/+",
-        f"topic readwrite {own}/sv/+/probe",
-        "user gateway-uplink",
-        f"topic write {own}/gw/+/batch",
-        f"topic read {own}/gw/+/ack",
-        f"topic readwrite {own}/sv/+/probe",
-        "user ingest",
-        f"topic read {own}/gw/+/batch",
-        f"topic write {own}/gw/+/ack",
-        f"topic readwrite {own}/sv/+/probe",
-        "user alerts",
-        f"topic read {own}/gw/+/batch",
-        f"topic readwrite {own}/sv/+/probe",
-    ]
-    for device in sorted(devices):
-        lines += [f"user {device}", f"topic write {own}/{device}/up/+", f"topic read {own}/{device}/down/+"]
-    return "\n".join(lines) + "\n"
-
-
-def _embedded(folder: Path, port: int, passwords: Mapping[str, str]) -> list[str]:
     try:
         import iotcore  # noqa: F401 - only whether it is there
     except ImportError as error:
@@ -97,68 +82,59 @@ def _embedded(folder: Path, port: int, passwords: Mapping[str, str]) -> list[str
     return [sys.executable, "-P", "-m", "iotcore", "--config", str(path), "--log-level", "CRITICAL"]
 
 
-def _mosquitto(folder: Path, port: int, site: str, passwords: Mapping[str, str]) -> list[str]:
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    hasher = shutil.which("mosquitto_passwd")
-    if program is None or hasher is None:
-        raise MissingPart("mosquitto is not installed: apt-get install mosquitto, or use --broker embedded")
-    password_file, acl_file, state = folder / "passwords", folder / "acl", folder / "mosquitto"
-    state.mkdir(exist_ok=True)
-    for path in (password_file, acl_file):
-        path.touch(mode=0o600)
-    password_file.write_text("".join(f"{name}:{word}\n" for name, word in passwords.items()), encoding="utf-8")
-    subprocess.run([hasher, "-U", str(password_file)], check=True)
-    acl_file.write_text(access_list(site, set(passwords) - set(SERVICES)), encoding="utf-8")
-    configuration = folder / "mosquitto.conf"
-    configuration.write_text(
-        "\n".join(
-            [
-                "per_listener_settings false",
-                f"listener {port} 127.0.0.1",
-                *(["user root"] if os.geteuid() == 0 else []),  # else it gives up the right to read its own files
-                "allow_anonymous false",
-                # a client id is the user's name: nobody can throw another off by taking its id
-                "use_username_as_clientid true",
-                f"password_file {password_file}",
-                f"acl_file {acl_file}",
-                "max_queued_messages 0",
-                "max_queued_bytes 268435456",
-                "max_inflight_messages 1000",
-                "set_tcp_nodelay true",
-                "persistence true",
-                f"persistence_location {state}/",
-                "autosave_interval 30",
-                "log_type error",
-                "log_type warning",
-                "",
-            ]
-        ),
-        encoding="utf-8",
-    )
-    return [program, "-c", str(configuration)]
+def mosquitto_command(
+    folder: Path, *, site: str, secrets: Path, port: int, listen: tuple[str, int] | None = None
+) -> list[str]:
+    """Write the files of a stack's mosquitto and return the command that starts it.
 
-
-def broker_command(kind: str, folder: Path, *, port: int, site: str, passwords: Mapping[str, str]) -> list[str]:
-    """Write the broker's configuration into ``folder`` and return the command that starts it.
+    What ``resik broker init`` chose for this folder stays, such as certificates and the TLS listener.
 
     Parameters
     ----------
-    kind : str
-        ``embedded`` or ``mosquitto``.
     folder : Path
-        For generated files; they hold passwords and are readable by the owner only.
-    port : int
-        Loopback port.
+        Of the broker.
     site : str
-        Site id, for the access list.
-    passwords : Mapping[str, str]
-        One per device and service.
+        Folder of the site.
+    secrets : Path
+        Folder of the secrets of all users.
+    port : int
+        Loopback port without TLS.
+    listen : tuple[str, int] | None
+        Host, by which nodes reach this machine, and port of a TLS listener; None leaves it as it is.
 
     Raises
     ------
-    MissingPart
-        If the broker is not installed.
+    StackError
+        If mosquitto is not installed, or a certificate cannot be made.
     """
-    if kind == "mosquitto":
-        return _mosquitto(folder, port, site, passwords)
-    return _embedded(folder, port, passwords)
+    program = mosquitto_program()
+    broker = BrokerFolder(folder)
+    with broker.alone():
+        # connections are no news in a window that shows the square
+        plan = broker.plan() if broker.is_made else BrokerPlan(site=site, secrets=str(secrets), notices=False)
+        plan = msgspec.structs.replace(plan, site=site, secrets=str(secrets), port=port, part="whole")
+        if listen is not None:
+            plan = _listening(plan, *listen, has_certificate=broker.papers.server.exists())
+        broker.keep_plan(plan)
+        broker.write_papers()
+        broker.write()
+    return [program, "-c", str(broker.configuration)]
+
+
+def _listening(plan: BrokerPlan, host: str, port: int, *, has_certificate: bool) -> BrokerPlan:
+    """Return the plan with a TLS listener on this host: on its address, or on all of them where it is a name."""
+    try:
+        bound = "" if ipaddress.ip_address(host).is_unspecified else host
+        names = [bound] if bound else []
+    except ValueError:
+        bound = "127.0.0.1" if host == "localhost" else ""
+        names = [name for name in (host, bound) if name]
+    # a certificate from elsewhere has no hosts in the plan: it is taken as it is
+    if names and (plan.hosts or not has_certificate):
+        plan = msgspec.structs.replace(plan, hosts=tuple(dict.fromkeys((*names, *plan.hosts))))
+    elif not has_certificate:
+        raise StackError(
+            f"--listen {port} names no host that a node could check: write the name or address of this machine, "
+            f"as in --listen 192.168.1.10:{port}"
+        )
+    return msgspec.structs.replace(plan, listen_host=bound, listen_port=port)

@@ -84,6 +84,11 @@ class DataFolder:
         return self.root / "secrets"
 
     @property
+    def broker(self) -> Path:
+        """Files of the mosquitto of this stack, and who was shut out of any broker."""
+        return self.root / "broker"
+
+    @property
     def crew_links(self) -> Path:
         """Secret link token of each crew member (JSON)."""
         return self.root / "secrets" / "crew-links.json"

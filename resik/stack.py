@@ -16,12 +16,15 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from resik.brokers import SERVICES, broker_command
+from resik.broker_config import LISTEN_PORT, listen_address
+from resik.broker_files import BrokerFolder
+from resik.brokers import embedded_command, mosquitto_command
 from resik.errors import StackError
 from resik.folder import DataFolder
 from resik.inspection import StackCard, write_card
 from resik.ports import claim_port, free_port
 from resik.process import Child, last_words, resik_command
+from square.access import SERVICES
 from square.clock import ClockDriver
 from square.registry import Registry
 from square.settings import BrokerSettings
@@ -50,6 +53,10 @@ class StackSettings(BrokerSettings):
         ``embedded``, ``mosquitto`` (started here) or ``external`` (at ``broker_url``).
     broker_port : int | None
         Loopback port of the broker started here; unset takes a free one, for real devices 1883.
+    tls : bool
+        Whether a mosquitto started here also listens with TLS, on loopback unless ``listen`` says more.
+    listen : str | None
+        ``host:port`` of that listener: the name or address of this machine by which nodes reach it.
     store_url, store_token_file : str | None, Path | None
         Time-series store; unset means the embedded one in the data folder.
     database_url : str | None
@@ -63,6 +70,8 @@ class StackSettings(BrokerSettings):
     port: int = Field(default=8080, ge=1, le=65535)
     broker: Literal["embedded", "mosquitto", "external"] = "embedded"
     broker_port: int | None = Field(default=None, ge=1, le=65535)
+    tls: bool = False
+    listen: str | None = None
     store_url: str | None = None
     store_token_file: Path | None = None
     database_url: str | None = None
@@ -188,15 +197,41 @@ class Stack:
         environment = self._common(service, health_port) | values
         return Child(service, command, environment, self.folder.logs / f"{service}.log", health_port)
 
+    def _listen(self) -> tuple[str, int] | None:
+        """Return host and port of the TLS listener that was asked for."""
+        if (self.settings.tls or self.settings.listen is not None) and self.settings.broker != "mosquitto":
+            raise StackError(f"the {self.settings.broker} broker gets no TLS listener here: use --broker mosquitto")
+        if self.settings.listen is not None:
+            return listen_address(self.settings.listen)
+        return ("localhost", LISTEN_PORT) if self.settings.tls else None
+
+    @property
+    def node_address(self) -> str | None:
+        """Where nodes outside this machine connect, None when nobody can."""
+        broker = BrokerFolder(self.folder.broker)
+        if self.settings.broker != "mosquitto" or not broker.is_made:
+            return None
+        plan = broker.plan()
+        host = plan.hosts[0] if plan.hosts else plan.listen_host or "HOST"
+        return f"mqtts://{host}:{plan.listen_port}" if plan.listen_port is not None else None
+
     def _build(self) -> None:
         folder = self.folder
-        passwords = folder.credentials(
-            [*SERVICES, *(device.id for device in self.registry if device.status == "active")]
-        )
-        if self.settings.broker != "external":
-            command = broker_command(
-                self.settings.broker, folder.run, port=self.broker_port, site=self.site.id, passwords=passwords
+        if self.settings.broker == "mosquitto":
+            # it makes the secrets itself: of some devices it may know no more than a hash
+            command = mosquitto_command(
+                folder.broker,
+                site=str(self.site_folder.absolute()),
+                secrets=folder.secrets,
+                port=self.broker_port,
+                listen=self._listen(),
             )
+        else:
+            revoked = BrokerFolder(folder.broker).revoked()
+            devices = (device.id for device in self.registry if device.status == "active")
+            passwords = folder.credentials([*SERVICES, *(device for device in devices if device not in revoked)])
+            command = embedded_command(folder.run, port=self.broker_port, passwords=passwords)
+        if self.settings.broker != "external":
             self.children.append(Child("broker", command, {}, folder.logs / "broker.log"))
         ingest = {"RESIK_INGEST_DEAD_LETTER_FILE": str(folder.dead_letters), **self._store("ingest")}
         if folder.kind == "replay":
@@ -295,6 +330,8 @@ class Stack:
             claim_port(self.settings.port, "the map", f"choose another with --port {self.settings.port + 1}")
             if self.settings.broker != "external":
                 claim_port(self.broker_port, "the MQTT broker", "stop the other one, or choose another --broker-port")
+            if (listen := self._listen()) is not None:
+                claim_port(listen[1], "the TLS listener", "stop the other one, or choose another port with --listen")
             for file in (self.trace_file, self.ledger_file):
                 file.unlink(missing_ok=True)
             self._start_clock()

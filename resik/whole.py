@@ -75,6 +75,8 @@ def _stop_on_signals() -> None:
 @click.option("--speed", type=float, help="Square seconds per second of a simulated square [30].")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated square.")
 @click.option("--no-crews", is_flag=True, help="Simulate no crews: the work is yours, on the crew page.")
+@click.option("--tls", is_flag=True, default=None, help="With --broker mosquitto: also listen with TLS, on localhost.")
+@click.option("--listen", help="The same for nodes on other machines: name or address of this one, e.g. HOST:8883.")
 @plainly
 def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no_crews: bool, **chosen: Any) -> None:
     """Run the whole square: broker, gateway, ingest, alerts, map and a simulated square."""
@@ -96,6 +98,9 @@ def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no
     stack = Stack(settings, folder, config_file=config_file, simulate=simulate)
     try:
         with stack.running(lambda name: console.print(f"mulai / starting {name}…", style="dim")):
+            if stack.node_address is not None:
+                root = folder.broker / "tls" / "ca.der"
+                console.print(f"simpul / nodes: {stack.node_address}, --ca {root}", style="dim", soft_wrap=True)
             watch(stack, console)
     except KeyboardInterrupt:
         console.print(f"Berhenti dengan rapi. Data tersimpan di / stopped; data stays in {folder.root}", soft_wrap=True)

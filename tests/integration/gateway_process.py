@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from firmware import wire
-from resik.brokers import broker_command
+from resik.brokers import embedded_command
 from square.endpoint import MqttEndpoint
 from square.errors import BrokerUnavailable
 from square.mqtt import MqttConnection
@@ -44,7 +44,7 @@ def start_broker(kind: str, folder: Path) -> Server:
         return start_mosquitto(folder, users=PASSWORDS)
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = broker_command("embedded", folder, port=port, site=SITE, passwords=PASSWORDS)
+    command = embedded_command(folder, port=port, passwords=PASSWORDS)
     return Server("embedded", command, folder, "127.0.0.1", port, lambda: port_open(port)).start()
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from firmware import wire
 from resik import fleet
-from resik.brokers import access_list
+from square.access import access_list
 from square.endpoint import MqttEndpoint
 from square.errors import BrokerUnavailable
 from square.mqtt import MqttConnection
