@@ -158,14 +158,14 @@ def simulate(
     if real_nodes is None:
         _run_service("simulator", "simulators.settings", "SimulatorSettings", "simulators.service", config_file)
         return
+    chosen = tuple(dict.fromkeys(kinds.split(",")))
+    if not set(chosen) <= {"bin", "air"}:
+        raise click.BadParameter("write bin, air, or bin,air", param_hint="--kinds")
     from resik.ports import free_port
     from resik.real_nodes import run_real_nodes
     from resik.stack import StackSettings
     from square.settings import load_settings
 
-    chosen = tuple(dict.fromkeys(kinds.split(",")))
-    if not set(chosen) <= {"bin", "air"}:
-        raise click.BadParameter("write bin, air, or bin,air", param_hint="--kinds")
     overrides: dict[str, object] = {"port": free_port()} | ({"broker": broker} if broker else {})
     sys.exit(
         run_real_nodes(
