@@ -26,9 +26,9 @@ REMEMBERED = 10_000
 
 
 class Publish(Protocol):
-    """Hands a message to the broker with quality of service 1."""
+    """Hands a message to the broker."""
 
-    def __call__(self, topic: str, payload: bytes, *, retain: bool) -> object:
+    def __call__(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> object:
         """Raise `square.errors.BrokerUnavailable` when there is no connection."""
 
 
@@ -89,8 +89,12 @@ class Outbox:
         self.counts.halts += 1
 
     def block(self, device: str, release: Release, at: int, data: bytes) -> None:
-        """Send a part of a bundle."""
-        self._send(device, "ota", encode_block(release, at, data))
+        """Send a part of a bundle, with quality of service 0.
+
+        The node asks again for one that it misses. One that the broker kept would meet it at every connect, late, and
+        as the largest message of all.
+        """
+        self._send(device, "ota", encode_block(release, at, data), qos=0)
         self.counts.blocks += 1
 
     def _once(self, kind: str, device: str, number: int, payload: bytes, *, retain: bool = False) -> bool:
@@ -104,5 +108,5 @@ class Outbox:
         self._sent_s[key] = now_s
         return True
 
-    def _send(self, device: str, kind: str, payload: bytes, *, retain: bool = False) -> None:
-        self._publish(wire.topic_down(self._site, device, kind), payload, retain=retain)
+    def _send(self, device: str, kind: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
+        self._publish(wire.topic_down(self._site, device, kind), payload, qos, retain=retain)

@@ -97,7 +97,7 @@ class Gateway:
         self.downlink = Downlink(
             settings.orders_path,
             site=self.site,
-            publish=partial(self._edge.publish, qos=1),
+            publish=self._edge.publish,
             is_listening=self._is_listening,
             now_ms=self._now_ms,
             blocks_per_s=settings.ota_blocks_per_s,

@@ -55,11 +55,15 @@ class Bench:
         )
         return self.downlink
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
+    def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> None:
         if self.is_down:
             raise BrokerUnavailable("down")
         _site, device, _direction, kind = wire.parse_topic(topic)
-        self.sent.append((device, kind, json.loads(payload), retain))
+        message = json.loads(payload)
+        assert qos == (0 if "data" in message else 1), (
+            "a block that the broker kept would meet the node at every connect"
+        )
+        self.sent.append((device, kind, message, retain))
 
     def say(self, device: str = DEVICE, **fields: Any) -> list[tuple[str, str, dict[str, Any], bool]]:
         """Let a node send a status, work it off, and return what was sent."""
