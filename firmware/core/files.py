@@ -37,8 +37,9 @@ class Files:
 def read(files, path, most=4096):
     """Bytes of a file, at most `most` of them, or None when it cannot be read."""
     try:
+        size = files.stat(path)[6]
         with files.open(path, "rb") as file:
-            return file.read(most)
+            return file.read(min(size, most))  # MicroPython takes the room for all that is asked for
     except OSError:
         return None
 
