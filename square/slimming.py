@@ -7,6 +7,8 @@ What is left out leaves empty lines, so that tracebacks of nodes name lines of t
 import ast
 from collections.abc import Mapping
 
+from square.shortening import shorten
+
 WIRE = "firmware/wire.py"
 
 
@@ -75,11 +77,11 @@ def _is_wanted(statement: ast.stmt, wanted: set[str]) -> bool:
 
 
 def slim(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return the sources of a node (path to text) with the wire module cut down to what the others use of it."""
+    """Return the sources of a node (path to text) without the unused half of the wire module, and shorter."""
     if WIRE not in sources:
-        return dict(sources)
+        return shorten(sources)
     needed: set[str] = set()
     for path, source in sources.items():
         if path != WIRE:
             needed |= _used_of_wire(source)
-    return {**sources, WIRE: strip(sources[WIRE], needed)}
+    return shorten({**sources, WIRE: strip(sources[WIRE], needed)})

@@ -22,6 +22,7 @@ _NAMES = (
     "pin_wakes",
     "next_up_s",
     "loads",
+    "battery_mv",
 )
 _MAX_HISTORY = 16
 
@@ -44,7 +45,7 @@ class Record:
         self.since_sent = self.last_state = 0
         self.override_s = self.override_until_s = 0
         self.clock_ok = self.pin_wakes = 0
-        self.next_up_s = self.loads = 0
+        self.next_up_s = self.loads = self.battery_mv = 0
         self.history = ()
 
 

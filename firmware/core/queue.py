@@ -28,43 +28,27 @@ _MAX_RANGES = 8  # with these the pointer stays under 128 bytes, which LittleFS 
 _ENOSPC = 28
 _NOTHING = (0, 0)  # no (boot, seq): seq begins at 1
 
-# The place in this list is the byte on flash: only ever add at its end.
+# The place in this list is the byte on flash: only ever add at its end. One object, split when needed, is small.
 _WORDS = (
-    b'"seq":',
-    b'"ts":',
-    b'"up_s":',
-    b'"distance_mm":',
-    b'"fill_pct":',
-    b'"temp_cdeg":',
-    b'"tilt_deg":',
-    b'"weight_g":',
-    b'"battery_mv":',
-    b'"rssi_dbm":',
-    b'"quality":',
-    b'"state":"ok"',
-    b'"state":"',
-    b'"pm1_ngm3":',
-    b'"pm25_ngm3":',
-    b'"pm10_ngm3":',
-    b'"rh_cpct":',
-    b'"no2_ppt":',
-    b'"o3_ppt":',
-    b'"voc_raw":',
-    b'"nh3_mv":',
-    b'"h2s_mv":',
-    b'"pressure_pa":',
+    b'"seq":|"ts":|"up_s":|"distance_mm":|"fill_pct":|"temp_cdeg":|"tilt_deg":|"weight_g":|"battery_mv":|"rssi_dbm":|'
+    b'"quality":|"state":"ok"|"state":"|"pm1_ngm3":|"pm25_ngm3":|"pm10_ngm3":|"rh_cpct":|"no2_ppt":|"o3_ppt":|"voc_raw":|'
+    b'"nh3_mv":|"h2s_mv":|"pressure_pa":'
 )
 
 
 def _shorten(body):
-    for index in range(len(_WORDS)):
-        body = body.replace(_WORDS[index], bytes((128 + index,)))
+    code = 128
+    for word in _WORDS.split(b"|"):
+        body = body.replace(word, bytes((code,)))
+        code += 1
     return body
 
 
 def _restore(data):
-    for index in range(len(_WORDS)):
-        data = data.replace(bytes((128 + index,)), _WORDS[index])
+    code = 128
+    for word in _WORDS.split(b"|"):
+        data = data.replace(bytes((code,)), word)
+        code += 1
     return data
 
 

@@ -8,7 +8,6 @@ import time
 import esp32
 import machine
 import network
-import onewire
 
 from firmware.hal import WifiError, wake_plan
 
@@ -24,7 +23,6 @@ _CAUSES = {
     machine.SOFT_RESET: "soft",
 }
 _WAKES = {machine.EXT0_WAKE: "pin", machine.EXT1_WAKE: "pin", machine.TIMER_WAKE: "timer"}
-_PULLS = {None: -1, "up": machine.Pin.PULL_UP, "down": machine.Pin.PULL_DOWN}
 _FAILURES = {
     network.STAT_NO_AP_FOUND: "no-ap",
     network.STAT_WRONG_PASSWORD: "wrong-password",
@@ -38,50 +36,16 @@ class Board:
     """`parts` is the section of that name in config.json."""
 
     def __init__(self, parts):
-        self._parts = parts
-        self._buses = {}
+        self.parts = parts
         self.nvs = Nvs()
         self.wifi = Wifi()
-        self._led = self.pin_out(parts["led"]["pin"]) if "led" in parts else None
+        self._led = machine.Pin(parts["led"]["pin"], machine.Pin.OUT, value=0) if "led" in parts else None
 
-    # -- pins and buses ----------------------------------------------------------------------
+    def pins(self):
+        """Return access to pins and buses, for as long as sensors are read."""
+        from firmware.hal.pins import Pins
 
-    def i2c(self, name):
-        """Return the bus of that name, always the same object."""
-        if name not in self._buses:
-            spec = self._parts[name]
-            scl, sda = machine.Pin(spec["scl"]), machine.Pin(spec["sda"])
-            self._buses[name] = machine.I2C(int(name[3:]), scl=scl, sda=sda, freq=spec.get("khz", 100) * 1000)
-        return self._buses[name]
-
-    def uart(self, name):
-        """Return the serial port of that name, always the same object."""
-        if name not in self._buses:
-            spec = self._parts[name]
-            self._buses[name] = machine.UART(
-                int(name[4:]), baudrate=spec.get("baud", 9600), tx=spec["tx"], rx=spec["rx"], timeout=0, rxbuf=256
-            )
-        return self._buses[name]
-
-    def pin_in(self, number, pull=None):
-        """Return an input; `pull` is up, down or None. Pins 34 to 39 have none."""
-        return machine.Pin(number, machine.Pin.IN, _PULLS[pull if number < 34 else None])
-
-    def pin_out(self, number, level=0):
-        """Return an output that begins with `level`."""
-        return machine.Pin(number, machine.Pin.OUT, value=level)
-
-    def adc(self, number):
-        """Return an analogue input for 150 to 2450 mV."""
-        return machine.ADC(machine.Pin(number), atten=machine.ADC.ATTN_11DB)
-
-    def onewire(self, number):
-        """Return a OneWire line at byte level."""
-        return onewire.OneWire(machine.Pin(number))
-
-    def pulse_us(self, pin, level, timeout_us):
-        """Return the length of a pulse; -2 when it did not begin, -1 when it did not end. Waits busily."""
-        return machine.time_pulse_us(pin, level, timeout_us)
+        return Pins(self.parts)
 
     def led(self, on):
         """Light the fault lamp, if there is one."""
@@ -149,6 +113,8 @@ class Board:
 
     def partition(self):
         """Return the firmware slot that does not run."""
+        from firmware.hal.partition import FirmwareSlot
+
         return FirmwareSlot()
 
 
@@ -235,35 +201,3 @@ class Wifi:
                 pass
             self._wlan.active(0)
             self._wlan = None
-
-
-class FirmwareSlot:
-    """The next OTA partition. Blocks have 4096 bytes."""
-
-    block_bytes = 4096
-
-    def __init__(self):
-        running = esp32.Partition(esp32.Partition.RUNNING)  # pyright: ignore[reportArgumentType] - the stub wants text
-        self._slot = running.get_next_update()
-        self.size = self._slot.info()[3]
-
-    def write_block(self, number, data):
-        """Erase a block and write up to 4096 bytes to it."""
-        self._slot.writeblocks(number, data if len(data) == 4096 else data + b"\xff" * (4096 - len(data)))
-
-    def read_block(self, number, buffer):
-        """Read into a buffer, from the start of a block."""
-        self._slot.readblocks(number, buffer, 0)
-
-    def activate(self):
-        """Run it from the next reset on; OSError when it holds no image."""
-        self._slot.set_boot()
-
-    @staticmethod
-    def mark_valid():
-        """Keep the image that runs. False on a build that knows no rollback."""
-        try:
-            esp32.Partition.mark_app_valid_cancel_rollback()
-        except OSError:
-            return False
-        return True

@@ -20,7 +20,7 @@ def board(folder: Path, main: str, parts: dict[str, Any] | None = None, **how: A
     """Return a node that has the HAL and runs `main`."""
     parts = parts or {}
     node = rig.script(folder, f"{BOARD}b = Board({parts!r})\n{main}", config={"parts": parts}, **how)
-    for name in ("__init__", "hal/__init__", "hal/esp32"):
+    for name in ("__init__", "hal/__init__", "hal/esp32", "hal/pins", "hal/partition"):
         node.folder.write(f"firmware/{name}.py", (ROOT / "firmware" / f"{name}.py").read_bytes())
     return node
 
@@ -165,15 +165,16 @@ def test_buses_pins_and_chance(tmp_path: Path) -> None:
         "led": {"pin": 2},
     }
     main = """\
-print(b.i2c('i2c0') is b.i2c('i2c0'), b.i2c('i2c0').scan())
-u = b.uart('uart1')
+p = b.pins()
+print(p.i2c('i2c0') is p.i2c('i2c0'), p.i2c('i2c0').scan())
+u = b.pins().uart('uart1')
 time.sleep(5)
 print(u.any() > 0, u.read(2))
-print(b.pin_in(34, 'up')(), b.pin_in(33, 'up')(), b.adc(34).read_uv() // 1000)
+print(b.pins().pin_in(34, 'up')(), b.pins().pin_in(33, 'up')(), b.pins().adc(34).read_uv() // 1000)
 print(b.random_u32() != b.random_u32(), b.heap_free() < 96 * 1024, b.idf_free() > 40000)
 b.led(True)
 print(machine.Pin(2)())
-print(b.onewire(13).reset(), b.pulse_us(b.pin_in(12), 1, 1000))
+print(b.pins().onewire(13).reset(), b.pins().pulse_us(b.pins().pin_in(12), 1, 1000))
 """
     node = board(tmp_path / "n", main, parts)
     node.folder.set_world(battery_mv=3700)

@@ -24,6 +24,7 @@ def node(tmp_path, monkeypatch):
     monkeypatch.setattr(loader, "FOLDERS", folders)
     monkeypatch.setattr(loader, "CRASH_FILE", str(tmp_path / "crash.txt"))
     monkeypatch.setattr(loader, "PACKAGE", "slotted")
+    monkeypatch.setattr(loader, "_AT_START", ())  # the module is started many times here
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(sys, "print_exception", lambda _error: None, raising=False)

@@ -1,0 +1,25 @@
+"""Where the loader starts: one boot of a node, from what survived the last one to the next sleep or reset."""
+
+import asyncio
+
+from firmware.modules import forget
+
+
+def run():
+    """Live one boot. What comes back as an exception is a crash, which the loader notes."""
+    asyncio.get_event_loop().set_exception_handler(_on_exception)
+    asyncio.run(_begin())
+
+
+def _begin():
+    # A function of its own: what a frame has touched stays in memory until it is left.
+    from firmware import start
+
+    life = start.begin()
+    forget("firmware.start", "firmware.core.crash", "firmware.core.memory")
+    return life
+
+
+def _on_exception(_loop, context):
+    """Crash: with half of its tasks a node is worse off than after a reset."""
+    raise context["exception"]
