@@ -8,7 +8,6 @@ One process writes (ingest). Reading for the command line and the office opens t
 """
 
 import contextlib
-import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,42 +16,23 @@ from typing import Final, Protocol
 
 import msgspec
 
+from ingest.deadletter_schema import APPLICATION_ID, SCHEMA_VERSION, key_of, migrate
 from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.refused import RAW_LIMIT_BYTES
 from square.sqlite import transaction
 
-SCHEMA_VERSION: Final = 2
-APPLICATION_ID: Final = 0x52534B44  # "RSKD": tells the file apart from Resik's other SQLite files
 OVER_QUOTA: Final = "over-quota"
 """Code of the letter that counts what a flooding device sent beyond its quota."""
+
+_COLUMNS: Final = (
+    "id, device, topic, code, reason, raw, count, first_ms, last_ms, boot, seq, kind, ts_ms, arrived_ms, time"
+)
+_NO_RAW: Final = "x''"
 
 _FOR_A_PERSON: Final = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 )
 """Primary result codes that waiting does not cure. A full disk, a lock and an I/O error pass."""
-
-_VERSION_1 = """
-CREATE TABLE letters (
-  id INTEGER PRIMARY KEY,
-  key BLOB NOT NULL UNIQUE,
-  device TEXT NOT NULL,
-  topic TEXT NOT NULL,
-  code TEXT NOT NULL,
-  reason TEXT NOT NULL,
-  raw BLOB NOT NULL,
-  count INTEGER NOT NULL,
-  first_ms INTEGER NOT NULL,
-  last_ms INTEGER NOT NULL
-) STRICT;
-CREATE INDEX letters_by_device ON letters (device);
-CREATE INDEX letters_by_time ON letters (last_ms);
-"""
-_VERSION_2 = """
-ALTER TABLE letters ADD COLUMN boot INTEGER;
-ALTER TABLE letters ADD COLUMN seq INTEGER;
-"""
-_MIGRATIONS: Final = (_VERSION_1, _VERSION_2)
-"""Script n brings a file from version n to n + 1; only forwards. Letters of version 1 stay without identity."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -72,6 +52,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
         What makes two letters one, where it is not the payload.
     boot, seq : int | None
         With ``device`` the identity of the reading; None for what is none, as poison.
+    kind, ts_ms, arrived_ms, time : str, int | None, int | None, str
+        What else its row said, for :mod:`ingest.replay`; "reading" is one that the store refused.
     """
 
     device: str
@@ -82,6 +64,10 @@ class DeadLetter(msgspec.Struct, frozen=True):
     same_as: str = ""
     boot: int | None = None
     seq: int | None = None
+    kind: str = ""
+    ts_ms: int | None = None
+    arrived_ms: int | None = None
+    time: str = ""
 
 
 class StoredLetter(msgspec.Struct, frozen=True):
@@ -101,6 +87,50 @@ class StoredLetter(msgspec.Struct, frozen=True):
     last_ms: int
     boot: int | None
     seq: int | None
+    kind: str
+    ts_ms: int | None
+    arrived_ms: int | None
+    time: str
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Which letters are meant: those for which everything holds that is given.
+
+    Attributes
+    ----------
+    device, code : str | None
+        Only of this device, only with this code.
+    ids : tuple[int, ...] | None
+        Only these.
+    before_ms : int | None
+        Only those last seen before it [ms since 1970 UTC].
+    """
+
+    device: str | None = None
+    code: str | None = None
+    ids: tuple[int, ...] | None = None
+    before_ms: int | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is given."""
+        return self == Choice()
+
+    def where(self) -> tuple[str, list[str | int]]:
+        """Return the condition in SQL and its arguments."""
+        conditions, arguments = ["1"], list[str | int]()
+        for condition, argument in (
+            ("device = ?", self.device),
+            ("code = ?", self.code),
+            ("last_ms < ?", self.before_ms),
+        ):
+            if argument is not None:
+                conditions.append(condition)
+                arguments.append(argument)
+        if self.ids is not None:
+            conditions.append(f"id IN ({','.join('?' * len(self.ids))})")
+            arguments += self.ids
+        return " AND ".join(conditions), arguments
 
 
 class DeadLetterStore(Protocol):
@@ -154,7 +184,7 @@ class SqliteDeadLetters:
                 return
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
-                self._migrate(connection, 0)
+                migrate(connection, 0)
                 return
             if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise StoreRefused(f"{self.path} is not a dead-letter file of Resik: change dead_letter_file")
@@ -162,17 +192,7 @@ class SqliteDeadLetters:
                 raise StoreRefused(f"{self.path} was written by a newer Resik (schema {version}): update this one")
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise StoreRefused(f"{self.path} is damaged: move it aside, a new one is made at the next start")
-            self._migrate(connection, version)
-
-    def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
-        if version == SCHEMA_VERSION:
-            return
-        with transaction(connection):
-            for script in _MIGRATIONS[version:]:
-                for statement in script.split(";")[:-1]:
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            migrate(connection, version)
 
     def put(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
         """Take custody of ``letters``: returns only after the commit. All of them or none.
@@ -193,7 +213,7 @@ class SqliteDeadLetters:
 
     def _put_one(self, connection: sqlite3.Connection, letter: DeadLetter, now_ms: int, held: dict[str, int]) -> None:
         raw = letter.raw[:RAW_LIMIT_BYTES]
-        key = _key(letter.device, letter.topic, letter.code, letter.same_as.encode() or raw, letter.boot)
+        key = key_of(letter.device, letter.topic, letter.code, letter.same_as.encode() or raw, letter.boot)
         seen_again = connection.execute(
             "UPDATE letters SET count = count + 1, last_ms = ?, reason = ? WHERE key = ?", (now_ms, letter.reason, key)
         )
@@ -203,17 +223,20 @@ class SqliteDeadLetters:
             held[letter.device] = connection.execute(
                 "SELECT count(*) FROM letters WHERE device = ? AND code <> ?", (letter.device, OVER_QUOTA)
             ).fetchone()[0]
+        row: tuple[object, ...]
         if held[letter.device] >= self.quota_per_device:
             code, reason = OVER_QUOTA, f"more than {self.quota_per_device} letters of this device; last: {letter.code}"
-            key, boot, seq = _key(letter.device, "", code, b""), None, None
+            key, row = key_of(letter.device, "", code, b""), (None, None, "", None, None, "")
         else:
-            code, reason, boot, seq = letter.code, letter.reason, letter.boot, letter.seq
+            code, reason = letter.code, letter.reason
+            row = (letter.boot, letter.seq, letter.kind, letter.ts_ms, letter.arrived_ms, letter.time)
             held[letter.device] += 1
         connection.execute(
-            "INSERT INTO letters (key, device, topic, code, reason, raw, count, first_ms, last_ms, boot, seq) "
-            "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+            "INSERT INTO letters (key, device, topic, code, reason, raw, count, first_ms, last_ms, "
+            "boot, seq, kind, ts_ms, arrived_ms, time) "
+            "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
             "count = count + 1, last_ms = excluded.last_ms, reason = excluded.reason, raw = excluded.raw",
-            (key, letter.device, letter.topic, code, reason[:300], raw, now_ms, now_ms, boot, seq),
+            (key, letter.device, letter.topic, code, reason[:300], raw, now_ms, now_ms, *row),
         )
 
     # -- reading ------------------------------------------------------------------------------
@@ -248,8 +271,7 @@ class SqliteDeadLetters:
         where, arguments = _where(device=device, code=code, before_id=before_id)
         with self._use() as connection:
             rows = connection.execute(
-                "SELECT id, device, topic, code, reason, x'', count, first_ms, last_ms, boot, seq "  # noqa: S608 - fixed text
-                f"FROM letters {where} ORDER BY id DESC LIMIT ?",
+                f"SELECT {_COLUMNS.replace('raw', _NO_RAW)} FROM letters {where} ORDER BY id DESC LIMIT ?",  # noqa: S608
                 (*arguments, limit),
             ).fetchall()
         return [StoredLetter(*row) for row in rows]
@@ -258,36 +280,62 @@ class SqliteDeadLetters:
         """Return one letter with its payload, or None."""
         with self._use() as connection:
             row = connection.execute(
-                "SELECT id, device, topic, code, reason, raw, count, first_ms, last_ms, boot, seq "
-                "FROM letters WHERE id = ?",
+                f"SELECT {_COLUMNS} FROM letters WHERE id = ?",  # noqa: S608 - fixed text
                 (letter_id,),
             ).fetchone()
         return StoredLetter(*row) if row is not None else None
+
+    def choose(self, choice: Choice, *, after_id: int = 0, limit: int = 200) -> Sequence[StoredLetter]:
+        """Return letters of a choice with their payload, oldest first, from behind ``after_id`` on."""
+        where, arguments = choice.where()
+        with self._use() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM letters WHERE {where} AND id > ? ORDER BY id LIMIT ?",  # noqa: S608 - fixed text
+                (*arguments, after_id, limit),
+            ).fetchall()
+        return [StoredLetter(*row) for row in rows]
+
+    def resolve(self, done: Sequence[int], faults: Sequence[tuple[int, str, str]] = ()) -> None:
+        """Forget letters that need no keeping any more, and note the present fault of others; all of it or nothing.
+
+        Parameters
+        ----------
+        done : Sequence[int]
+            Ids of letters whose content is stored.
+        faults : Sequence[tuple[int, str, str]]
+            Id, code and reason.
+        """
+        with self._use() as connection, transaction(connection):
+            connection.executemany("DELETE FROM letters WHERE id = ?", [(letter_id,) for letter_id in done])
+            connection.executemany(
+                "UPDATE letters SET code = ?, reason = ? WHERE id = ?",
+                [(code, reason[:300], letter_id) for letter_id, code, reason in faults],
+            )
 
     def counts(self) -> dict[str, int]:
         """Return how many letters were seen, repeats included, by code."""
         with self._use() as connection:
             return dict(connection.execute("SELECT code, sum(count) FROM letters GROUP BY code ORDER BY code"))
 
-    def purge(self, *, before_ms: int | None = None, ids: Sequence[int] | None = None) -> int:
-        """Delete letters last seen before ``before_ms``, or those of ``ids``, and return how many.
+    def purge(self, *, before_ms: int) -> int:
+        """Delete letters last seen before ``before_ms`` and return how many."""
+        return self.delete(Choice(before_ms=before_ms))
+
+    def delete(self, choice: Choice) -> int:
+        """Delete the letters of a choice and return how many.
 
         Raises
         ------
         ValueError
-            If neither is given: nobody deletes everything by leaving an argument out.
+            If the choice is everything: nobody deletes that by leaving an argument out.
         """
-        if before_ms is None and ids is None:
-            raise ValueError("name before_ms or ids")
+        if choice.is_everything:
+            raise ValueError("a choice that names nothing deletes nothing")
         if self.read_only:
             raise StoreRefused(f"{self.path} was opened read-only")
-        deleted = 0
+        where, arguments = choice.where()
         with self._use() as connection:
-            if before_ms is not None:
-                deleted += connection.execute("DELETE FROM letters WHERE last_ms < ?", (before_ms,)).rowcount
-            for letter_id in ids or ():
-                deleted += connection.execute("DELETE FROM letters WHERE id = ?", (letter_id,)).rowcount
-        return deleted
+            return connection.execute(f"DELETE FROM letters WHERE {where}", arguments).rowcount  # noqa: S608 - fixed text
 
     def close(self) -> None:
         """Close the file."""
@@ -329,15 +377,6 @@ class SqliteDeadLetters:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         return connection
-
-
-def _key(device: str, topic: str, code: str, raw: bytes, boot: int | None = None) -> bytes:
-    """Return what makes two letters one. A reading holds its seq, but not its boot."""
-    digest = hashlib.blake2b(digest_size=16)
-    of_boot = [] if boot is None else [str(boot).encode()]
-    for part in (device.encode(), topic.encode(), code.encode(), raw, *of_boot):
-        digest.update(len(part).to_bytes(4, "big") + part)
-    return digest.digest()
 
 
 def _where(*, device: str | None, code: str | None, before_id: int | None) -> tuple[str, list[str | int]]:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.deadletter import OVER_QUOTA, SCHEMA_VERSION, DeadLetter, SqliteDeadLetters
+from ingest import deadletter_schema
+from ingest.deadletter import OVER_QUOTA, Choice, DeadLetter, SqliteDeadLetters
+from ingest.deadletter_schema import SCHEMA_VERSION
 from ingest.errors import StoreRefused, StoreUnavailable
 
 
@@ -84,10 +86,40 @@ def test_purge_deletes_by_age_or_id_and_never_everything_by_accident(store: Sqli
     store.put([letter(b"old")], 1_000)
     store.put([letter(b"new"), letter(b"newer")], 2_000)
     assert store.purge(before_ms=2_000) == 1
-    assert store.purge(ids=[store.list()[0].id, 999]) == 1
+    assert store.delete(Choice(ids=(store.list()[0].id, 999))) == 1
     assert len(store.list()) == 1
-    with pytest.raises(ValueError, match="before_ms or ids"):
-        store.purge()
+    with pytest.raises(ValueError, match="names nothing"):
+        store.delete(Choice())
+
+
+def test_a_choice_means_letters_for_which_all_of_it_holds(store: SqliteDeadLetters) -> None:
+    """Device, code, ids and age narrow the choice together; what it does not name stays."""
+    store.put([letter(b"1"), letter(b"2", code="clock"), letter(b"3", device="rsk-b002")], 1_000)
+    store.put([letter(b"4")], 2_000)
+    assert [found.raw for found in store.choose(Choice(device="rsk-b001", code="bad-json"))] == [b"1", b"4"]
+    assert [found.raw for found in store.choose(Choice(), after_id=1, limit=2)] == [b"2", b"3"]
+    assert store.delete(Choice(code="bad-json", before_ms=2_000)) == 2
+    assert store.choose(Choice(ids=())) == []
+    assert [found.raw for found in store.choose(Choice())] == [b"2", b"4"]
+
+
+def test_an_older_file_becomes_one_of_today_and_keeps_its_letters(tmp_path: Path) -> None:
+    """A letter of schema version 2 is still there, without what its row said."""
+    path = tmp_path / "old.sqlite3"
+    with sqlite3.connect(path) as old:
+        for script in deadletter_schema._MIGRATIONS[:2]:
+            old.executescript(script)
+        old.execute(
+            "INSERT INTO letters (key, device, topic, code, reason, raw, count, first_ms, last_ms, boot, seq)"
+            " VALUES (x'00', 'rsk-b001', 't', 'clock', 'why', x'7b7d', 1, 5, 6, 7, 8)"
+        )
+        old.execute(f"PRAGMA application_id = {deadletter_schema.APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 2")
+    old.close()
+    store = SqliteDeadLetters(path)
+    store.prepare()
+    (found,) = store.choose(Choice())
+    assert (found.boot, found.seq, found.kind, found.arrived_ms, found.time) == (7, 8, "", None, "")
 
 
 def test_a_batch_of_letters_is_all_or_nothing(store: SqliteDeadLetters) -> None:
