@@ -34,6 +34,13 @@ class IngestSettings(PipelineSettings):
         How long to wait for more batches before a write [ms, 0..1000].
     max_points : int
         Points written to the store at once [1..20000].
+    rollup_every_s : int
+        Time between two runs of the roll-up job [s, 0..86400]. 0: another worker of the site does it.
+    rollup_late_s : int
+        An hour is rolled up this long after its end [s of square time, 60..7200]; readings that come later have it
+        done again. MUST be the same in all workers of a site.
+    utc_offset_min : int
+        Days of the daily series: how far they are ahead of UTC [min, whole hours]. Fixed by the first run.
     trace_file : Path | None
         When set, a line ``device,boot,seq,wall_ns`` is appended for every reading once the store has accepted it.
     """
@@ -49,4 +56,7 @@ class IngestSettings(PipelineSettings):
     client_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}$")] = "ingest"
     linger_ms: Annotated[int, Field(ge=0, le=1_000)] = 5
     max_points: Annotated[int, Field(ge=1, le=20_000)] = 5_000
+    rollup_every_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    rollup_late_s: Annotated[int, Field(ge=60, le=7_200)] = 900
+    utc_offset_min: Annotated[int, Field(ge=-720, le=840, multiple_of=60)] = 420
     trace_file: Path | None = None

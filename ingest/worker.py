@@ -19,8 +19,10 @@ from firmware import wire
 from ingest.deadletter import DeadLetter, DeadLetterStore, SqliteDeadLetters
 from ingest.decode import Batch, BatchError, Placed, decode_batch
 from ingest.errors import StoreError, StoreRefused
+from ingest.rollup import LateMarks
+from ingest.rollup_task import RollUpTask
 from ingest.settings import IngestSettings
-from ingest.store import TimeSeriesStore, WriteResult
+from ingest.store import PointSink, WriteResult
 from ingest.stores import open_store
 from ingest.trace import Trace
 from square.clock import Clock, now_ms, open_clock
@@ -66,7 +68,7 @@ class Worker:
     ----------
     registry : Registry
         Devices of the site.
-    store : TimeSeriesStore
+    store : PointSink
         Where points go.
     letters : DeadLetterStore
         Where everything else goes.
@@ -76,6 +78,8 @@ class Worker:
         Square time, for dead letters.
     settings : IngestSettings
         Linger, batch size, trace file.
+    rollups : RollUpTask | None
+        Runs beside the work, from when the store is ready until the end.
     stop : threading.Event | None
         Ends the work when set, as :meth:`stop` does.
     rng : random.Random | None
@@ -86,11 +90,12 @@ class Worker:
         self,
         *,
         registry: Registry,
-        store: TimeSeriesStore,
+        store: PointSink,
         letters: DeadLetterStore,
         connection: MqttConnection,
         clock: Clock,
         settings: IngestSettings,
+        rollups: RollUpTask | None = None,
         stop: threading.Event | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -100,6 +105,7 @@ class Worker:
         self._connection = connection
         self._clock = clock
         self._settings = settings
+        self._rollups = rollups
         self._trace = Trace(settings.trace_file)
         self._stopping = stop or threading.Event()
         self._store_outage = Outage("time-series store", self._stopping, rng=rng)
@@ -152,6 +158,8 @@ class Worker:
         try:
             if not self.prepare():
                 return EXIT_OK
+            if self._rollups is not None:
+                self._rollups.start()
             self._connection.start()
             self._wait_for_broker()
             self.work()
@@ -167,6 +175,8 @@ class Worker:
             return EXIT_OK
         finally:
             self._connection.stop()
+            if self._rollups is not None:
+                self._rollups.stop()
             self._store.close()
             self._letters.close()
             self._trace.close()
@@ -368,6 +378,7 @@ class Worker:
                 "acks_unsent": self.acks_unsent,
                 "stale_acks": self._connection.stale_acks,
                 "session_lost": self._connection.session_lost,
+                **(self._rollups.health() if self._rollups is not None else {}),
             },
         )
 
@@ -383,6 +394,14 @@ def _compose(settings: IngestSettings, stop: threading.Event) -> Worker:
     registry = Registry.load(settings.site)
     clock = open_clock(settings.clock_file)
     store = open_store(settings.store_url, secret=read_secret(settings.store_token_file))
+    rollups = RollUpTask(
+        store,
+        registry.site,
+        lambda: now_ms(clock),
+        every_s=settings.rollup_every_s,
+        offset_s=settings.utc_offset_min * 60,
+        late_s=settings.rollup_late_s,
+    )
     letters = SqliteDeadLetters(settings.dead_letter_file, quota_per_device=settings.dead_letter_quota)
     connection = MqttConnection(
         MqttEndpoint.from_settings(settings, SERVICE),
@@ -393,11 +412,12 @@ def _compose(settings: IngestSettings, stop: threading.Event) -> Worker:
     connection.subscribe(batch_filter(registry.site, shared=settings.shared))
     return Worker(
         registry=registry,
-        store=store,
+        store=LateMarks(store, registry.site, lambda: now_ms(clock), late_s=settings.rollup_late_s),
         letters=letters,
         connection=connection,
         clock=clock,
         settings=settings,
+        rollups=rollups,
         stop=stop,
     )
 

@@ -1,7 +1,9 @@
 """Commands about the time-series store: set it up, roll it up, move it."""
 
 import sys
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +120,86 @@ def store_init(
 
 def _days(days: int | None) -> str:
     return "selamanya / for ever" if days is None else f"{days} hari / days"
+
+
+_SITE = click.option("--site", help="Site folder, the name of a shipped site, or a site's id [site of section ingest].")
+_MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
+
+
+def _site_id(site: str | None, config_file: Path | None) -> str:
+    """Return the id of a site that an option or the settings name; an id without a folder stands for itself."""
+    from ingest.settings import IngestSettings
+    from square.errors import SiteError
+    from square.settings import load_settings
+    from square.site import load_site
+
+    if site is None:
+        site = load_settings(IngestSettings, "ingest", config_file).site
+        return load_site(site).id
+    try:
+        return load_site(site).id
+    except SiteError:
+        if "/" in site or Path(site).exists():
+            raise
+        return site
+
+
+def _ms(moment: datetime, offset_s: int) -> int:
+    """Return a moment that was typed in the site's own time [ms since 1970 UTC]."""
+    return int(moment.replace(tzinfo=timezone(timedelta(seconds=offset_s))).timestamp() * 1000)
+
+
+@store.command("rollup")
+@_store_options
+@_SITE
+@click.option("--from", "start", type=_MOMENT, help="Do this range again, from here on, in the site's own time.")
+@click.option("--to", "end", type=_MOMENT, help="End of the range, excluded [now].")
+@click.option(
+    "--utc-offset-min", type=click.IntRange(-720, 840), default=420, show_default=True, help="Days of the site."
+)
+@plainly
+def store_rollup(
+    *,
+    url: str | None,
+    token_file: Path | None,
+    config_file: Path | None,
+    site: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    utc_offset_min: int,
+) -> None:
+    """Make hourly and daily series of the readings, as ingest does every few minutes.
+
+    Without --from it goes on where it ended last, the first time at the oldest reading. The embedded file takes one
+    writer: stop ingest first. Doing it twice changes nothing.
+    """
+    from ingest.folding import HOUR_MS, floor_hour
+    from ingest.rollup import LATE_S, RollUp
+    from ingest.stores import open_store
+
+    if utc_offset_min % 60:
+        raise click.BadParameter("write whole hours", param_hint="--utc-offset-min")
+    named, secret = _named_store(url, token_file, config_file)
+    points = open_store(named, secret=secret)
+    now_ms = int(time.time() * 1000)
+    try:
+        points.prepare()
+        job = RollUp(points, _site_id(site, config_file), offset_s=utc_offset_min * 60)
+        if start is None:
+            done = job.catch_up(now_ms)
+        else:
+            closed_ms = floor_hour(now_ms - LATE_S * 1000)
+            end_ms = closed_ms if end is None else min(_ms(end, utc_offset_min * 60), closed_ms + HOUR_MS)
+            done = job.roll(_ms(start, utc_offset_min * 60), end_ms, days_until_ms=closed_ms)
+    finally:
+        points.close()
+    until = "-" if done.until_ms is None else _moment(done.until_ms, utc_offset_min * 60)
+    click.echo(f"per jam / hourly     {done.hours}")
+    click.echo(f"per hari / daily     {done.days}")
+    click.echo(f"tetap / unchanged    {done.same + done.kept}")
+    click.echo(f"dihapus / expired    {done.expired}")
+    click.echo(f"sampai / up to       {until}")
+
+
+def _moment(at_ms: int, offset_s: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, timezone(timedelta(seconds=offset_s))).strftime("%Y-%m-%d %H:%M")

@@ -121,3 +121,25 @@ def test_an_address_without_a_store_is_one_sentence():
     code, _, complaint = init("influx1://127.0.0.1:9/resik")
     assert code == 1
     assert "no answer from InfluxDB 1.x" in complaint
+
+
+def test_rolling_up_by_hand_says_what_it_did(tmp_path: Path):
+    """`resik store rollup`: all there is, then nothing new, then a range again; the worker's file is left alone."""
+    url = f"sqlite:///{tmp_path / 'points.sqlite3'}"
+    store = open_store(url)
+    store.prepare()
+    start_ms = 1_767_200_400_000  # 2026-01-01 00:00 WIB
+    store.write([point("bin", start_ms + n * 3_600_000, fill_pct=float(n), seq=n) for n in range(48)])
+
+    def rollup(*words: str) -> tuple[int, list[str], str]:
+        result = CliRunner().invoke(main, ["store", "rollup", "--url", url, "--site", "alun", *words])
+        return result.exit_code, [line.split()[-1] for line in result.stdout.splitlines()], result.stderr
+
+    code, _, complaint = rollup()
+    assert code == 1
+    assert "another process already writes" in complaint
+    store.close()
+    assert rollup()[:2] == (0, ["48", "2", "0", "0", rollup()[1][-1]])
+    assert rollup("--from", "2026-01-01", "--to", "2026-01-02")[1][:3] == ["0", "0", "25"]
+    assert rollup("--from", "2026-01-01T12:00", "--to", "2026-01-01T13:00")[1][:3] == ["0", "0", "2"]
+    assert rollup("--utc-offset-min", "30")[0] == 2

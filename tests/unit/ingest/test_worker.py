@@ -376,3 +376,28 @@ def test_the_filter_is_shared_or_plain() -> None:
     """A broker without shared subscriptions gets the plain filter."""
     assert batch_filter("abc", shared=True) == "$share/ingest/resik/abc/gw/+/batch"
     assert batch_filter("abc", shared=False) == "resik/abc/gw/+/batch"
+
+
+def test_roll_ups_begin_when_the_store_is_ready_and_end_before_it_is_closed() -> None:
+    """The job never meets a store that is not prepared or is closed, and health shows how far it is."""
+    rig = Rig()
+    happened: list[str] = []
+
+    class Task:
+        def start(self) -> None:
+            happened.append("start")
+
+        def stop(self) -> None:
+            happened.append("stop")
+
+        def health(self) -> dict[str, int | float]:
+            return {"rollup_ok": 1}
+
+    rig.worker._rollups = Task()  # type: ignore[assignment]
+    for name in ("prepare", "close"):
+        before = getattr(rig.store, name)
+        setattr(rig.store, name, lambda name=name, before=before: (happened.append(name), before())[1])
+    rig.broker.deaf_after = 0
+    assert rig.worker.health().counts["rollup_ok"] == 1
+    assert rig.worker.serve() == EXIT_FAULT
+    assert happened == ["prepare", "start", "stop", "close"]
