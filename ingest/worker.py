@@ -18,7 +18,10 @@ import msgspec
 from firmware import wire
 from ingest.deadletter import DeadLetter, DeadLetterStore, SqliteDeadLetters
 from ingest.decode import Batch, BatchError, Placed, decode_batch
+from ingest.errands import Errands
 from ingest.errors import StoreError, StoreRefused
+from ingest.refused import DeadRow
+from ingest.replay import Replay
 from ingest.rollup import LateMarks
 from ingest.rollup_task import RollUpTask
 from ingest.settings import IngestSettings
@@ -78,6 +81,8 @@ class Worker:
         Square time, for dead letters.
     settings : IngestSettings
         Linger, batch size, trace file.
+    errands : Errands | None
+        What people ask about dead letters, done between two batches.
     rollups : RollUpTask | None
         Runs beside the work, from when the store is ready until the end.
     stop : threading.Event | None
@@ -95,6 +100,7 @@ class Worker:
         connection: MqttConnection,
         clock: Clock,
         settings: IngestSettings,
+        errands: Errands | None = None,
         rollups: RollUpTask | None = None,
         stop: threading.Event | None = None,
         rng: random.Random | None = None,
@@ -105,6 +111,7 @@ class Worker:
         self._connection = connection
         self._clock = clock
         self._settings = settings
+        self._errands = errands
         self._rollups = rollups
         self._trace = Trace(settings.trace_file)
         self._stopping = stop or threading.Event()
@@ -177,6 +184,8 @@ class Worker:
             self._connection.stop()
             if self._rollups is not None:
                 self._rollups.stop()
+            if self._errands is not None:
+                self._errands.close()
             self._store.close()
             self._letters.close()
             self._trace.close()
@@ -199,6 +208,8 @@ class Worker:
             group = self.collect()
             if group:
                 self.settle(group)
+            if self._errands is not None:
+                self._errands.step()
             self._purge()
 
     def collect(self) -> list[Pending]:
@@ -232,7 +243,7 @@ class Worker:
         if batch.gateway != gateway:
             reason = f"the topic says {gateway}, the batch says {batch.gateway[:40]!r}"
             return self._bad_batch(delivery, "bad-batch", reason)
-        letters = [DeadLetter(d.device, d.topic, d.code, d.reason, d.raw, boot=d.boot, seq=d.seq) for d in batch.dead]
+        letters = [_letter_of(dead) for dead in batch.dead]
         self.rows_taken += batch.rows
         self._rows_in_hand += batch.rows
         return Pending(delivery, batch, letters, [d.row_id for d in batch.dead if d.row_id is not None], batch.rows)
@@ -298,8 +309,9 @@ class Worker:
                 reason = f"{found.code}: {found.reason}"
                 raw = msgspec.json.encode(placed.reading)
                 of = placed.reading
+                topic = pending.delivery.topic
                 letter = DeadLetter(
-                    of.device, pending.delivery.topic, "store-rejected", reason, raw, boot=of.boot, seq=of.seq
+                    of.device, topic, "store-rejected", reason, raw, boot=of.boot, seq=of.seq, kind="reading"
                 )
                 pending.letters.append(letter)
                 pending.dead_ids.append(placed.row_id)
@@ -375,12 +387,29 @@ class Worker:
                 "store_ok": int(not self._store_outage.reason),
                 "dead_letters_ok": int(not self._letters_outage.reason),
                 "last_write_age_s": round(age_s, 3),
+                "letters_replayed": self._errands.letters_stored if self._errands is not None else 0,
                 "acks_unsent": self.acks_unsent,
                 "stale_acks": self._connection.stale_acks,
                 "session_lost": self._connection.session_lost,
                 **(self._rollups.health() if self._rollups is not None else {}),
             },
         )
+
+
+def _letter_of(dead: DeadRow) -> DeadLetter:
+    return DeadLetter(
+        dead.device,
+        dead.topic,
+        dead.code,
+        dead.reason,
+        dead.raw,
+        boot=dead.boot,
+        seq=dead.seq,
+        kind=dead.kind,
+        ts_ms=dead.ts_ms,
+        arrived_ms=dead.arrived_ms,
+        time=dead.time,
+    )
 
 
 def batch_filter(site: str, *, shared: bool) -> str:
@@ -403,6 +432,7 @@ def _compose(settings: IngestSettings, stop: threading.Event) -> Worker:
         late_s=settings.rollup_late_s,
     )
     letters = SqliteDeadLetters(settings.dead_letter_file, quota_per_device=settings.dead_letter_quota)
+    sink = LateMarks(store, registry.site, lambda: now_ms(clock), late_s=settings.rollup_late_s)
     connection = MqttConnection(
         MqttEndpoint.from_settings(settings, SERVICE),
         settings.client_id,
@@ -412,11 +442,12 @@ def _compose(settings: IngestSettings, stop: threading.Event) -> Worker:
     connection.subscribe(batch_filter(registry.site, shared=settings.shared))
     return Worker(
         registry=registry,
-        store=LateMarks(store, registry.site, lambda: now_ms(clock), late_s=settings.rollup_late_s),
+        store=sink,
         letters=letters,
         connection=connection,
         clock=clock,
         settings=settings,
+        errands=Errands(Replay(registry, sink, letters), letters),
         rollups=rollups,
         stop=stop,
     )
