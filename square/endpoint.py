@@ -1,6 +1,7 @@
 """Where an MQTT broker is, who we are there, and whether anybody answers."""
 
 import socket
+import ssl
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -89,3 +90,39 @@ def wait_for_broker(endpoint: MqttEndpoint, within_s: float) -> None:
             time.sleep(0.2)
         else:
             return
+
+
+def tls_context(endpoint: MqttEndpoint) -> ssl.SSLContext:
+    """Return the context of a TLS connection: TLS 1.2 or newer, certificate and host name checked, always.
+
+    Raises
+    ------
+    SettingsError
+        If the root certificate cannot be read.
+    """
+    try:
+        context = ssl.create_default_context(cafile=str(endpoint.ca_file) if endpoint.ca_file is not None else None)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"{endpoint.side}_ca_file {endpoint.ca_file} is not a PEM certificate ({error})") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def tls_trouble(endpoint: MqttEndpoint, timeout_s: float = 2.0) -> str | None:
+    """Say why there is no TLS session with a broker that answers; None when there is one, or nobody answers."""
+    try:
+        with (
+            socket.create_connection((endpoint.host, endpoint.port), timeout=timeout_s) as sock,
+            tls_context(endpoint).wrap_socket(sock, server_hostname=endpoint.host),
+        ):
+            return None
+    except ssl.SSLCertVerificationError as error:
+        return (
+            f"the broker at {endpoint} shows a certificate that is not trusted ({error.verify_message}): check "
+            f"{endpoint.side}_ca_file {endpoint.ca_file or '(not set: the roots of this system)'} and the name in "
+            f"{endpoint.side}_url"
+        )
+    except ssl.SSLError as error:
+        return f"the broker at {endpoint} speaks no TLS that we accept ({error.reason}): check {endpoint.side}_url"
+    except OSError:
+        return None

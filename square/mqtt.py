@@ -18,7 +18,6 @@ import logging
 import queue
 import secrets
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -29,8 +28,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from square.endpoint import MqttEndpoint, wait_for_broker
-from square.errors import BrokerRefused, BrokerUnavailable, SettingsError
+from square.endpoint import MqttEndpoint, tls_context, tls_trouble, wait_for_broker
+from square.errors import BrokerRefused, BrokerUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -122,16 +121,7 @@ class MqttConnection:
         if self.endpoint.username is not None:
             client.username_pw_set(self.endpoint.username, self.endpoint.password)
         if self.endpoint.tls:
-            try:
-                context = ssl.create_default_context(
-                    cafile=str(self.endpoint.ca_file) if self.endpoint.ca_file is not None else None
-                )
-            except (OSError, ssl.SSLError) as error:
-                raise SettingsError(
-                    f"{self.endpoint.side}_ca_file {self.endpoint.ca_file} is not a PEM certificate ({error})"
-                ) from error
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            client.tls_set_context(context)
+            client.tls_set_context(tls_context(self.endpoint))
         client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
         client.max_inflight_messages_set(1000)
         client.on_connect = self._on_connect
@@ -184,6 +174,8 @@ class MqttConnection:
             return str(error)
         if self._unready is not None:
             return f"the broker at {self.endpoint} serves nobody at the moment ({self._unready}): wait, or look at it"
+        if self.endpoint.tls and (trouble := tls_trouble(self.endpoint)) is not None:
+            return trouble
         side = self.endpoint.side
         return (
             f"the broker at {self.endpoint} accepts connections but no MQTT session: check {side}_url (TLS or plain), "
