@@ -78,6 +78,8 @@ class FlashQueue:
         self._names = self._read_index()
         self._read_pointer()
         self._find_tail()
+        if self._ranges:
+            self._advance()  # power may have failed between a drop and the ranges without it
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -370,6 +372,9 @@ class FlashQueue:
         self._files.remove(self._path(oldest))
         if not self._names:
             self._sealed = True
+        if self._ranges:
+            self._advance()  # ranges of what is gone would count against what still waits
+            self._dirty = True
         self.flush()  # again, when there was no room even for the pointer
 
     def window(self, max_bytes, max_count, newest=False):
