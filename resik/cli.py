@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from resik import broker_commands, flash, parts, power, provision, store, whole
+from resik import broker_commands, flash, fleet, parts, power, provision, store, whole
 
 
 def _version() -> str:
@@ -39,6 +39,8 @@ for _command in (
     provision.provision,
     flash.flash,
     power.power,
+    fleet.node,
+    fleet.ota,
     broker_commands.broker,
 ):
     main.add_command(_command)
