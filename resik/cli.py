@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from resik import broker_commands, flash, fleet, parts, power, provision, store, whole
+from resik import broker_commands, deadletters, flash, fleet, parts, power, provision, store, whole
 
 
 def _version() -> str:
@@ -33,7 +33,7 @@ for _command in (
     parts.dashboard,
     parts.simulate,
     parts.crews,
-    parts.deadletters,
+    deadletters.deadletters,
     parts.site,
     store.store,
     provision.provision,

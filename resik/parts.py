@@ -201,35 +201,6 @@ def crews(data: Path | None, crew_id: str | None) -> None:
 
 
 @click.group()
-def deadletters() -> None:
-    """Messages that could not be accepted, each with its reason."""
-
-
-@deadletters.command("list")
-@_DATA
-@click.option("--device", help="Only of this device.")
-@click.option("--code", help="Only with this reason code.")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
-@plainly
-def deadletters_list(data: Path | None, device: str | None, code: str | None, limit: int) -> None:
-    """List them, newest first."""
-    from resik.inspection import find_data, letter_lines
-
-    click.echo("\n".join(letter_lines(find_data(data), device=device, code=code, limit=limit)))
-
-
-@deadletters.command("show")
-@click.argument("letter_id", type=int)
-@_DATA
-@plainly
-def deadletters_show(letter_id: int, data: Path | None) -> None:
-    """Show one with what was sent."""
-    from resik.inspection import find_data, letter_page
-
-    click.echo(letter_page(find_data(data), letter_id))
-
-
-@click.group()
 def site() -> None:
     """Site folders: the plan of a square."""
 

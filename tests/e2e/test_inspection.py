@@ -86,6 +86,22 @@ def test_dead_letters_can_be_read(square):
     device.close()
 
 
+def test_dead_letters_can_be_tried_again_and_deleted(square):
+    """A reading that is still wrong stays with its reason; it goes when somebody says so."""
+    device = square.device("rsk-b002", boot=2)
+    before = sum(square.dead().values())
+    device.send({"seq": 1, "ts": square.now_s(), "distance_mm": 700_000})
+    wait_until(lambda: sum(square.dead().values()) == before + 1, 15, "the dead letter")
+    code, output = resik(square, "deadletters", "replay", "--device", "rsk-b002")
+    assert code == 0, output
+    assert "tetap / kept: bad-value" in output
+    assert output.splitlines()[-1] == "0 tersimpan / stored, 0 selesai / done, 1 tetap / kept"
+    code, output = resik(square, "deadletters", "purge", "--device", "rsk-b002")
+    assert (code, output) == (0, "1 surat dihapus / letters deleted\n")
+    assert sum(square.dead().values()) == before
+    device.close()
+
+
 def test_a_lost_store_is_completed_from_the_spool(tmp_path):
     """The time-series store is lost; `resik gateway resend` and a start bring back every reading, once each."""
     with running_square(tmp_path / "data") as square:
