@@ -5,12 +5,16 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from resik.complaints import plainly
+from resik.errors import StackError
 from resik.whole import CONFIG
+
+if TYPE_CHECKING:
+    from ingest.migrate import Copied, Migration
 
 _FILE = click.Path(path_type=Path)
 _ACTIONS = {
@@ -203,3 +207,122 @@ def store_rollup(
 
 def _moment(at_ms: int, offset_s: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, timezone(timedelta(seconds=offset_s))).strftime("%Y-%m-%d %H:%M")
+
+
+@store.command("migrate")
+@click.option("--from", "source_url", required=True, help="Store to read, e.g. sqlite:///var/real/points.sqlite3.")
+@click.option("--from-token-file", type=_FILE, help="File with its token or password.")
+@click.option("--to", "target_url", required=True, help="Store to write, e.g. influx1://127.0.0.1:8086/resik.")
+@click.option("--to-token-file", type=_FILE, help="File with its token or password.")
+@CONFIG
+@_SITE
+@click.option("--since", type=_MOMENT, help="Only from here on, in the site's own time [all].")
+@click.option("--until", type=_MOMENT, help="Only up to here, excluded [all].")
+@click.option(
+    "--rollups",
+    type=click.Choice(["copy", "recompute", "none"]),
+    default="copy",
+    show_default=True,
+    help="Hourly and daily series: take those of the source, make them of the readings, or leave them to ingest.",
+)
+@click.option(
+    "--watermark",
+    type=_FILE,
+    default=Path("resik-migrate.json"),
+    show_default=True,
+    help="Where it is noted how far it came; removed at the end.",
+)
+@plainly
+def store_migrate(
+    *,
+    source_url: str,
+    from_token_file: Path | None,
+    target_url: str,
+    to_token_file: Path | None,
+    config_file: Path | None,
+    site: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    rollups: str,
+    watermark: Path,
+) -> None:
+    """Move a site's history from one store to another, in time order, and compare both day by day.
+
+    Stop ingest, or point it at the new store, before: what is written to the old one meanwhile counts as missing.
+    Cut off, it goes on where it was when called again. Exit code 1: the stores differ.
+    """
+    from threading import Event
+
+    from ingest.migrate import MARKS, READINGS, ROLLUPS, Migration, WatermarkFile
+    from ingest.rollup import FAR_MS, OFFSET_S, RollUp
+    from ingest.stores import open_store
+    from square.outage import Outage
+    from square.settings import read_secret
+
+    source = open_store(source_url, secret=read_secret(from_token_file), read_only=True)
+    target = open_store(target_url, secret=read_secret(to_token_file))
+    try:
+        source.prepare()
+        target.prepare()
+        noted = WatermarkFile(watermark, source_url, target_url, _site_id(site, config_file))
+        migration = Migration(
+            source,
+            target,
+            noted,
+            Outage("store", Event()),
+            since_ms=0 if since is None else _ms(since, OFFSET_S),
+            until_ms=FAR_MS if until is None else _ms(until, OFFSET_S),
+        )
+        streams = [READINGS, *(ROLLUPS if rollups == "copy" else ())]
+        copied = _copy(migration, [*streams, *(MARKS if rollups == "copy" else ())])
+        if rollups == "recompute":
+            RollUp(target, noted.mark.site).catch_up(int(time.time() * 1000))
+        is_same = _print_checks(migration, streams)
+    except KeyboardInterrupt:
+        click.echo("dihentikan; panggil lagi untuk melanjutkan / stopped; call again to go on", err=True)
+        raise
+    finally:
+        source.close()
+        target.close()
+    click.echo(f"ditulis / written    {copied.points}")
+    for code, count in copied.rejected.items():
+        click.echo(f"ditolak / rejected   {count} {code}: {copied.reason}")
+    if not is_same:
+        raise StoresDiffer("the stores differ: see the table; nothing was removed from the source")
+    noted.remove()
+    click.echo("kedua penyimpanan sama / both stores hold the same")
+
+
+class StoresDiffer(StackError):  # noqa: N818 - what was found, not a fault
+    """The copy is not like the original."""
+
+    exit_code = 1
+
+
+def _copy(migration: "Migration", streams: list[str]) -> "Copied":
+    """Copy with a bar on a terminal."""
+    first_ms, last_ms = migration.span_ms(streams[:1]) or (0, 0)
+    with click.progressbar(length=max(last_ms - first_ms, 1), label="menyalin / copying", file=sys.stderr) as bar:
+
+        def progress(stream: str, at_ms: int) -> None:
+            if stream == "readings":
+                bar.update(max(at_ms - first_ms - bar.pos, 0))
+
+        return migration.copy(streams, progress)
+
+
+def _print_checks(migration: "Migration", streams: list[str]) -> bool:
+    """Print a line for each day and shelf; return whether all are the same."""
+    from ingest.rollup import OFFSET_S
+
+    click.echo("hari / day  seri    sumber/source  tujuan/target  hilang  lebih  beda  sidik / checksum")
+    is_same = True
+    for check in migration.check(streams):
+        is_same = is_same and check.is_same
+        source, target = (f"{checksum:016x}" for checksum in check.checksums)
+        click.echo(
+            f"{_moment(check.day_ms, OFFSET_S)[:10]}  {check.shelf:6}  {check.source:13}  {check.target:13}  "
+            f"{check.missing:6}  {check.surplus:5}  {check.different:4}  "
+            + (source if source == target else f"{source} != {target}")
+        )
+    return is_same
