@@ -142,7 +142,16 @@ class BrokerFolder:
             raise StackError(f"{self._plan_file} is damaged ({error}): run resik broker init again") from error
 
     def keep_plan(self, plan: BrokerPlan) -> None:
-        """Make the folder and remember its plan."""
+        """Make the folder and remember its plan, once it is seen that it can be followed.
+
+        Raises
+        ------
+        StackError
+            If an account, a host or a device of it cannot be.
+        """
+        _account(plan)
+        broker_tls.check_hosts(plan.hosts)
+        self.wanted(plan)
         for path, mode in ((self.root, 0o755), (self.papers.folder, 0o755), (self.root / "state", 0o700)):
             path.mkdir(parents=True, exist_ok=True, mode=mode)
         self._write(self._plan_file, msgspec.json.format(msgspec.json.encode(plan), indent=1).decode() + "\n")

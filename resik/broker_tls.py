@@ -127,6 +127,18 @@ def _alternative(host: str) -> "x509.GeneralName":
         raise StackError(f"{host!r} is no name of a machine in plain letters: use its DNS name or address") from error
 
 
+def check_hosts(hosts: tuple[str, ...]) -> None:
+    """See that a certificate can name these hosts.
+
+    Raises
+    ------
+    StackError
+        If one of them cannot stand in a certificate.
+    """
+    for host in hosts:
+        _alternative(host)
+
+
 def _certificate(
     subject: str,
     key: "EllipticCurvePrivateKey",

@@ -2,7 +2,12 @@
 
 import tomllib
 
+import pytest
+
 from resik.brokers import embedded_configuration
+from resik.errors import StackError
+from resik.folder import DataFolder
+from resik.stack import Stack, StackSettings
 
 
 def test_embedded_broker_listens_on_loopback_and_knows_each_user():
@@ -11,3 +16,12 @@ def test_embedded_broker_listens_on_loopback_and_knows_each_user():
     document = tomllib.loads(text)
     assert document["v4"]["1"]["listen"] == "127.0.0.1:1883"
     assert document["v4"]["1"]["connections"]["auth"] == {"rsk-b001": "one", "gateway": "two"}
+
+
+@pytest.mark.parametrize("asked", [{"tls": True}, {"listen": "192.0.2.1:8883"}])
+def test_only_mosquitto_listens_with_tls(tmp_path, asked):
+    """A TLS listener that the chosen broker cannot have is refused, never left away in silence."""
+    stack = Stack(StackSettings(broker="embedded", port=1, **asked), DataFolder(tmp_path / "data", "real"))
+    with pytest.raises(StackError, match="use --broker mosquitto"), stack.running():
+        pass
+    assert stack.node_address is None
