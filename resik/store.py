@@ -179,13 +179,17 @@ def store_rollup(
     """
     from ingest.folding import HOUR_MS, floor_hour
     from ingest.rollup import LATE_S, RollUp
+    from ingest.settings import IngestSettings
     from ingest.stores import open_store
+    from square.clock import now_ms as read_ms
+    from square.clock import open_clock
+    from square.settings import load_settings
 
     if utc_offset_min % 60:
         raise click.BadParameter("write whole hours", param_hint="--utc-offset-min")
     named, secret = _named_store(url, token_file, config_file)
     points = open_store(named, secret=secret)
-    now_ms = int(time.time() * 1000)
+    now_ms = read_ms(open_clock(load_settings(IngestSettings, "ingest", config_file).clock_file))
     try:
         points.prepare()
         job = RollUp(points, _site_id(site, config_file), offset_s=utc_offset_min * 60)

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from ingest.errors import StoreRefused
 from ingest.store import Point, Series
 from ingest.stores.points import check_series_request
 from ingest.stores.shelves import DAILY, HOURLY, MARK, is_reading
@@ -130,7 +131,10 @@ class SeriesReads(ABC):
         now_s = time.monotonic()
         asked_s, found = self._rolled.get(site, (-MARK_KEPT_S, Rolled()))
         if fresh or now_s - asked_s >= MARK_KEPT_S:
-            newest = self.latest(MARK, site=site)
+            try:
+                newest = self.latest(MARK, site=site)
+            except StoreRefused:  # a server that does not look back so far has no roll-ups; a wrong token shows below
+                newest = []
             found = Rolled(newest[0].ts_ms, int(newest[0].fields.get("mark", 0))) if newest else Rolled()
             self._rolled[site] = (now_s, found)
         return found

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from ingest.errors import StoreRefused, StoreUnavailable
-from ingest.stores import open_admin
+from ingest.stores import open_admin, open_store
 from ingest.stores.admin import DEFAULT_D, StoreAdmin, initialise
 
 SECRET = "rahasia-sekali"
@@ -226,3 +226,25 @@ def test_a_refusal_names_the_rights_and_never_the_secret(fake: FakeApi, status: 
     with pytest.raises(error, match=words) as refused:
         admin_of(fake).found()
     assert SECRET not in str(refused.value)
+
+
+class LookingBack(FakeApi):
+    """InfluxDB 3 Core: it answers a query of three days, and refuses one without a lower bound of time."""
+
+    def respond(self, method: str, path: str, query: dict[str, str], document: Any) -> Answer:
+        assert (method, path, document) == ("GET", "/query", None)
+        if "time >=" not in query["q"]:
+            return 400, {"error": "query would exceed file limit of 432 parquet files"}
+        columns, values = ["time", "fill_pct"], [[1000, 10.0], [2000, 20.0]]
+        return 200, {
+            "results": [{"statement_id": 0, "series": [{"name": "bin", "columns": columns, "values": values}]}]
+        }
+
+
+@pytest.mark.parametrize("fake", [LookingBack], indirect=True)
+def test_a_short_chart_works_where_the_server_does_not_look_back_for_roll_ups(fake: LookingBack):
+    """A refusal to say how far roll-ups go means that there are none, not that there is no chart."""
+    store = open_store(f"influx3+http://{fake.host}/resik", secret=SECRET)
+    found = store.series("bin", site="alun", asset="bin-01", fields=["fill_pct"], start_ms=0, end_ms=3000)
+    assert (found.ts_ms, found.columns) == ([1000, 2000], {"fill_pct": [10.0, 20.0]})
+    store.close()
