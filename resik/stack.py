@@ -236,6 +236,9 @@ class Stack:
         ingest = {"RESIK_INGEST_DEAD_LETTER_FILE": str(folder.dead_letters), **self._store("ingest")}
         if folder.kind == "replay":
             ingest["RESIK_INGEST_DEAD_LETTER_QUOTA"] = "100000"  # every row is accounted for, also of a bad file
+        if self.settings.broker == "embedded":
+            # it hangs for good when a member of a shared subscription leaves and another client takes its place
+            ingest["RESIK_INGEST_SHARED"] = "false"
         if self._trace:
             ingest["RESIK_INGEST_TRACE_FILE"] = str(self.trace_file)
         services = [
