@@ -388,6 +388,11 @@ def encode_row(row: Row) -> dict[str, Any]:
             "id": row.id, "device": row.device, "kind": row.kind, "code": row.code, "arrived_ms": row.arrived_ms,
             "raw": base64.b64encode(row.body).decode("ascii"), "topic": row.topic,
         }  # fmt: skip
+    if row.kind == "uplink":
+        return {
+            "id": row.id, "device": row.device, "kind": row.kind, "boot": row.boot, "seq": row.seq, "ts_ms": row.ts_ms,
+            "arrived_ms": row.arrived_ms, "time": row.time, "uplink": msgspec.Raw(row.body),
+        }  # fmt: skip
     return {
         # status and will have no sequence number of their own; in the spool it only tells repeats apart
         "id": row.id, "device": row.device, "kind": row.kind, "boot": row.boot,

@@ -20,7 +20,8 @@ import msgspec
 from firmware import wire
 from gateway.clock import Ahead, ClockWatch
 from gateway.errors import SpoolError
-from gateway.messages import Errand, Poison, Readings, UpMessage, read_message
+from gateway.foreign import Sources
+from gateway.messages import Errand, Poison, Readings, Uplinks, UpMessage, read_message
 from gateway.spool import AppAck, Put, Spool
 from square.errors import BrokerUnavailable
 from square.mqtt import Delivery
@@ -99,6 +100,8 @@ class Intake:
         Called after each commit that wrote rows.
     on_heard
         Called with device, kind, payload and arrival [ms] of each message of a node as it arrives; MUST be quick.
+    sources
+        Topics of other makes; None for none.
     batch_messages, linger_s
         At most so many messages in one commit, collected for at most so long [s].
     """
@@ -112,6 +115,7 @@ class Intake:
         now_ms: Callable[[], int],
         on_rows: Callable[[], None],
         on_heard: Callable[[str, str, bytes, int], None] | None = None,
+        sources: Sources | None = None,
         batch_messages: int = 100,
         linger_s: float = 0.02,
     ) -> None:
@@ -128,6 +132,7 @@ class Intake:
         self._now_ms = now_ms
         self._on_rows = on_rows
         self._on_heard = on_heard
+        self._sources = sources
         self._batch_messages = batch_messages
         self._linger_s = linger_s
         self._clocks = ClockWatch()
@@ -172,15 +177,24 @@ class Intake:
     def _hold(self, delivery: Delivery) -> None:
         self.counts.messages += 1
         self.counts.bytes += len(delivery.payload)
-        message = read_message(delivery.topic, delivery.payload, self._now_ms())
+        message = self._read(delivery, self._now_ms())
         if isinstance(message, Readings):
             times = [ts for reading in message.readings if isinstance(ts := reading.get("ts"), int)]
             if times:
                 self._clocks.note(message.device, max(times), message.arrived_ms)
-        if self._on_heard is not None and not isinstance(message, Poison):
+        if self._on_heard is not None and not isinstance(message, Poison | Uplinks):
             kind = delivery.topic.rsplit("/", 1)[1]
             self._on_heard(message.device, kind, delivery.payload, message.arrived_ms)
         self._held.append(_Held(delivery, message))
+
+    def _read(self, delivery: Delivery, now_ms: int) -> UpMessage | Errand:
+        if self._sources is not None:
+            foreign = self._sources.read(
+                delivery.topic, delivery.payload, now_ms, is_again=delivery.dup, is_retained=delivery.retain
+            )
+            if foreign is not None:
+                return foreign
+        return read_message(delivery.topic, delivery.payload, now_ms)
 
     def _watch_clock(self) -> None:
         """Hold everything while our clock is behind that of most devices; once it is right, stamp arrivals anew."""
@@ -198,10 +212,7 @@ class Intake:
             self._is_clock_behind = False
             self.stopped_because = None
             _log.warning("intake goes on: the gateway's clock agrees with the devices")
-            self._held = [
-                _Held(held.delivery, read_message(held.delivery.topic, held.delivery.payload, now_ms))
-                for held in self._held
-            ]
+            self._held = [_Held(held.delivery, self._read(held.delivery, now_ms)) for held in self._held]
 
     def _drop_superseded(self) -> None:
         """Let go of messages whose connection is gone: the broker sends them again on the present one."""

@@ -74,6 +74,40 @@ class Presence(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class UplinkRow(msgspec.Struct, frozen=True):
+    """One reading of a sensor of another make.
+
+    Attributes
+    ----------
+    device
+        `@` and the identity that the maker gave; no id of a device of ours has the mark.
+    boot, seq
+        Hash of what was sent, and when it was measured [s since 1970]: with `device` the identity.
+    ts_ms, time
+        Point time [ms since 1970]; "device", or "anchor" when the message did not say.
+    repeat_within_s
+        The same content so near is the same reading, also under another time [s].
+    body
+        What goes upstream, JSON.
+    """
+
+    device: str
+    boot: int
+    seq: int
+    ts_ms: int
+    time: str
+    repeat_within_s: int
+    body: bytes
+
+
+class Uplinks(msgspec.Struct, frozen=True):
+    """One message of another make: its readings, its arrival [ms since 1970], and where it came in."""
+
+    rows: list[UplinkRow]
+    arrived_ms: int
+    topic: str
+
+
 class Poison(msgspec.Struct, frozen=True):
     """A message whose envelope cannot be read.
 
@@ -95,7 +129,7 @@ class Poison(msgspec.Struct, frozen=True):
     arrived_ms: int
 
 
-UpMessage = Readings | Presence | Poison
+UpMessage = Readings | Presence | Uplinks | Poison
 """What the spool keeps."""
 
 
@@ -119,7 +153,8 @@ def poison(topic: str, payload: bytes, code: str, arrived_ms: int) -> Poison:
         Arrival at the gateway [ms since 1970].
     """
     parts = topic.split("/")
-    device = parts[2] if len(parts) == 5 and wire.is_id(parts[2]) else UNKNOWN_DEVICE  # noqa: PLR2004 - topic grammar
+    is_ours = parts[0] == "resik" and len(parts) == 5 and wire.is_id(parts[2])  # noqa: PLR2004 - topic grammar
+    device = parts[2] if is_ours else UNKNOWN_DEVICE
     digest = hashlib.blake2b(topic.encode("utf-8", "replace") + b"\0" + payload, digest_size=8).digest()
     key = int.from_bytes(digest, "big") >> 1
     return Poison(device, code, topic[:200], payload[:MAX_RAW_BYTES], key, arrived_ms)

@@ -20,6 +20,7 @@ from firmware import wire
 from gateway.disk import DiskWatch
 from gateway.downlink import Downlink
 from gateway.errors import GatewayError, SpoolError, UplinkError
+from gateway.foreign import Source, Sources
 from gateway.forward import Forwarder
 from gateway.intake import Intake
 from gateway.settings import GatewaySettings
@@ -110,10 +111,13 @@ class Gateway:
             now_ms=self._now_ms,
             on_rows=self.forwarder.notify,
             on_heard=self.downlink.hear,
+            sources=Sources([Source(make.format, make.filter) for make in settings.makes]),
             batch_messages=settings.intake_messages,
             linger_s=settings.intake_linger_s,
         )
         self._edge.subscribe(f"resik/{self.site}/+/up/+")
+        for make in settings.makes:
+            self._edge.subscribe(make.filter)
         self._uplink.subscribe(wire.topic_gw_ack(self.site, settings.gateway_id))
         self._backlog = self.spool.backlog()
 

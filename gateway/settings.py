@@ -1,9 +1,9 @@
 """Settings of the gateway: section `[gateway]`, variables `RESIK_GATEWAY_*`."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from square.settings import PipelineSettings
@@ -12,6 +12,33 @@ SECTION = "gateway"
 
 ORDERS_NAME = "orders.sqlite3"
 """Name of the file of orders beside the spool."""
+
+
+class MakeSource(BaseModel):
+    """Where messages of sensors of another make come in, on the device side.
+
+    Attributes
+    ----------
+    format : str
+        `chirpstack`, `ttn`, `airgradient` or `senml`.
+    filter : str
+        MQTT topic filter; its first level is a word of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["chirpstack", "ttn", "airgradient", "senml"]
+    filter: Annotated[str, Field(min_length=1, max_length=200)]
+
+    @field_validator("filter")
+    @classmethod
+    def _is_a_filter_of_others(cls, text: str) -> str:
+        levels = text.split("/")
+        if levels[0] in {"", "+", "#", "resik"} or levels[0].startswith("$"):
+            raise ValueError("the first level must be a word, and not resik: what comes on other topics is not for it")
+        if any(("+" in level or "#" in level) and len(level) > 1 for level in levels) or "#" in levels[:-1]:
+            raise ValueError("+ stands alone in its level, and # alone in the last one")
+        return text
 
 
 class GatewaySettings(PipelineSettings):
@@ -57,6 +84,8 @@ class GatewaySettings(PipelineSettings):
         Parts of updates sent in a second to all nodes together [1/s, 0.1..1000].
     ota_node_blocks_per_s : float
         The same for one node [1/s, 0.1..1000].
+    makes : tuple[MakeSource, ...]
+        Topics on which sensors of other makes are heard; docs/makers.md.
     disk_warn_pct : float
         Free disk below which people are told [%, 0..100].
     disk_stop_pct : float
@@ -83,6 +112,7 @@ class GatewaySettings(PipelineSettings):
     copy_every_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
     ota_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 100.0
     ota_node_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 25.0
+    makes: tuple[MakeSource, ...] = ()
     disk_warn_pct: Annotated[float, Field(ge=0, le=100)] = 15.0
     disk_stop_pct: Annotated[float, Field(ge=0, le=100)] = 5.0
 

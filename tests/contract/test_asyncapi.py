@@ -16,6 +16,7 @@ from gateway.messages import MAX_RAW_BYTES
 from ingest import decode
 from ingest.deadletter import OVER_QUOTA
 from ingest.plausibility import AHEAD_MS, OLDEST_MS
+from ingest.refused import RAW_LIMIT_BYTES
 from ingest.settings import IngestSettings
 from square.quantities import FLAG_ANCHORED, FLAG_HUMID, FLAG_IMPLAUSIBLE, FLAG_LATE
 from tests.contract import vectors
@@ -125,10 +126,10 @@ def test_limits_equal_the_code() -> None:
     for text in ("abc", "a" * 32, "0-9", "ab", "a" * 33, "aBc", "a_b", "a/b", "a+b", "äbc", ""):
         assert bool(pattern.fullmatch(text)) == wire.is_id(text), text
     # gateway and ingest never import each other, but must agree
-    assert MAX_RAW_BYTES == decode.RAW_LIMIT_BYTES
+    assert MAX_RAW_BYTES == RAW_LIMIT_BYTES
     assert clock.AHEAD_MS == AHEAD_MS
     raw = SCHEMAS["poisonRow"]["properties"]["raw"]["maxLength"]
-    assert raw == 4 * -(-decode.RAW_LIMIT_BYTES // 3)  # base64 of 4,096 bytes: 4 characters for every 3 bytes
+    assert raw == 4 * -(-RAW_LIMIT_BYTES // 3)  # base64 of 4,096 bytes: 4 characters for every 3 bytes
 
 
 def test_status_fields_equal_the_code() -> None:
