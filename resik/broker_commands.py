@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,21 @@ def site_word(named: str) -> str:
     return named if named in shipped_sites() and not Path(named).exists() else str(Path(named).absolute())
 
 
+def _with_rights(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a file that we may not touch into a sentence: these files belong to root and to the broker's account."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except PermissionError as error:
+            raise StackError(
+                f"{error.filename}: {error.strerror}: run this as root, or as who made the broker"
+            ) from error
+
+    return wrapped
+
+
 @click.group()
 def broker() -> None:
     """Make and keep the mosquitto of a site: TLS, users, access list."""
@@ -75,6 +91,7 @@ def broker() -> None:
 @click.option("--account", help="Account that the broker runs as, e.g. mosquitto [the one that starts it].")
 @click.option("--log-denials/--no-log-denials", default=None, help="Log each forbidden publish; 4 lines per message.")
 @plainly
+@_with_rights
 def init(
     *, site: str | None, data: Path | None, out: Path | None, hosts: tuple[str, ...],
     tls_cert: Path | None, tls_key: Path | None, tls_ca: Path | None, listen: str | None, **chosen: Any,
@@ -148,6 +165,7 @@ def _say_changes(done: Changes, *, is_running: bool) -> None:
 @broker.command()
 @_placed
 @plainly
+@_with_rights
 def sync(data: Path | None, out: Path | None) -> None:
     """Let new devices of the registry in and retired ones out."""
     folder = broker_folder(data, out)
@@ -160,6 +178,7 @@ def sync(data: Path | None, out: Path | None) -> None:
 @broker.command()
 @_placed
 @plainly
+@_with_rights
 def renew(data: Path | None, out: Path | None) -> None:
     """Make a new certificate for the TLS listener, signed by the same authority."""
     folder = broker_folder(data, out)
@@ -179,6 +198,7 @@ def renew(data: Path | None, out: Path | None) -> None:
 @click.argument("device")
 @_placed
 @plainly
+@_with_rights
 def revoke(device: str, data: Path | None, out: Path | None) -> None:
     """Shut a device out at once, also when it is connected; others notice nothing."""
     folder = broker_folder(data, out)
@@ -218,6 +238,7 @@ def _revoke_embedded(folder: BrokerFolder, device: str, data: Path | None) -> No
 @_placed
 @click.option("--entry", type=_FILE, help="broker-entry.txt of a bundle: lets a node in whose secret is not kept here.")
 @plainly
+@_with_rights
 def grant(user: str, data: Path | None, out: Path | None, entry: Path | None) -> None:
     """Let a device in again, or give any user a new secret; the old one is worth nothing at once."""
     folder = broker_folder(data, out)
@@ -245,6 +266,7 @@ def grant(user: str, data: Path | None, out: Path | None, entry: Path | None) ->
 @_placed
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @plainly
+@_with_rights
 def check(data: Path | None, out: Path | None, *, as_json: bool) -> None:
     """Compare files, registry, certificates and the running broker; exits 1 when something is wrong."""
     found = findings(broker_folder(data, out))
@@ -260,6 +282,7 @@ def check(data: Path | None, out: Path | None, *, as_json: bool) -> None:
 @click.argument("topic")
 @_placed
 @plainly
+@_with_rights
 def who(topic: str, data: Path | None, out: Path | None) -> None:
     """Say who may use a topic, e.g. resik/alun-alun/rsk-b001/up/bin."""
     folder = broker_folder(data, out)

@@ -318,7 +318,7 @@ def provision(
     click.echo(f"  label                  {out / 'label.pdf'}")
     click.echo(f"  daftar / registry      {place.folder / 'devices.toml'}")
     if data is not None:
-        click.echo(f"  broker lokal / local   {data}   (mulai ulang / restart: resik up --real)")
+        click.echo(f"  broker lokal / local   {data}   (resik broker sync --data, atau mulai ulang / or restart)")
     if (out / "broker-entry.txt").exists():
         click.echo(f"  broker lain / other    {out / 'broker-entry.txt'}   (baris untuk / line for: password_file)")
     else:

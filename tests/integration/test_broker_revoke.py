@@ -2,7 +2,11 @@
 
 import asyncio
 import json
+import os
+import pwd
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -197,3 +201,29 @@ def test_a_broker_that_is_gone_is_not_somebody_else(bench):
     assert "tidak berjalan" in bench.run("revoke", STOLEN)
     assert STOLEN not in bench.folder.users()
     assert "no broker runs" in bench.run("check")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a broker for another account")
+def test_a_broker_with_an_account_of_its_own(tmp_path):
+    """Started by root it runs as that account, reads its files again there, and root's own files stay root's."""
+    try:
+        account = pwd.getpwnam("mosquitto")
+    except KeyError:
+        pytest.skip("there is no account mosquitto: accounts were NOT tested")
+    with tempfile.TemporaryDirectory(prefix="resik-broker-") as name:  # pytest's own folders are closed to others
+        Path(name).chmod(0o755)
+        bench = BrokerBench(Path(name), "--account", "mosquitto").start()
+        try:
+            assert Path(f"/proc/{running_pid(bench.folder)}").stat().st_uid == account.pw_uid
+            bench.run("renew")
+            assert "dicabut" in bench.run("revoke", STOLEN)
+            said = bench.run("check")
+            assert "salah" not in said
+            assert "runs as root" not in said
+            folder = bench.folder
+            owned = (folder.passwords, folder.acl, folder.papers.server_key)
+            assert {path.stat().st_uid for path in owned} == {account.pw_uid}
+            own = (folder.papers.root_key, folder.root / "secrets" / NEIGHBOUR, folder.root / "broker.json")
+            assert {path.stat().st_uid for path in own} == {0}
+        finally:
+            bench.stop()

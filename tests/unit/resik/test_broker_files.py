@@ -1,5 +1,6 @@
 """Files of a generated broker: what stands in them, what is never written over, and what is refused."""
 
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -348,6 +349,29 @@ def test_who_may_use_a_topic(made):
     said = run("who", "resik/small/gw/gw-utama/batch", "--out", made.root).splitlines()
     assert said[0].endswith("gateway-uplink")
     assert said[1].endswith("ingest, alerts")
+
+
+def test_the_operators_page_knows_every_command_and_option():
+    """docs/security.md speaks of each subcommand, and names no option that does not exist."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "security.md").read_text(encoding="utf-8")
+    options = {"--real", "--broker", "--ca", "--now"}  # of other commands
+    for name, command in main.commands["broker"].commands.items():
+        assert f"resik broker {name}" in page or f"`{name}`" in page
+        for parameter in command.params:
+            options |= {*parameter.opts, *parameter.secondary_opts}
+    assert set(re.findall(r"--[a-z][a-z-]+", page)) - options == set()
+
+
+def test_files_of_root_are_a_sentence(made, monkeypatch):
+    """A person who may not read the password file learns which file it was and as whom to try again."""
+
+    def closed(_folder):
+        raise PermissionError(13, "Permission denied", "/etc/resik/broker/passwords")
+
+    monkeypatch.setattr(BrokerFolder, "users", closed)
+    for words in (["check"], ["sync"], ["revoke", "rsk-b001"]):
+        said = run(*words, "--out", made.root, code=2)
+        assert "/etc/resik/broker/passwords: Permission denied: run this as root" in said
 
 
 def test_a_damaged_plan_is_named(made):
