@@ -88,3 +88,17 @@ def test_prepare_checks_token_and_bucket_with_a_read(tmp_path):
     finally:
         front.stop()
         influxd.stop()
+
+
+def test_hourly_points_reach_the_server_like_readings(victoria: Server):
+    """A roll-up goes out through the same client in a batch with readings: each value at its own time."""
+    store = open_store(f"influx2+{victoria.url}/kota/resik", secret="any")
+    hour_ms = int(time.time() * 1000) // 3_600_000 * 3_600_000
+    tags = {"site": "alun", "asset": "bin-0009", "device": "-", "zone": ""}
+    hour = Point("bin_1h", tags, hour_ms, {"weight_kg_mean": 12.5, "weight_kg_count": 6.0})
+    result = store.write([bin_point(9, hour_ms + 60_000, weight_kg=13.0), hour])
+    assert (result.stored, result.rejected) == (2, ())
+    wait_until(lambda: len(exported(victoria, "bin_1h_weight_kg_mean")) == 1, 10, "the hour in the export")
+    assert exported(victoria, "bin_1h_weight_kg_mean") == {"bin-0009": [(hour_ms, 12.5)]}
+    assert exported(victoria, "bin_weight_kg")["bin-0009"] == [(hour_ms + 60_000, 13.0)]
+    store.close()
