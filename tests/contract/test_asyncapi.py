@@ -21,6 +21,7 @@ from ingest.settings import IngestSettings
 from square.quantities import FLAG_ANCHORED, FLAG_HUMID, FLAG_IMPLAUSIBLE, FLAG_LATE
 from tests.contract import vectors
 from tests.unit.ingest import batches
+from tests.unit.ingest.test_uplinks import mixed, uplink
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: the AsyncAPI document was NOT checked")
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed: the document was NOT checked")
@@ -241,6 +242,7 @@ def test_examples_inside_the_document_fit_it() -> None:
 def test_batches_of_the_tests_fit_the_document() -> None:
     """What ingest is tested with is what the document describes."""
     rows = [batches.row(1), batches.row(2, device="rsk-a001", kind="air"), batches.status(3), batches.poison(4, b"x")]
+    rows += [uplink(5), uplink(6, foreign="dev-8", time="anchor", uplink={"doc": [{"bn": "dev-8:", "n": "a", "v": 1}]})]
     for content in (rows, []):
         assert [e.message for e in validator("batch").iter_errors(json.loads(batches.batch(content)))] == []
     assert decode.decode_batch(batches.batch([]), batches.registry()).rows == 0, "a heartbeat"
@@ -316,7 +318,16 @@ def test_the_page_names_every_state_code_kind_limit_and_flag() -> None:
             "\n".join(line.split("|")[1] for line in errors.splitlines() if line.startswith("| `")),
         )
     )
-    of_ingest = {"bad-row", "bad-batch", "unknown-device", "wrong-kind", "clock", "store-rejected", OVER_QUOTA}
+    of_makers = {"bad-uplink", "unknown-port", "no-sensor", "unknown-codec"}
+    of_ingest = of_makers | {
+        "bad-row",
+        "bad-batch",
+        "unknown-device",
+        "wrong-kind",
+        "clock",
+        "store-rejected",
+        OVER_QUOTA,
+    }
     assert listed == codes | of_ingest | {"bad-version", "bad-envelope", "bad-reading", "bad-value"}
     for state in wire.STATES:
         assert f"`{state}`" in PROTOCOL
@@ -354,6 +365,10 @@ def test_the_payloads_on_the_page_are_real() -> None:
     assert wire.decode_ota_down(halt.strip().encode()) == {"halt": 10400}
     assert wire.decode_ota_up(request.strip().encode())["n"] == 2048
     found = decode.decode_batch(batch.encode(), batches.registry())
-    assert ([len(found.readings), len(found.statuses)], [d.code for d in found.dead]) == ([1, 1], ["bad-json"])
+    dead = [(letter.device, letter.code) for letter in found.dead]
+    assert [len(found.readings), len(found.statuses)] == [1, 1]
+    assert dead == [("@70b3d57ed0001234", "unknown-device"), ("rsk-b002", "bad-json")]
+    (_, of_another_make), *_ = decode.decode_batch(batch.encode(), mixed()).readings
+    assert of_another_make.values["distance_mm"] == 2821.0
     assert validator("batchAck").is_valid(json.loads(batch_ack))
     assert wire.point_ms(1795488752, 305419896, 17) == 1795488752913
