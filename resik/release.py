@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from resik.errors import StackError
-from square.slimming import slim
+from square.slimming import LEAN, slim
 
 MAGIC = b"RSKB\x01"
 MAX_MANIFEST_BYTES = 6000
@@ -188,7 +188,7 @@ def compile_files(sources: Mapping[str, str]) -> dict[str, bytes]:
         for path, source in sources.items():
             source_path.write_text(source, encoding="utf-8")
             # the name given with -s is what a traceback on the node says
-            command = [compiler, "-s", path, "-o", str(target_path), str(source_path)]
+            command = [compiler, *LEAN, "-s", path.rsplit("/", 1)[-1], "-o", str(target_path), str(source_path)]
             result = subprocess.run(command, capture_output=True, text=True, check=False)
             if result.returncode:
                 raise ReleaseError(f"{path} does not compile: {result.stderr.strip() or result.stdout.strip()}")

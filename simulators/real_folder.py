@@ -25,7 +25,7 @@ from typing import Any
 
 from simulators.errors import SimulatorError
 from simulators.real_spawn import Spawner
-from square.slimming import slim
+from square.slimming import LEAN, slim
 
 FAKES = Path(__file__).parent / "device_fakes"
 HOST_ONLY = frozenset({"check.py"})
@@ -59,7 +59,7 @@ def compile_tree(source: Path, target: Path, embedded: str = "") -> None:
         if compiler is None:
             shutil.copyfile(file, made)
             continue
-        command = [compiler, "-s", embedded + str(relative), "-o", str(made.with_suffix(".mpy")), str(file)]
+        command = [compiler, *LEAN, "-s", embedded + relative.name, "-o", str(made.with_suffix(".mpy")), str(file)]
         running.append((file, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)))
     for file, process in running:
         words, _ = process.communicate()
@@ -95,7 +95,7 @@ def _compiled(source: Path, _state: tuple[tuple[str, int, int], ...]) -> Path:
     written = {f"firmware/{file.relative_to(material)}": file.read_text() for file in sorted(material.rglob("*.py"))}
     for name, text in slim(written).items():
         (material / name.removeprefix("firmware/")).write_text(text)
-    compile_tree(material, folder / "made", "firmware/")
+    compile_tree(material, folder / "made")
     return folder / "made"
 
 

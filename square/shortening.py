@@ -1,6 +1,6 @@
 """Shorter sources for nodes, made just before they are compiled: what a node holds in memory is code, above all.
 
-The meaning stays, and so do line numbers, so that a traceback of a node still names the line of the source:
+The meaning stays, and so does every line, so that the compiler and a simulated node name lines of the source:
 
 * private names (``_name``, which no other module touches) become ``_a``, ``_b``, ... in every module. MicroPython keeps
   each distinct name in a table for ever, and most modules have such names of their own;

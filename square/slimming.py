@@ -1,7 +1,7 @@
 """Node sources without what no node uses.
 
 The wire module speaks for both ends; in the heap of a node the servers' half of it would take the place of a queue.
-What is left out leaves empty lines, so that tracebacks of nodes name lines of the real source.
+What is left out leaves empty lines, so that what the compiler says of a line holds for the real source.
 """
 
 import ast
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from square.shortening import shorten
 
 WIRE = "firmware/wire.py"
+LEAN = ("-X", "no-source-lines")
+"""Options of mpy-cross: tables of line numbers would take 5 KB of flash and heap; tracebacks name functions."""
 
 
 def _used_of_wire(source: str) -> set[str]:

@@ -18,7 +18,7 @@ def trace_of(error):
 
 
 def code_of(error, trace):
-    """Make the line for the status: `OSError 28 app.py:120`, at most 64 plain characters."""
+    """Make the line for the status: `OSError 28 node.py:talk`, at most 64 plain characters."""
     code = type(error).__name__
     if error.args and isinstance(error.args[0], int):
         code += " %d" % error.args[0]
@@ -26,7 +26,7 @@ def code_of(error, trace):
     if at >= 0:
         place = trace[at + 6 :].split("\n")[0].split('", line ')
         if len(place) == 2:
-            code += " %s:%s" % (place[0].split("/")[-1], place[1].split(",")[0])
+            code += " %s:%s" % (place[0].split("/")[-1], place[1].split(" in ")[-1])
     return "".join([character if character in _PLAIN else "-" for character in code])[:64]
 
 

@@ -560,7 +560,7 @@ def test_devices_tell_when_they_were_last_heard(square: Square) -> None:
             dropped=1,
             days_left=140,
             reset="watchdog",
-            crash="OSError app.py:120",
+            crash="OSError node.py:talk",
             ota="trial",
         ),
         Status("rsk-003", "will", square.at(6), 7),
@@ -571,7 +571,7 @@ def test_devices_tell_when_they_were_last_heard(square: Square) -> None:
     assert (devices["rsk-001"]["last_seen_ms"], devices["rsk-001"]["battery_mv"]) == (square.at(5), 3700)
     assert (devices["rsk-002"]["last_seen_ms"], devices["rsk-002"]["firmware"]) == (square.at(6), "1.2.0")
     assert (devices["rsk-002"]["queue"], devices["rsk-002"]["dropped"]) == (3, 1)
-    assert (devices["rsk-002"]["days_left"], devices["rsk-002"]["crash"]) == (140, "OSError app.py:120")
+    assert (devices["rsk-002"]["days_left"], devices["rsk-002"]["crash"]) == (140, "OSError node.py:talk")
     assert (devices["rsk-002"]["reset"], devices["rsk-002"]["ota"]) == ("watchdog", "trial")
     assert devices["rsk-003"]["last_seen_ms"] is None
     assert "stranger" not in devices

@@ -14,9 +14,9 @@ OSError: [Errno 28] ENOSPC
 
 
 def test_the_code_names_type_number_and_place():
-    """The innermost file and line, without its folder; an error without a number has none."""
-    assert crash.code_of(OSError(28, "full"), TRACE) == "OSError 28 app.py:120"
-    assert crash.code_of(ValueError("x"), TRACE) == "ValueError app.py:120"
+    """The innermost file and function, without its folder; an error without a number has none."""
+    assert crash.code_of(OSError(28, "full"), TRACE) == "OSError 28 app.py:run"
+    assert crash.code_of(ValueError("x"), TRACE) == "ValueError app.py:run"
     assert crash.code_of(MemoryError(), "") == "MemoryError"
 
 
@@ -35,7 +35,7 @@ def test_crashes_are_counted_for_life():
     assert crash.load(files) == ("", 0)
     for _ in range(3):
         crash.store(OSError(28, "full"), files, TRACE)
-    assert crash.load(files) == ("OSError 28 app.py:120", 3)
+    assert crash.load(files) == ("OSError 28 app.py:run", 3)
     assert files.content["/crash.txt"].endswith(b"ENOSPC\n")
 
 
@@ -45,7 +45,7 @@ def test_a_long_traceback_keeps_its_end():
     crash.store(ValueError("x"), files, TRACE * 40)
     assert len(files.content["/crash.txt"]) == 512
     assert files.content["/crash.txt"].endswith(b"ENOSPC\n")
-    assert crash.load(files) == ("ValueError app.py:120", 1)
+    assert crash.load(files) == ("ValueError app.py:run", 1)
 
 
 def test_what_is_no_note_counts_from_one():
@@ -55,7 +55,7 @@ def test_what_is_no_note_counts_from_one():
         files.content["/crash.txt"] = data
         assert crash.load(files) == ("", 0)
         crash.store(ValueError("x"), files, TRACE)
-        assert crash.load(files) == ("ValueError app.py:120", 1)
+        assert crash.load(files) == ("ValueError app.py:run", 1)
 
 
 def test_the_node_finds_the_place_itself():

@@ -79,7 +79,7 @@ def test_faults_have_a_word_for_each_bit_of_the_node() -> None:
 
 def test_the_list_shows_every_node_and_what_is_wrong(office: Office) -> None:
     """A sick node is seen at a glance; programs get the same."""
-    office.say("rsk-b002", crash="OSError app.py:120", reset="watchdog", crashes=4, days_left=3, faults=10)
+    office.say("rsk-b002", crash="OSError node.py:talk", reset="watchdog", crashes=4, days_left=3, faults=10)
     office.say("rsk-b003", at_ms=NOW_MS - 86_400_000 * 9)
     shown = office.run("list")
     assert shown.exit_code == 0
@@ -87,7 +87,7 @@ def test_the_list_shows_every_node_and_what_is_wrong(office: Office) -> None:
     for word in (
         "1.3.0",
         "3.71 V",
-        "last crash OSError app.py:120 (4 so far)",
+        "last crash OSError node.py:talk (4 so far)",
         "watchdog",
         "were dropped",
         "3 days",
@@ -97,7 +97,7 @@ def test_the_list_shows_every_node_and_what_is_wrong(office: Office) -> None:
     assert "well" in next(line for line in shown.output.splitlines() if line.startswith("rsk-b001"))
     facts = {fact["device"]: fact for fact in json.loads(office.run("list", "--json").output)}
     assert len(facts) == 11
-    assert facts["rsk-b002"]["status"]["crash"] == "OSError app.py:120"
+    assert facts["rsk-b002"]["status"]["crash"] == "OSError node.py:talk"
     assert facts["rsk-b001"]["troubles"] == []
 
 
