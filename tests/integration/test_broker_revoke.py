@@ -88,6 +88,33 @@ def test_a_stolen_device_is_out_and_stays_out(bench):
     bench.run("revoke", STOLEN)  # twice is no mistake
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_sleeping_neighbour_finds_what_waits_for_it(bench, restarted):
+    """Revoking one device ends no session of another that sleeps, nor what is queued in it; also after a restart."""
+    topic = wire.topic_down(SITE, NEIGHBOUR, "cmd")
+
+    async def sleep():
+        node = await bench.link(NEIGHBOUR, tls=True)
+        await node.link.subscribe([topic])
+        node.link.close()
+        gateway = await bench.link("gateway")
+        await gateway.link.publish(topic, b"wake up")
+        gateway.link.close()
+
+    async def wake():
+        node = await bench.link(NEIGHBOUR, tls=True)
+        await until(lambda: node.heard, 10, "what was queued")
+        node.link.close()
+        return node.heard
+
+    asyncio.run(sleep())
+    if restarted:
+        bench.server.stop()  # politely, so that it writes its sessions down
+        bench.server.start()
+    bench.run("revoke", STOLEN)
+    assert asyncio.run(wake()) == [(topic, b"wake up")]
+
+
 def test_granting_makes_a_new_secret_and_the_old_one_is_worth_nothing(bench):
     """A device that was revoked comes back by a new secret only; a new secret for one that is in throws it off."""
     old = bench.secret(STOLEN)
