@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from resik import broker_commands, deadletters, flash, fleet, parts, power, provision, store, whole
+from resik import broker_commands, deadletters, doctor, flash, fleet, parts, power, provision, store, whole
 
 
 def _version() -> str:
@@ -34,6 +34,7 @@ for _command in (
     parts.simulate,
     parts.crews,
     deadletters.deadletters,
+    doctor.doctor,
     parts.site,
     store.store,
     provision.provision,
