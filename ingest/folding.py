@@ -75,40 +75,53 @@ def hour_points(start_ms: int, readings: Iterable[Point]) -> list[Point]:
 
 
 def day_points(start_ms: int, hours: Iterable[Point]) -> list[Point]:
-    """Roll up the hourly points of one day, in any order.
+    """Roll up the hourly points of one day, in any order and each of them once.
 
     Returns
     -------
     list[Point]
         One for each asset, in order of measurement and asset.
     """
-    of_assets: dict[tuple[str, str, str], list[Point]] = {}
+    folds: dict[tuple[str, str, str], dict[str, _Fold]] = {}
+    newest: dict[tuple[str, str, str], tuple[int, float]] = {}
+    ending, last_name = count_of(""), _last(LAST_OF)
     for hour in hours:
         asset = (hour.measurement.removesuffix(HOURLY), hour.tags["site"], hour.tags["asset"])
-        of_assets.setdefault(asset, []).append(hour)
+        of_asset = folds.setdefault(asset, {})
+        for count_name in hour.fields:
+            if count_name.endswith(ending):
+                name = count_name.removesuffix(ending)
+                of_asset.setdefault(name, _Fold()).add(*(float(hour.fields[field]) for field in _fields(name)))
+        if last_name in hour.fields:
+            last = (hour.ts_ms, float(hour.fields[last_name]))
+            newest[asset] = max(last, newest.get(asset, last))
     points = []
-    for asset, of_asset in sorted(of_assets.items()):
-        of_asset.sort(key=lambda hour: hour.ts_ms)
-        ending = count_of("")
-        names = sorted({n.removesuffix(ending) for hour in of_asset for n in hour.fields if n.endswith(ending)})
+    for asset, of_asset in sorted(folds.items()):
         fields: dict[str, FieldValue] = {}
-        for name in names:
-            mean, low, high, count = _fields(name)
-            of = [hour.fields for hour in of_asset if hour.fields.get(count)]
-            counts = [_number(one, count) for one in of]
-            _put(
-                fields,
-                name,
-                math.fsum(_number(one, mean) * n for one, n in zip(of, counts, strict=True)),
-                min(_number(one, low) for one in of),
-                max(_number(one, high) for one in of),
-                math.fsum(counts),
-            )
-        lasts = [hour.fields[_last(LAST_OF)] for hour in of_asset if _last(LAST_OF) in hour.fields]
-        if lasts:
-            fields[_last(LAST_OF)] = lasts[-1]
+        for name, fold in sorted(of_asset.items()):
+            _put(fields, name, math.fsum(fold.sums), fold.low, fold.high, fold.count)
+        if asset in newest:
+            fields[last_name] = newest[asset][1]
         points.append(_point(asset, DAILY, start_ms, fields))
     return points
+
+
+class _Fold:
+    """What a day needs of the hours of one quantity: few numbers, as a site has thousands of them."""
+
+    __slots__ = ("count", "high", "low", "sums")
+
+    def __init__(self) -> None:
+        self.sums: list[float] = []
+        self.low = math.inf
+        self.high = -math.inf
+        self.count = 0.0
+
+    def add(self, mean: float, low: float, high: float, count: float) -> None:
+        self.sums.append(mean * count)
+        self.low = min(self.low, low)
+        self.high = max(self.high, high)
+        self.count += count
 
 
 @cache
@@ -118,10 +131,6 @@ def _fields(name: str) -> tuple[str, str, str, str]:
 
 def _last(name: str) -> str:
     return f"{name}_last"
-
-
-def _number(fields: dict[str, FieldValue], name: str) -> float:
-    return float(fields[name])
 
 
 def _put(fields: dict[str, FieldValue], name: str, total: float, low: float, high: float, count: float) -> None:  # noqa: PLR0917

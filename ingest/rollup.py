@@ -21,8 +21,9 @@ from typing import Final
 
 import msgspec
 
+from ingest.errors import StoreRefused
 from ingest.folding import DAY_MS, HOUR_MS, MEASUREMENTS, day_points, floor_day, floor_hour, hour_points
-from ingest.store import FieldValue, Point, PointSink, Rejected, TimeSeriesStore, WriteResult
+from ingest.store import FieldValue, Point, Rejected, TimeSeriesStore, WriteResult
 from ingest.stores.series import count_of
 from ingest.stores.shelves import DAILY, DONE, DUE, HOURLY, MARK, NOBODY
 
@@ -38,6 +39,9 @@ CHUNK_MS: Final = 6 * HOUR_MS
 """What is rolled up before the mark moves on; a day is a whole number of them."""
 
 WRITE_POINTS: Final = 1_000
+HELD_POINTS: Final = 5_000
+"""Hourly points that are held before they are written: bounds the memory of a large site."""
+
 FAR_MS: Final = 7_258_118_400_000
 """Year 2200: later than every point, and a time that InfluxDB's 64-bit nanoseconds can still hold [ms]."""
 
@@ -141,7 +145,7 @@ class RollUp:
         at_ms, end_ms = floor_hour(start_ms), floor_hour(end_ms + HOUR_MS - 1)
         while at_ms < end_ms:
             started_s = time.monotonic()
-            at_ms = self._roll_chunk(at_ms, end_ms, done)
+            at_ms, _ = self._roll_chunk(at_ms, end_ms, done)
             if at_ms >= end_ms and floor_day(end_ms, self._offset_s) != end_ms:
                 self._roll_days(end_ms, end_ms + 1, days_until_ms, done)  # the rest of its hours may be there already
             if not self._go_on(time.monotonic() - started_s):
@@ -175,35 +179,52 @@ class RollUp:
             at_ms = floor_hour(first_ms)
         while at_ms < closed_ms:
             started_s = time.monotonic()
-            end_ms = self._roll_chunk(at_ms, closed_ms, done)
+            end_ms, last_ms = self._roll_chunk(at_ms, closed_ms, done)
+            if last_ms is None:
+                return
+            # The mark goes no further than the readings: should the clock be wrong, the hours to come are still ahead.
+            end_ms = min(end_ms, max(floor_hour(last_ms) + HOUR_MS, at_ms))
             self._write([_mark(MARK, self._site, end_ms, self._offset_s)])
             touched.update(range(at_ms, min(end_ms, at_ms + CHUNK_MS), HOUR_MS))
             done.until_ms = at_ms = end_ms
             if not self._go_on(time.monotonic() - started_s):
                 return
 
-    def _roll_chunk(self, at_ms: int, limit_ms: int, done: Rolling) -> int:
-        """Roll up the hours of a chunk and the days that end in it; pass over silence; return where it ended."""
+    def _roll_chunk(self, at_ms: int, limit_ms: int, done: Rolling) -> tuple[int, int | None]:
+        """Roll up the hours of a chunk and the days that end in it, and pass over silence.
+
+        Returns
+        -------
+        tuple[int, int | None]
+            Where it ended [ms]; the last reading of the chunk or the first one after the silence, None without either.
+        """
         offset_ms = self._offset_s * 1000
         end_ms = min(((at_ms + offset_ms) // CHUNK_MS + 1) * CHUNK_MS - offset_ms, limit_ms)
-        if not self._roll_hours(at_ms, end_ms, done):
-            next_ms = self._next_reading_ms(end_ms)
-            end_ms = limit_ms if next_ms is None else max(end_ms, min(floor_hour(next_ms), limit_ms))
+        seen_ms = self._roll_hours(at_ms, end_ms, done)
+        if seen_ms is None:
+            seen_ms = self._next_reading_ms(end_ms)
+            end_ms = limit_ms if seen_ms is None else max(end_ms, min(floor_hour(seen_ms), limit_ms))
         self._roll_days(at_ms, min(end_ms, at_ms + DAY_MS), end_ms, done)
-        return end_ms
+        return end_ms, seen_ms
 
-    def _roll_hours(self, start_ms: int, end_ms: int, done: Rolling) -> bool:
-        """Write the points of whole hours; return whether there were readings."""
+    def _roll_hours(self, start_ms: int, end_ms: int, done: Rolling) -> int | None:
+        """Write the points of whole hours; return the time of the last reading."""
         readings = (
             point
             for point in self._store.readings(site=self._site, start_ms=start_ms, end_ms=end_ms)
             if point.measurement in MEASUREMENTS
         )
+        last_ms: int | None = None
         hours: list[Point] = []
         for hour, group in groupby(readings, key=lambda point: point.ts_ms // HOUR_MS):
-            hours += hour_points(hour * HOUR_MS, group)
+            of_hour = list(group)
+            last_ms = of_hour[-1].ts_ms
+            hours += hour_points(hour * HOUR_MS, of_hour)
+            if len(hours) >= HELD_POINTS:
+                done.hours += self._put(HOURLY, hours, start_ms, (hour + 1) * HOUR_MS, done)
+                hours, start_ms = [], (hour + 1) * HOUR_MS
         done.hours += self._put(HOURLY, hours, start_ms, end_ms, done)
-        return bool(hours)
+        return last_ms
 
     def _roll_days(self, start_ms: int, end_ms: int, until_ms: int, done: Rolling) -> None:
         """Write the points of the days that a range touches and that are over."""
@@ -278,7 +299,7 @@ class LateMarks:
 
     Parameters
     ----------
-    store : PointSink
+    store : TimeSeriesStore
         Where points go.
     site : str
         Tag of the marks.
@@ -287,21 +308,39 @@ class LateMarks:
     late_s : int
         That of the job. Half of it is left for a write to arrive: a reading of an hour that the job may be about to
         read is marked, too.
+    until_ms : Callable[[], int | None]
+        How far the job came, as far as this process knows [ms]; beside the clock, in case that was wrong.
     """
 
-    def __init__(self, store: PointSink, site: str, now_ms: Callable[[], int], *, late_s: int = LATE_S) -> None:
+    def __init__(
+        self,
+        store: TimeSeriesStore,
+        site: str,
+        now_ms: Callable[[], int],
+        *,
+        late_s: int = LATE_S,
+        until_ms: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self._store = store
         self._site = site
         self._now_ms = now_ms
         self._late_ms = late_s * 1000
+        self._until_ms = until_ms
+        self._began_ms = 0
 
     def prepare(self) -> None:
-        """See :meth:`ingest.store.PointSink.prepare`."""
+        """See :meth:`ingest.store.PointSink.prepare`; also learns how far the job came before."""
         self._store.prepare()
+        try:
+            newest = self._store.latest(MARK, site=self._site)
+        except StoreRefused as error:  # readings can be written all the same
+            _log.warning("how far roll-ups go is not known: %s", error)
+        else:
+            self._began_ms = newest[0].ts_ms if newest else 0
 
     def write(self, points: Sequence[Point]) -> WriteResult:
         """Write a batch with a mark for each hour that is over. See :meth:`ingest.store.PointSink.write`."""
-        edge_ms = floor_hour(self._now_ms() - self._late_ms // 2)
+        edge_ms = max(floor_hour(self._now_ms() - self._late_ms // 2), self._until_ms() or self._began_ms)
         hours = sorted({floor_hour(point.ts_ms) for point in points if point.ts_ms < edge_ms})
         if not hours:
             return self._store.write(points)

@@ -22,6 +22,9 @@ from ingest.stores.shelves import SHELVES, Shelf
 _SHARDS: Final[dict[Shelf, str]] = {"raw": "1d", "hourly": "26w", "daily": "52w"}
 """Shard lengths of 1.x: readings go by the day, the others in few files, each shorter than the shortest retention."""
 
+_SHARD_FOR_EVER: Final = "7d"
+"""Of readings that are never dropped: what 1.x takes by itself, as a shard for each day would be too many."""
+
 _DAY_S: Final = 86_400
 _CONFLICT: Final = 409
 _MISSING: Final = 404
@@ -66,7 +69,7 @@ class Influx1Admin:
 
     def make(self, shelf: Shelf, days: int | None) -> None:
         """Make the database with its default policy, or another policy."""
-        terms = f"DURATION {_duration(days)} REPLICATION 1 SHARD DURATION {_SHARDS[shelf]}"
+        terms = f"DURATION {_duration(days)} REPLICATION 1 SHARD DURATION {_shard(shelf, days)}"
         if shelf == "raw":
             self._change(f"CREATE DATABASE {quote_name(self._database)} WITH {terms} NAME {quote_name(shelf)}")
         else:
@@ -77,7 +80,7 @@ class Influx1Admin:
         name = self._default if shelf == "raw" else shelf
         self._change(
             f"ALTER RETENTION POLICY {quote_name(name)} ON {quote_name(self._database)} "
-            f"DURATION {_duration(days)} SHARD DURATION {_SHARDS[shelf]}"
+            f"DURATION {_duration(days)} SHARD DURATION {_shard(shelf, days)}"
         )
 
     def finish(self) -> list[str]:
@@ -276,6 +279,10 @@ def _rule_days(rules: list[dict[str, Any]]) -> int | None:
 
 def _duration(days: int | None) -> str:
     return "INF" if days is None else f"{days}d"
+
+
+def _shard(shelf: Shelf, days: int | None) -> str:
+    return _SHARD_FOR_EVER if shelf == "raw" and days is None else _SHARDS[shelf]
 
 
 def _days(duration: str) -> int | None:

@@ -122,6 +122,31 @@ def test_a_day_that_ends_in_silence_is_rolled_up(store: EmbeddedStore):
     assert rolled(store, "_1d")[0]["fill_pct_count"] == 60.0
 
 
+def test_a_clock_that_was_wrong_leaves_no_hole(store: EmbeddedStore):
+    """The job ran with a clock of tomorrow: the mark stays with the readings, and what comes in time is folded in."""
+    whole = day_of(DAY0_MS)
+    store.write([p for p in whole if p.ts_ms < at(0, 10.5)])
+    job = RollUp(store, SITE)
+    assert job.catch_up(at(1, 9)).until_ms == at(0, 11)
+    marked = LateMarks(store, SITE, lambda: at(0, 10.75))
+    marked.prepare()
+    marked.write([p for p in whole if p.ts_ms >= at(0, 10.5)])
+    job.catch_up(at(1, 9))
+    hours, day = rolled(store, "_1h"), rolled(store, "_1d")[0]
+    assert {h: of["fill_pct_count"] for h, of in hours.items()} == {h * HOUR_MS: 6.0 for h in range(24)}
+    assert day["fill_pct_count"] == 144.0
+
+
+def test_a_large_site_is_written_in_parts(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch):
+    """However many assets there are, only so many points are held; the result is the same."""
+    monkeypatch.setattr("ingest.rollup.HELD_POINTS", 3)
+    store.write([p for n in range(2) for p in day_of(DAY0_MS, f"bin-0{n + 1}")])
+    done = RollUp(store, SITE).catch_up(at(1, 1))
+    assert (done.hours, done.days) == (48, 2)
+    done = RollUp(store, SITE).roll(DAY0_MS, at(1), days_until_ms=at(1))
+    assert (done.hours, done.days, done.same) == (0, 0, 50)
+
+
 def test_a_late_reading_is_folded_into_its_hour_and_its_day(store: EmbeddedStore):
     """Six days late, written through the marks: hour and day are what they would be had it come in time."""
     late = [p for p in day_of(DAY0_MS) if at(0, 8) <= p.ts_ms < at(0, 9)]
