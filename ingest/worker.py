@@ -432,7 +432,13 @@ def _compose(settings: IngestSettings, stop: threading.Event) -> Worker:
         late_s=settings.rollup_late_s,
     )
     letters = SqliteDeadLetters(settings.dead_letter_file, quota_per_device=settings.dead_letter_quota)
-    sink = LateMarks(store, registry.site, lambda: now_ms(clock), late_s=settings.rollup_late_s)
+    sink = LateMarks(
+        store,
+        registry.site,
+        lambda: now_ms(clock),
+        late_s=settings.rollup_late_s,
+        until_ms=lambda: rollups.until_ms,
+    )
     connection = MqttConnection(
         MqttEndpoint.from_settings(settings, SERVICE),
         settings.client_id,
