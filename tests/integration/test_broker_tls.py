@@ -61,7 +61,7 @@ def test_a_service_connects_with_the_root_and_refuses_another_in_one_sentence(be
         connection = service(bench, "ingest", root)
         connection.start()
         with pytest.raises(BrokerUnavailable, match=r"certificate that is not trusted \(.*\): check broker_ca_file"):
-            connection.wait_connected(1)
+            connection.wait_connected(0.3)
         assert not connection.connected
         connection.stop()
 
@@ -77,7 +77,7 @@ def test_a_service_refuses_a_wrong_name(bench, monkeypatch):
     connection = service(bench, "ingest", bench.folder.papers.root, "elsewhere.test")
     connection.start()
     with pytest.raises(BrokerUnavailable, match=r"not trusted \(.*elsewhere\.test.*and the name in broker_url"):
-        connection.wait_connected(1)
+        connection.wait_connected(0.3)
     connection.stop()
 
 
@@ -87,7 +87,7 @@ def test_a_service_that_meets_no_tls_says_so(bench):
     connection = MqttConnection(endpoint, "ingest", clean=True)
     connection.start()
     with pytest.raises(BrokerUnavailable, match=r"(speaks no TLS that we accept|accepts connections but no MQTT)"):
-        connection.wait_connected(1)
+        connection.wait_connected(0.3)
     connection.stop()
 
 

@@ -329,8 +329,8 @@ def test_versions_are_judged(monkeypatch, version, has_fixes, level):
     assert DEBIAN_FIXED.startswith("2.0.11")
 
 
-def test_denials_of_a_log_are_counted():
-    """Who and what, whatever the topic holds; lines about other things count nothing."""
+def test_denials_of_a_log_are_counted(tmp_path):
+    """Who and what, whatever the topic holds; lines about other things count nothing; the most frequent first."""
     log = [
         "2026-11-24T08:00:00: Denied PUBLISH from rsk-b001 (d0, q1, r0, m3, 'resik/s/rsk-b002/up/bin', ... (3 bytes))",
         "2026-11-24T08:00:01: Denied PUBLISH from rsk-b001 (d0, q0, r0, m0, 'it's (odd', 'topic', ... (3 bytes))",
@@ -342,6 +342,10 @@ def test_denials_of_a_log_are_counted():
         ("rsk-b001", "it's (odd', 'topic"): 2,
         ("<unknown>", "login"): 2,
     }
+    (tmp_path / "log").write_text("\n".join([*log, log[2]]))
+    said = run("denials", tmp_path / "log").splitlines()
+    assert said[0].split() == ["3", "'<unknown>'", "'login'"]
+    assert said[-1].split()[0] == "7"
 
 
 def test_who_may_use_a_topic(made):
