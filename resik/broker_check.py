@@ -174,6 +174,11 @@ def _program(folder: BrokerFolder) -> Iterator[Finding]:
         yield Finding("warn", "it runs as root: give it an account of its own with resik broker init --account")
 
 
+def installed_finding() -> Finding:
+    """Judge the mosquitto that is installed here, before it is started."""
+    return next(iter(_judged(_installed_version())))
+
+
 def _installed_version() -> str:
     try:
         said = subprocess.run(

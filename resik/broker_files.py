@@ -21,6 +21,7 @@ import hashlib
 import hmac
 import os
 import pwd
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,7 @@ from square.registry import Registry
 ITERATIONS: Final = 101
 """Rounds of the hash, as `mosquitto_passwd` has them: more would protect guessable passwords, and ours are 256 bits."""
 _SALT_BYTES: Final = 12
+_ENTRY: Final = re.compile(r"\$[A-Za-z0-9$+/=,.]{20,500}")
 _CITY: Final = {"gateway-uplink", "ingest", "alerts"}
 
 
@@ -246,7 +248,8 @@ class BrokerFolder:
             If the line is that of another user, or none.
         """
         owner, _, value = entry.strip().partition(":")
-        if owner != name or not value.startswith("$"):
+        # one line of one user: a second line in the file would be somebody else's way in
+        if owner != name or not _ENTRY.fullmatch(value):
             raise StackError(f"the line is not that of {name}: name the broker-entry.txt of its bundle")
         self.secret_file(plan, name).unlink(missing_ok=True)
         self._write_users(plan, self.users() | {name: value})
@@ -295,8 +298,8 @@ class BrokerFolder:
             is_changed=any(changed),
         )
 
-    def write_papers(self, certificate: tuple[Path, Path] | None = None, root: Path | None = None) -> bool:
-        """Make or take the certificates of the TLS listener; return whether the server's is another one now.
+    def write_papers(self, certificate: tuple[Path, Path] | None = None, root: Path | None = None) -> None:
+        """Make or take the certificates of the TLS listener; ours are made anew when they have to be.
 
         Parameters
         ----------
@@ -311,10 +314,7 @@ class BrokerFolder:
         elif plan.hosts and not broker_tls.is_current(self.papers, plan.hosts):
             broker_tls.make_root(self.papers, plan_site(plan))
             broker_tls.issue_server(self.papers, plan.hosts)
-        else:
-            return False
         self._give_to_account(plan)
-        return True
 
     def write_notes(self) -> None:
         """Write what a person needs: the note, and the sample of a unit."""

@@ -94,6 +94,11 @@ def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no
         # a new square has a few nearly full bins, so that the first minutes show what the system is for
         simulate = {"seed": str(seed), "crews": "false" if no_crews else "true", "initial_fill_max_pct": "92"}
     console = Console()
+    if settings.broker == "mosquitto":
+        from resik.broker_check import installed_finding
+
+        if (finding := installed_finding()).level == "bad":
+            console.print(f"awas / warning: {finding.text}", style="yellow", soft_wrap=True)
     _stop_on_signals()
     stack = Stack(settings, folder, config_file=config_file, simulate=simulate)
     try:
