@@ -2,13 +2,15 @@
 
 import asyncio
 
-from firmware.modules import forget
+from firmware.modules import forget, wipe
 
 
 def run():
     """Live one boot. What comes back as an exception is a crash, which the loader notes."""
     asyncio.get_event_loop().set_exception_handler(_on_exception)
-    asyncio.run(_begin())
+    life = _begin()
+    wipe()
+    asyncio.run(life)
 
 
 def _begin():

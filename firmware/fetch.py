@@ -60,6 +60,7 @@ class Fetch:
         if await self._link.join():
             await self._link.open(("ota",))
         tries = 0
+        furthest = -1
         while tries < PART_TRIES:
             want = updater.wanted()
             if want is None:
@@ -72,6 +73,7 @@ class Fetch:
                 await asyncio.wait_for(self._heard.wait(), PART_WAIT_S)
             except asyncio.TimeoutError:
                 continue
-            if updater.wanted() != want:
+            if want["at"] > furthest and updater.wanted() != want:
+                furthest = want["at"]  # one that begins again and again gets nowhere
                 tries = 0
                 boot.progress("block")

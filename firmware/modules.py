@@ -3,6 +3,8 @@
 import gc
 import sys
 
+WIPE_DEPTH = 12
+
 
 def forget(*names):
     """Unload modules; a name with a dot at its end means all that lie in that package."""
@@ -14,7 +16,18 @@ def forget(*names):
                 _drop(one)
         elif name in sys.modules:
             _drop(name)
-    gc.collect()
+    wipe()
+
+
+def wipe(depth=WIPE_DEPTH):
+    """Collect, after overwriting what earlier calls left on the stack below the caller.
+
+    The collector takes that for references and keeps what it names: a whole module, when it comes to the worst.
+    """
+    if depth:
+        wipe(depth - 1)
+    else:
+        gc.collect()
 
 
 def _drop(name):

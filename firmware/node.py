@@ -3,7 +3,7 @@
 import asyncio
 
 from firmware import wire
-from firmware.modules import forget
+from firmware.modules import forget, wipe
 
 CONNECTS_PER_WAKE = 3
 MARGIN_S = 5
@@ -57,8 +57,7 @@ class Node:
         is_due = await measuring.measure(self)
         measuring.unload()
         del measuring
-        if self.settings.active.sleep == "deep":
-            self.settings.active.values["parts"] = self.board.parts = None  # not needed again before the next boot
+        self.settings.active.values["parts"] = self.board.parts = None  # not needed again before the next boot
         nvs = self.board.nvs
         return (
             is_due
@@ -234,16 +233,22 @@ class Node:
     # -- a whole life ------------------------------------------------------------------------
 
     async def wake(self, by_pin):
-        """One wake of a node that sleeps between readings."""
+        """One round: a reading, a talk, what was ordered, and sleep; a node that stays awake listens before it."""
         record = self.record
         record.pin_wakes = record.pin_wakes + 1 if by_pin else 0
-        if await self.measure(by_pin):
+        is_due = await self.measure(by_pin)
+        wipe()
+        if is_due:
             await self.talk()
             for _ in range(IMAGE_TALKS):
                 if not self.board.nvs.get("img", 0):
                     break  # else: a firmware image without an ack before the first sleep is gone
                 await self.talk()
         await self.obey()
+        if self.settings.active.sleep == "awake":
+            from firmware import awake
+
+            await awake.listen(self)
         await self.leave()
         sleep_s = self.round_s()
         if record.fails:  # each node for itself a little later: a broker that comes back is not stormed

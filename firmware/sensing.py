@@ -10,6 +10,9 @@ WARM_STEP_S = 10
 ROLES = ("temp", "climate", "tilt", "water", "lid", "heat", "distance", "voc", "nh3", "h2s")
 """In this order: temperature and humidity before those whose values need them."""
 
+DRIVERS = ("VL53L1X", "DS18B20", "SHT31", "BME280", "LIS3DH", "PMS5003", "SPS30", "SGP40")
+"""Classes of drivers whose modules have their name in small letters; written out, as the build keeps names in texts."""
+
 WAKING = ("tilt", "heat", "water")
 
 TILTED_DEG = 30
@@ -146,7 +149,7 @@ class Sensing:
             return _driver("ultrasonic", "Ultrasonic")(
                 trigger, lambda limit_us: board.pulse_us(echo, 1, limit_us), _wait_us, echo, nap
             )
-        driver = _driver(kind, kind.upper())
+        driver = _driver(kind, DRIVERS[DRIVERS.index(kind.upper())])
         if kind == "ds18b20":
             return driver(board.onewire(spec["pin"]), sleep_ms=nap)
         bus = board.uart(spec["bus"]) if kind == "pms5003" else board.i2c(spec["bus"])

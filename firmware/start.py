@@ -33,10 +33,6 @@ def begin():
     keeper = Timekeeper(board, record, config.floor_s)
     orders = Orders(board.nvs, settings, queue, record, keeper.up_s)
     node = Node(board, files, settings, queue, record, keeper, orders, about(board, files), progress)
-    if config.sleep == "awake":
-        from firmware import awake
-
-        return awake.stay(node)
     return node.wake(board.reset_cause() == "deep-sleep" and board.wake_reason() == "pin")
 
 

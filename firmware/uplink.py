@@ -7,7 +7,7 @@ from firmware import wire
 from firmware.link import Link
 
 WINDOW_BYTES = 1200
-READINGS = 6
+READINGS = 4
 """Of one message: it is in memory three times while it is sent."""
 
 PAUSE_S = 5
@@ -15,6 +15,10 @@ PAUSE_S = 5
 
 SENDS_PER_WAKE = 3
 """Sends of one window in one conversation, as far as the time allows."""
+
+
+ROOM_BYTES = 2400
+"""Kept in one piece between two sends, for the next message and its packet: by then the heap is full of small holes."""
 
 
 class Uplink:
@@ -25,6 +29,7 @@ class Uplink:
         self.acks = 0
         self.bad = 0
         self.readings = READINGS
+        self._room = bytearray(ROOM_BYTES)
         self.link = Link(board, files, settings, record, keeper, progress, self.on_message)
         self._kind = config.kind
         self._queue = queue
@@ -102,6 +107,7 @@ class Uplink:
         if window is None:
             return True
         boot, bodies, oldest = window
+        self._room = None
         low = _seq(bodies[0])
         sent = (boot, low, _seq(bodies[-1]))
         payload = envelope(boot, bodies, oldest, self._message_up_s(boot, bodies))
@@ -112,6 +118,7 @@ class Uplink:
             self._covered = False
             self._heard.clear()
             await self.link.publish(self._kind, payload)
+            self._keep_room()
             sends += 1
             if await self._acked(ack_wait_s):
                 self._record.no_ack = 0
@@ -125,6 +132,13 @@ class Uplink:
                 return False  # known deaf: one send a wake, the battery has to last
             await asyncio.sleep(pause_s)
             pause_s *= 2
+
+    def _keep_room(self):
+        if self._room is None:
+            try:
+                self._room = bytearray(ROOM_BYTES)
+            except MemoryError:
+                pass  # then the next message is smaller, if it must be
 
     async def _acked(self, ack_wait_s):
         end_ms = self._elapsed_ms() + ack_wait_s * 1000

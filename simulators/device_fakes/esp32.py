@@ -62,21 +62,24 @@ def wake_on_ext1(pins, level):
 
 
 class NVS:
-    """What was not committed is gone after a reset."""
+    """What was not committed is gone after a reset. Several handles of a namespace see and keep each other's values."""
 
     def __init__(self, namespace):
         if len(namespace) > 15:
             raise OSError(-_KEY_TOO_LONG, "ESP_ERR_NVS_KEY_TOO_LONG")
         self._namespace = namespace
-        self._values = _load("nvs.json", {}).get(namespace, {})
+        self._pending = {}  # key -> value, None to erase
 
     def _put(self, key, value):
         if len(key) > 15:
             raise OSError(-_KEY_TOO_LONG, "ESP_ERR_NVS_KEY_TOO_LONG")
-        self._values[key] = value
+        self._pending[key] = value
 
     def _get(self, key, kind):
-        value = self._values.get(key)
+        if key in self._pending:
+            value = self._pending[key]
+        else:
+            value = _load("nvs.json", {}).get(self._namespace, {}).get(key)
         if not isinstance(value, kind):
             raise OSError(-_NOT_FOUND, "ESP_ERR_NVS_NOT_FOUND")
         return value
@@ -100,13 +103,18 @@ class NVS:
         self._put(key, binascii.hexlify(bytes(value)).decode())
 
     def erase_key(self, key):
-        if key not in self._values:
-            raise OSError(-_NOT_FOUND, "ESP_ERR_NVS_NOT_FOUND")
-        del self._values[key]
+        self._get(key, (int, str))
+        self._pending[key] = None
 
     def commit(self):
         whole = _load("nvs.json", {})
-        whole[self._namespace] = self._values
+        values = whole.setdefault(self._namespace, {})
+        for key, value in self._pending.items():
+            if value is None:
+                values.pop(key, None)
+            else:
+                values[key] = value
+        self._pending = {}
         _store("nvs.json", whole)
 
 

@@ -1,0 +1,53 @@
+"""The real square around real nodes: mosquitto, the gateway and ingest as processes, the embedded store."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from ingest.stores import open_store
+from tests.integration.gateway_process import GatewayProcess, closing_all
+from tests.integration.test_ingest_worker import BINS, SITE, Ingest
+from tests.services import Server, start_mosquitto, wait_until
+
+__all__ = ["BINS", "SITE", "Square", "closing_all"]
+
+DAY_MS = 86_400_000
+
+
+class Square:
+    """Everything between a node and the store.
+
+    Parameters
+    ----------
+    folder
+        Where it all lives.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._stack = ExitStack()
+        self.broker: Server = start_mosquitto(folder / "broker")
+        self._stack.callback(self.broker.stop)
+        store_url = f"sqlite:///{folder / 'points.sqlite3'}"
+        (folder / "ingest").mkdir()
+        self.ingest = Ingest(folder / "ingest", self.broker.port, store_url).start()
+        self._stack.callback(self.ingest.end)
+        (folder / "gateway").mkdir()
+        self.gateway = GatewayProcess(folder / "gateway", self.broker.port).start()
+        self._stack.callback(self.gateway.stop)
+        self._store_url = store_url
+
+    def stored(self, device: str, from_ms: int, to_ms: int) -> list[tuple[int, int]]:
+        """Return boot and seq of every point of a device, duplicates included, by point time."""
+        store = open_store(self._store_url, read_only=True)
+        try:
+            found = store.identities("bin", site=SITE, start_ms=from_ms - DAY_MS, end_ms=to_ms + DAY_MS)
+            return [(boot, seq) for name, boot, seq in found if name == device]
+        finally:
+            store.close()
+
+    def settle(self) -> None:
+        """Wait until the store has everything that the gateway took."""
+        wait_until(lambda: self.gateway.counts()["waiting"] == 0, 20, "the spool to be settled")
+
+    def close(self) -> None:
+        """End every process."""
+        self._stack.close()
