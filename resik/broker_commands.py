@@ -246,20 +246,26 @@ def grant(user: str, data: Path | None, out: Path | None, entry: Path | None) ->
         plan = folder.plan()
         was_revoked = user in folder.revoked()
         folder.set_revoked(user, is_revoked=False)
-        if user not in {name for names in folder.wanted(plan) for name in names}:
-            if was_revoked:
-                folder.set_revoked(user, is_revoked=True)
-            raise StackError(f"{user} is neither a service nor an active device of {plan.site}: enter it there first")
-        if entry is not None:
-            folder.take_entry(plan, user, entry.read_text(encoding="utf-8"))
-        else:
-            folder.give_secret(plan, user)
+        try:
+            _let_in(folder, plan, user, entry)
+        except StackError:
+            folder.set_revoked(user, is_revoked=was_revoked)
+            raise
         folder.write()
         is_running = reload(folder)
     click.echo(f"{user} boleh masuk / is let in{', broker membaca ulang / at once' if is_running else ''}.")
     if entry is None:
         where = "ke simpul / into the node: /secret" if role(user) == "device" else "mulai ulang / restart the service"
         click.echo(f"  rahasia / secret       {folder.secret_file(plan, user)}   ({where})")
+
+
+def _let_in(folder: BrokerFolder, plan: BrokerPlan, user: str, entry: Path | None) -> None:
+    if user not in {name for names in folder.wanted(plan) for name in names}:
+        raise StackError(f"{user} is neither a service nor an active device of {plan.site}: enter it there first")
+    if entry is not None:
+        folder.take_entry(plan, user, entry.read_text(encoding="utf-8", errors="replace"))
+    else:
+        folder.give_secret(plan, user)
 
 
 @broker.command()

@@ -178,10 +178,12 @@ def test_a_node_whose_secret_is_elsewhere_gets_in_by_its_line(bench, tmp_path):
         user.link.close()
 
     asyncio.run(scenario())
+    bench.run("revoke", STOLEN)
     line = broker_entry(STOLEN, "x")
     for text in (broker_entry(NEIGHBOUR, "x"), line + broker_entry("gateway", "x"), f"{STOLEN}:plain word", ""):
         entry.write_text(text)
         assert "not that of rsk-b001" in bench.run("grant", STOLEN, "--entry", str(entry), code=2)
+        assert bench.folder.revoked() == {STOLEN}
 
 
 def test_making_it_again_changes_nothing(bench):
