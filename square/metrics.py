@@ -121,6 +121,7 @@ COUNTS: Final[Mapping[str, Mapping[str, Count]]] = {
         "last_write_age_s": _gauge("last_write_age_seconds", "Since the last write to the store; -1 before the first."),
         "rollup_ok": _gauge("rollup_up", "1 unless the hourly and daily series wait for the store."),
         "rolled_up_until_s": _gauge("rolled_up_until_seconds", "Up to when hours are rolled up, since 1970 UTC."),
+        "letters_replayed": _counter("letters_replayed", "Dead letters that were stored when tried again."),
         "acks_unsent": _counter("acks_unsent", "Acks to gateways that no connection took."),
         "stale_acks": _STALE_ACKS,
         "session_lost": _SESSION_LOST,
