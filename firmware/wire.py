@@ -425,7 +425,7 @@ def decode_config(payload):
         raise WireError("bad-envelope", "set must be an object of at most %d keys" % MAX_EXTRA_KEYS)
     for key in changes:
         value = changes[key]
-        if not 1 <= len(key) <= 32:
+        if not isinstance(key, str) or not 1 <= len(key) <= 32:  # MicroPython reads {5:1}
             raise WireError("bad-envelope", "a key of set is not 1..32 characters")
         if isinstance(value, str):
             if len(value) > 64:
@@ -443,7 +443,7 @@ def decode_cmd(payload):
     result = {"id": _need(message, "id", 1, U32_MAX, "bad-envelope")}
     name = message.get("cmd")
     if not isinstance(name, str) or name not in COMMANDS:
-        raise WireError("bad-value", "unknown command %s" % str(name)[:32])
+        raise WireError("bad-value", "unknown command")
     result["cmd"] = name
     for key, limits in COMMANDS[name].items():
         result[key] = _need(message, key, limits[0], limits[1], "bad-value")

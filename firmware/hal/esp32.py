@@ -127,13 +127,13 @@ class Nvs:
     def get(self, key, default=None):
         """Return an integer."""
         try:
-            return self._nvs.get_i32(key)
+            return self._nvs.get_i32(key) & 0xFFFFFFFF
         except OSError:
             return default
 
     def set(self, key, value):
-        """Set an integer, -2^31 to 2^31 - 1."""
-        self._nvs.set_i32(key, value)
+        """Set a u32; the flash has signed ones only."""
+        self._nvs.set_i32(key, value - (value >> 31 << 32))
 
     def get_bytes(self, key, default=None):
         """Return a blob of at most 256 bytes."""

@@ -18,3 +18,13 @@ def test_unset_clock_needs_an_uptime():
         assert error.code == "bad-reading"
     else:
         raise AssertionError("was accepted")
+
+
+def test_a_key_that_is_no_text_is_refused():
+    """MicroPython's JSON takes numbers and null for keys: a configuration with one must not end in a crash."""
+    for key in (b"5", b"null", b"true"):
+        try:
+            wire.decode_config(b'{"v":1,"cfg":1,"set":{' + key + b":1}}")
+        except wire.WireError:
+            continue
+        raise AssertionError(key)

@@ -123,6 +123,17 @@ except ValueError:
     assert "lost" not in node.folder.nvs()
 
 
+def test_nvs_keeps_every_u32_of_the_wire(tmp_path: Path) -> None:
+    """Numbers of commands and versions go to 2^32 - 1, the integers of NVS only to 2^31 - 1."""
+    main = """\
+for number in (0, 2147483647, 2147483648, 4294967295):
+    b.nvs.set('cmd', number)
+    b.nvs.commit()
+    print(b.nvs.get('cmd'))
+"""
+    assert board(tmp_path / "n", main).boot().lines == ("0", "2147483647", "2147483648", "4294967295")
+
+
 def test_a_firmware_image_goes_to_the_other_slot(tmp_path: Path) -> None:
     """Blocks are written and read back, a short last one is padded with 0xFF, and the image runs after the reset."""
     main = """\
