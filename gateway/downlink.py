@@ -20,7 +20,7 @@ import msgspec
 
 from firmware import wire
 from gateway.blocks import BlockQueue, Request
-from gateway.errors import OrdersError
+from gateway.errors import OrderRefused, OrdersError
 from gateway.orders import Orders, Rollout
 from gateway.outbox import Outbox, Publish
 from gateway.rollout import Track, fetched, heard, is_meant_for, judge, lacks, note, offered, step, version_text
@@ -241,6 +241,7 @@ class Downlink:
             for device, status, at_ms in statuses:
                 orders.note_status(device, status, at_ms)
                 if "cmd" in status:
+                    orders.lift_commands(device, status["cmd"], at_ms)
                     orders.note_commands_done(device, status["cmd"], at_ms)
                 for live in self._live_with(device):
                     track = note(live.tracks.get(device, Track()), live.plan, status, at_ms)
@@ -346,7 +347,10 @@ class Downlink:
         config = orders.config(device)
         if config is not None and "cfg" in status:
             if status["cfg"] > config.cfg:  # the file of orders is older than the node: begin above what it knows
-                orders.set_config(device, config.changes, now_ms)
+                try:
+                    orders.set_config(device, config.changes, now_ms)
+                except OrderRefused as error:  # it claims the highest of all numbers: no reason to fail the others
+                    _log.debug("%s says that it has configuration %d: %s", device, status["cfg"], error)
                 config = orders.config(device) or config
             if status["cfg"] < config.cfg and "cfg_bad" not in status:
                 self.outbox.config(orders, config, now_ms)

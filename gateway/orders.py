@@ -268,6 +268,21 @@ class Orders:
         """Note that a command was handed to the broker."""
         self._write("UPDATE commands SET sent_ms = ? WHERE device = ? AND id = ?", now_ms, device, command_id)
 
+    def lift_commands(self, device: str, upto: int, now_ms: int) -> None:
+        """Give open commands numbers above `upto`, when the node has done more than this file ever gave it.
+
+        Then the file is new, or from a backup, and the node takes its numbers for old ones: it would do none of them
+        and yet say that it did.
+        """
+        with self.at_once():
+            last: int = self._rows("SELECT COALESCE(MAX(id), 0) FROM commands WHERE device = ?", device)[0][0]
+            if last < upto <= wire.U32_MAX - last:
+                self._write(
+                    "UPDATE commands SET id = id + ?, sent_ms = NULL "
+                    "WHERE device = ? AND done_ms IS NULL AND expires_ms > ?",
+                    upto, device, now_ms,
+                )  # fmt: skip
+
     def note_commands_done(self, device: str, upto: int, now_ms: int) -> None:
         """Note that a node has done its commands up to an id."""
         self._write(

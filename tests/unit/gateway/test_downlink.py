@@ -143,6 +143,30 @@ def test_a_command_is_sent_until_the_node_says_that_it_did_it(bench: Bench) -> N
     assert bench.say(cmd=1) == []
 
 
+def test_a_node_that_claims_the_highest_number_stops_nobody(bench: Bench) -> None:
+    """With the credential of one node, orders for the others cannot be held up."""
+    for device in (DEVICE, OTHER):
+        bench.desk.set_config(device, {"interval_s": 300}, bench.now_ms)
+    bench.work()
+    bench.now_s += AGAIN_S
+    bench.downlink.hear(DEVICE, "status", wire.encode_status({"boot": 7, "cfg": wire.U32_MAX}).encode(), bench.now_ms)
+    assert [device for device, _kind, _message, _retain in bench.say(OTHER, cfg=0)] == [OTHER]
+    assert bench.downlink.notes() == []
+
+
+def test_a_command_from_a_new_file_of_orders_is_done_all_the_same(bench: Bench) -> None:
+    """A node that is ahead of the numbers of a lost file is given a higher one, not believed to have done it."""
+    bench.desk.add_command(DEVICE, {"cmd": "reboot"}, bench.now_ms, bench.now_ms + 3_600_000)
+    bench.desk.add_command(DEVICE, {"cmd": "identify", "s": 5}, bench.now_ms, bench.now_ms + 3_600_000)
+    bench.work()
+    sent = [message["id"] for _device, _kind, message, _retain in bench.say(cmd=50)]
+    assert sent == [51, 52]
+    assert [command.done_ms for command in bench.desk.commands(DEVICE)] == [None, None]
+    bench.now_s += AGAIN_S
+    assert bench.say(cmd=52) == []
+    assert None not in [command.done_ms for command in bench.desk.commands(DEVICE)]
+
+
 def test_an_update_is_offered_to_an_older_node_of_an_open_stage_alone(bench: Bench) -> None:
     """The first stage holds one node: it is offered the release, the other is not; a newer or strange one never."""
     bench.roll_out()
