@@ -226,6 +226,8 @@ def lacks(plan: Plan, track: Track, status: Mapping[str, Any]) -> bool:
     stated = status.get("ota") if status.get("ota_ver") == plan.version else None
     if stated in {"ready", "trial", "rolled-back"}:
         return False
+    if stated is not None and stated.startswith("refused") and stated != _LOW_BATTERY:
+        return False  # it never looks at this version again; each offer would only cost it a start
     if plan.is_image:
         return track.confirmed_ms is None and stated != "confirmed"
     running = version_number(str(status.get("fw", "")))

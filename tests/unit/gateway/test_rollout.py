@@ -108,6 +108,14 @@ def test_a_node_with_a_low_battery_is_no_failure_and_holds_nobody_up() -> None:
     assert step(plan(), second, tracks, NOW_MS + 2 * HOUR_MS, 0).stage == 2
 
 
+def test_a_node_is_not_offered_what_it_refused_for_good() -> None:
+    """Only a battery gets better; every other refusal holds for this version, and for no other one."""
+    assert not rollout.lacks(plan(), Track(), status(ota="refused-signature"))
+    assert not rollout.lacks(plan(), Track(), status(ota="rolled-back"))
+    assert rollout.lacks(plan(), Track(), status(ota="refused-battery"))
+    assert rollout.lacks(plan(), Track(), status(ota="refused-signature", ota_ver=10_300))
+
+
 def test_silence_is_a_failure_only_of_a_node_that_was_heard_since_its_offer() -> None:
     """A node that fell silent after it took the offer has failed; one that was never there is away."""
     later = NOW_MS + 5 * HOUR_MS
