@@ -49,9 +49,10 @@ for folder in %s:
 """
 NVS_KEYS = (
     "slot", "trial", "tries", "fails", "ver", "floor", "bad", "want", "wtype", "wsize", "ota", "otaver", "otamv",
-    "img", "imgto", "imgok", "imgbad", "imgat", "cmd",
+    "img", "imgto", "imgok", "imgbad", "imgat", "cmd", "past_s",
 )  # fmt: skip
-"""What a node remembers beside its files (firmware/core/slots.py, and the last command that it obeyed)."""
+"""What a node remembers beside its files (firmware/core/slots.py, the last command that it obeyed, and the time
+that is surely past)."""
 
 # Runs on the node: size and hash of every file, one line each.
 LIST = """

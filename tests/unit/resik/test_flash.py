@@ -268,3 +268,10 @@ def test_a_node_obeys(tmp_path):
     # echo -n 100 | sha256sum
     digest = "ad57366865126e55649ecb23ae1d48887544976efea46a48eb5d85a6eeb4d306"
     assert done.stdout.splitlines() == ["['a'] ['firmware'] slot commit", f"@file a/version {digest}"]
+
+
+def test_a_flashed_node_remembers_nothing_of_its_former_life():
+    """The commands that it did and the time that it took for past are erased with the rest of NVS."""
+    from firmware import timekeeping
+
+    assert {"cmd", timekeeping.PAST} <= set(flash.NVS_KEYS)
