@@ -8,11 +8,15 @@ from typing import Final, Literal
 
 import msgspec
 
+from alerts.settings import AlertsSettings
+from dashboard_api.settings import DashboardSettings
+from gateway.settings import GatewaySettings
+from ingest.settings import IngestSettings
 from resik.inspection import StackCard, find_data, read_card
 from resik.process import ask_health, last_words
 from square.clock import Clock, open_clock
 from square.health import Health
-from square.settings import read_secret
+from square.settings import load_settings, read_secret
 from square.site import Site, load_site
 
 State = Literal["ok", "note", "broken", "unknown", "skipped"]
@@ -70,25 +74,96 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Chain:
-    """One stack, looked at once.
+    """All parts of one square, looked at once. Made by :meth:`in_folder` or :meth:`of_settings`.
 
     Parameters
     ----------
-    data : Path | None
-        Its data folder; None takes the one in ``var/``.
-
-    Raises
-    ------
-    StackError
-        If there is no such folder or no stack has run in it.
+    data : Path
+        Where the gateway keeps its spool; of a stack, its data folder.
+    card : StackCard
+        Where everything else is.
+    spool, dead_letters : Path
+        Files of gateway and ingest.
+    secrets : Path | None
+        Folder of the broker's passwords; None for a broker that asks for none.
+    is_stack : bool
+        Whether one command runs it all.
     """
 
-    def __init__(self, data: Path | None) -> None:
-        self.data = find_data(data)
-        self.card: StackCard = read_card(self.data)
-        self.is_running = _is_locked(self.data / "lock")
+    def __init__(
+        self,
+        data: Path,
+        card: StackCard,
+        *,
+        spool: Path,
+        dead_letters: Path,
+        secrets: Path | None,
+        is_stack: bool,
+    ) -> None:
+        self.data = data
+        self.card = card
+        self.spool = spool
+        self.dead_letters = dead_letters
+        self.secrets = secrets
+        self.is_stack = is_stack
         self.clock: Clock | None = None
         self._healths: dict[str, Health | None] = {}
+        self.is_running = _is_locked(data / "lock") if is_stack else any(map(self.health, card.health_ports))
+
+    @classmethod
+    def in_folder(cls, data: Path | None) -> "Chain":
+        """Look into the data folder of a stack; None takes the one in ``var/``.
+
+        Raises
+        ------
+        StackError
+            If there is no such folder or no stack has run in it.
+        """
+        folder = find_data(data)
+        return cls(
+            folder,
+            read_card(folder),
+            spool=folder / "spool.sqlite3",
+            dead_letters=folder / "deadletters.sqlite3",
+            secrets=folder / "secrets",
+            is_stack=True,
+        )
+
+    @classmethod
+    def of_settings(cls, config_file: Path) -> "Chain":
+        """Look at services that run one by one on this machine, with the settings that they have.
+
+        Raises
+        ------
+        SettingsError
+            If the file cannot be used.
+        """
+        gateway = load_settings(GatewaySettings, "gateway", config_file)
+        ingest = load_settings(IngestSettings, "ingest", config_file)
+        alerts = load_settings(AlertsSettings, "alerts", config_file)
+        dashboard = load_settings(DashboardSettings, "dashboard", config_file)
+        ports = {"gateway": gateway.health_port, "ingest": ingest.health_port, "alerts": alerts.health_port}
+        password_file = gateway.broker_password_file
+        card = StackCard(
+            address=f"http://{dashboard.host}:{dashboard.port}/",
+            site=gateway.site,
+            database_url=alerts.database_url,
+            clock_file=_text(gateway.clock_file),
+            health_ports={name: port for name, port in ports.items() if port is not None}
+            | {"dashboard": dashboard.port},
+            broker_url=gateway.broker_url,
+            broker_ca_file=_text(gateway.broker_ca_file),
+            store_url=ingest.store_url,
+            store_token_file=_text(ingest.store_token_file),
+        )
+        return cls(
+            gateway.spool_file.parent,
+            card,
+            spool=gateway.spool_file,
+            dead_letters=ingest.dead_letter_file,
+            secrets=None if password_file is None else password_file.parent,
+            is_stack=False,
+        )
 
     @cached_property
     def site(self) -> Site:
@@ -99,16 +174,6 @@ class Chain:
         """Return token or password of the time-series store; SettingsError if its file cannot be read."""
         file = self.card.store_token_file
         return read_secret(Path(file) if file is not None else None)
-
-    @property
-    def spool(self) -> Path:
-        """The gateway's spool."""
-        return self.data / "spool.sqlite3"
-
-    @property
-    def dead_letters(self) -> Path:
-        """The dead-letter file."""
-        return self.data / "deadletters.sqlite3"
 
     @property
     def ledger(self) -> Path:
@@ -139,10 +204,18 @@ class Chain:
         health = self.health(service)
         return 0.0 if health is None else health.counts.get(name, 0.0)
 
-    def last_words(self, service: str) -> str:
-        """Return the last line of the log of a service, in quotes, or an empty text."""
-        words = last_words(self.data / "logs" / f"{service}.log")
+    def log(self, part: str) -> str:
+        """Return where the log of a part is."""
+        return str(self.data / "logs" / f"{part}.log") if self.is_stack else f"log {part}"
+
+    def last_words(self, part: str) -> str:
+        """Return the last line of the log of a part, in quotes, or an empty text."""
+        words = last_words(Path(self.log(part)))
         return json.dumps(words, ensure_ascii=False) if words else ""
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _is_locked(path: Path) -> bool:

@@ -62,6 +62,15 @@ def stack(chain: Chain) -> Finding:
     """See whether a stack runs in the data folder."""
     if chain.is_running:
         return Finding("stack", "ok", Words("Layanan sedang berjalan.", "A stack is running here."))
+    if not chain.is_stack:
+        return Finding(
+            "stack",
+            "broken",
+            Words("Tidak ada layanan yang menjawab.", "No service answers on its health_port."),
+            Words(
+                "Jalankan layanan-layanannya.", "Start gateway, ingest, alerts and dashboard; each needs a health_port."
+            ),
+        )
     words = chain.last_words("gateway")
     return Finding(
         "stack",
@@ -168,8 +177,8 @@ def broker(chain: Chain) -> Finding:
             "broken",
             Words(f"Broker di {chain.card.broker_url} tidak menjawab.", str(error)),
             Words(
-                f"Hidupkan broker; lihat {chain.data / 'logs' / 'broker.log'}.",
-                f"Start the broker, or correct broker_url; see {chain.data / 'logs' / 'broker.log'}"
+                f"Hidupkan broker; lihat {chain.log('broker')}.",
+                f"Start the broker, or correct broker_url; see {chain.log('broker')}"
                 + (f": {words}." if words else "."),
             ),
         )
@@ -230,8 +239,8 @@ def expiries(host: str, port: int, ca_file: Path | None) -> Iterator[tuple[str, 
 
 def login_and_probe(chain: Chain) -> Iterator[Finding]:
     """Log in at the broker under a name of our own, and send a message to ourselves through it."""
-    password_file = chain.data / "secrets" / MONITOR
-    if not password_file.exists():
+    password_file = None if chain.secrets is None else chain.secrets / MONITOR
+    if password_file is not None and not password_file.exists():
         yield Finding(
             "credentials",
             "unknown",
@@ -256,8 +265,8 @@ def login_and_probe(chain: Chain) -> Iterator[Finding]:
             "broken",
             Words("Broker menolak kata sandi kami.", str(error)),
             Words(
-                f"Samakan kata sandi di broker dengan {chain.data / 'secrets'}.",
-                f"Give the broker the users and passwords of {chain.data / 'secrets'}, then restart it.",
+                f"Samakan kata sandi di broker dengan {chain.secrets}.",
+                f"Give the broker the users and passwords of {chain.secrets}, then restart it.",
             ),
         )
     except BrokerUnavailable as error:
@@ -265,7 +274,7 @@ def login_and_probe(chain: Chain) -> Iterator[Finding]:
             "credentials",
             "broken",
             Words("Broker tidak melayani sambungan.", str(error)),
-            Words("Mulai ulang broker.", f"Restart the broker; see {chain.data / 'logs' / 'broker.log'}."),
+            Words("Mulai ulang broker.", f"Restart the broker; see {chain.log('broker')}."),
         )
     else:
         yield _probe(chain, topic, is_back=is_back)
@@ -314,10 +323,10 @@ def time_series(chain: Chain) -> Finding:
     """Write a point of our own and read it back; of a file, which has one writer, ask that writer and read."""
     is_server = http_base(chain.card.store_url) is not None
     todo = Words(
-        "Periksa InfluxDB dan kata sandinya." if is_server else f"Periksa berkas {chain.data / 'points.sqlite3'}.",
+        "Periksa InfluxDB dan kata sandinya." if is_server else f"Periksa berkas {chain.card.store_url}.",
         "Start InfluxDB, or correct store_url and store_token_file."
         if is_server
-        else f"Look at {chain.data / 'points.sqlite3'} and {chain.data / 'logs' / 'ingest.log'}.",
+        else f"Look at {chain.card.store_url} and {chain.log('ingest')}.",
     )
     try:
         store = open_store(chain.card.store_url, secret=chain.store_secret(), read_only=not is_server)
@@ -342,6 +351,13 @@ def time_series(chain: Chain) -> Finding:
     ingest = chain.health("ingest")
     if ingest is not None and not ingest.counts.get("store_ok", 1):
         return Finding("time-series", "broken", Words("Bacaan tidak dapat disimpan.", ingest.reason), todo)
+    if ingest is not None and not ingest.counts.get("rollup_ok", 1):
+        return Finding(
+            "time-series",
+            "note",
+            Words("Rata-rata per jam tertunda.", "The hourly and daily series wait; readings are stored."),
+            Words(f"Lihat {chain.log('ingest')}.", f"See {chain.log('ingest')}: it goes on by itself."),
+        )
     if is_server:
         return Finding("time-series", "ok", Words("Tulis dan baca berhasil.", "A point was written and read back."))
     return Finding(

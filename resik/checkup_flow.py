@@ -33,7 +33,14 @@ def service(chain: Chain, name: str) -> Finding:
     """Ask a service how it is."""
     health = chain.health(name)
     title_id, title_en = NAMES[name]
-    log = chain.data / "logs" / f"{name}.log"
+    log = chain.log(name)
+    if name not in chain.card.health_ports:
+        return Finding(
+            name,
+            "unknown",
+            Words("Tidak punya health_port.", "It has no health_port."),
+            Words(f"Isi health_port di [{name}].", f"Set health_port in [{name}] of the settings."),
+        )
     if health is None:
         words = chain.last_words(name)
         return Finding(
@@ -95,7 +102,7 @@ def engine(chain: Chain, beats: Sequence[Mapping[str, Any]]) -> Finding:
             "alerts",
             "broken",
             Words(f"Penilaian terakhir: {since_id}.", f"It last evaluated {since_en}."),
-            Words("Mulai ulang mesin peringatan.", f"Restart it; see {chain.data / 'logs' / 'alerts.log'}."),
+            Words("Mulai ulang mesin peringatan.", f"Restart it; see {chain.log('alerts')}."),
         )
     if found.state == "note":
         return found

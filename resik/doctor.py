@@ -1,190 +1,38 @@
-"""``resik doctor``: looks along the whole chain and names the first broken link, and what to do about it."""
+"""``resik doctor``: names the first broken link of the whole chain, and what to do about it."""
 
-import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
 
 import click
-import msgspec
 
-from resik.chain import NAMES, Chain, Finding, Words
 from resik.complaints import plainly
-
-EXIT_SOUND: Final = 0
-EXIT_BROKEN: Final = 1
-EXIT_UNKNOWN: Final = 2
-
-_MARKS: Final = {"ok": "✓", "note": "!", "broken": "✗", "unknown": "?", "skipped": "-"}
-_SKIPPED: Final = Words("Tidak dapat diperiksa sekarang.", "Not looked at: an earlier link is broken.")
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What a look along the chain found.
-
-    Attributes
-    ----------
-    findings : list[Finding]
-        In the order of the chain.
-    lines : list[Line]
-        The books.
-    """
-
-    findings: list[Finding]
-    lines: list[Any]
-
-    @property
-    def first_broken(self) -> Finding | None:
-        """The link that carries the others and is broken."""
-        return next((found for found in self.findings if found.state == "broken"), None)
-
-    @property
-    def exit_code(self) -> int:
-        """0 sound, 1 something is broken, 2 something could not be checked."""
-        if self.first_broken is not None:
-            return EXIT_BROKEN
-        return EXIT_UNKNOWN if any(found.state == "unknown" for found in self.findings) else EXIT_SOUND
-
-
-def examine(chain: Chain, *, with_ledger: bool = False) -> Report:
-    """Look at every link. A link that fails us in a way nobody foresaw is unknown, and the others are still seen."""
-    from resik import balance
-
-    findings = list(_findings(chain))
-    lines = balance.balance(chain)
-    if with_ledger and (line := balance.ledger_line(chain)) is not None:
-        lines.append(line)
-    from resik.checkup_flow import books
-
-    findings.append(books(lines))
-    return Report(findings, lines)
-
-
-def _findings(chain: Chain) -> Iterator[Finding]:
-    from resik import checkup, checkup_flow
-
-    yield _safely("disk", lambda: checkup.disk(chain))
-    yield _safely("stack", lambda: checkup.stack(chain))
-    yield _safely("clock", lambda: checkup.clock(chain))
-    if chain.is_running:
-        broker = _safely("broker", lambda: checkup.broker(chain))
-        yield broker
-        if broker.state == "broken":
-            yield from (Finding(link, "skipped", _SKIPPED) for link in ("credentials", "probe"))
-        else:
-            papers = _safely("certificates", lambda: checkup.certificates(chain))
-            if papers is not None:
-                yield papers
-            yield from _broker_findings(chain)
-    yield _safely("time-series", lambda: checkup.time_series(chain))
-    beats: list[dict[str, Any]] = []
-
-    def relational() -> Finding:
-        found, more = checkup.relational(chain)
-        beats.extend(more)
-        return found
-
-    yield _safely("relational", relational)
-    if chain.is_running:
-        yield _safely("gateway", lambda: checkup_flow.service(chain, "gateway"))
-        yield _safely("ingest", lambda: checkup_flow.service(chain, "ingest"))
-        yield _safely("flow", lambda: checkup_flow.flow(chain))
-        yield _safely("alerts", lambda: checkup_flow.engine(chain, beats))
-        yield _safely("dashboard", lambda: checkup_flow.dashboard(chain))
-        yield _safely("nodes", lambda: checkup_flow.nodes(chain))
-    yield _safely("dead-letters", lambda: checkup_flow.dead_letters(chain))
-
-
-def _broker_findings(chain: Chain) -> Iterator[Finding]:
-    from resik import checkup
-
-    try:
-        yield from checkup.login_and_probe(chain)
-    except Exception as error:  # noqa: BLE001 - as in _safely
-        yield _unknown("credentials", error)
-
-
-def _safely(link: str, look: Callable[[], Any]) -> Any:
-    try:
-        return look()
-    except Exception as error:  # noqa: BLE001 - one link that cannot be looked at must not hide the others
-        return _unknown(link, error)
-
-
-def _unknown(link: str, error: Exception) -> Finding:
-    text = f"{type(error).__name__}: {error}"
-    return Finding(link, "unknown", Words("Tidak dapat diperiksa.", f"Could not be checked ({text})."))
-
-
-# -- saying it --------------------------------------------------------------------------------------------------------
-
-
-def text(report: Report, data: Path) -> str:
-    """Return the report for a person, Indonesian first."""
-    lines = [f"Resik: {data}", ""]
-    for found in report.findings:
-        name_id, name_en = NAMES[found.link]
-        lines.append(f"{_MARKS[found.state]} {name_id} / {name_en}: {found.what.id} {found.what.en}")
-    lines += ["", *_books(report.lines)]
-    broken = report.first_broken
-    if broken is None:
-        notes = [found for found in report.findings if found.state in {"note", "unknown"}]
-        lines += ["", "Rantai utuh." if not notes else "Rantai utuh, dengan catatan:"]
-        lines += ["The chain is sound." if not notes else "The chain is sound, with remarks:"]
-        for found in notes:
-            lines += [f"  {NAMES[found.link][0]}: {found.todo.id or found.what.id}"]
-            lines += [f"  {NAMES[found.link][1]}: {found.todo.en or found.what.en}"]
-    else:
-        name_id, name_en = NAMES[broken.link]
-        lines += [
-            "",
-            f"Mata rantai pertama yang putus: {name_id}. {broken.what.id}",
-            f"Yang perlu dilakukan: {broken.todo.id}",
-            f"First broken link: {name_en}. {broken.what.en}",
-            f"What to do: {broken.todo.en}",
-        ]
-    return "\n".join(lines)
-
-
-def _books(lines: Sequence[Any]) -> Iterator[str]:
-    if not lines:
-        return
-    yield "Neraca / balance (masuk = jadinya / came = became):"
-    for line in lines:
-        came = " + ".join(f"{name} {value}" for name, value in line.came.items())
-        became = " + ".join(f"{name} {value}" for name, value in line.became.items())
-        yield f"  {line.name.id} / {line.name.en}: {came} = {became}; selisih / difference {line.difference}"
-
-
-def as_json(report: Report) -> str:
-    """Return the report for a program: one object."""
-    broken = report.first_broken
-    return json.dumps(
-        {
-            "ok": report.exit_code == EXIT_SOUND,
-            "first_broken": None if broken is None else broken.link,
-            "links": msgspec.to_builtins(report.findings),
-            "balance": [msgspec.to_builtins(line) | {"difference": line.difference} for line in report.lines],
-        },
-        ensure_ascii=False,
-    )
 
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Data folder of the stack [the one in var/].")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="Instead: TOML file of services that run one by one on this machine.",
+)
 @click.option("--ledger", is_flag=True, help="Also look up in the store each reading that the simulator published.")
 @click.option("--json", "wants_json", is_flag=True, help="Print one JSON object.")
 @plainly
-def doctor(data: Path | None, *, ledger: bool, wants_json: bool) -> None:
+def doctor(data: Path | None, *, config_file: Path | None, ledger: bool, wants_json: bool) -> None:
     """Look along the whole chain and name the first broken link.
 
     Exit code 0: sound; 1: something is broken; 2: it could not be checked.
     """
+    from resik.chain import Chain
+    from resik.examination import as_json, examine, text
+
     # our own connection is no news: what is wrong stands in the report
     logging.basicConfig(handlers=[logging.NullHandler()])
-    chain = Chain(data)
+    if config_file is not None and data is not None:
+        raise click.UsageError("name --data or --config, not both")
+    chain = Chain.in_folder(data) if config_file is None else Chain.of_settings(config_file)
     report = examine(chain, with_ledger=ledger)
     click.echo(as_json(report) if wants_json else text(report, chain.data))
     sys.exit(report.exit_code)

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from resik.chain import Chain
 from resik.cli import main
-from resik.doctor import examine
+from resik.examination import examine
 from resik.folder import DataFolder
 from resik.ports import free_port
 from resik.stack import Stack, StackSettings
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.service]
 
 
 def look(stack, **options):
-    return examine(Chain(stack.folder.root), **options)
+    return examine(Chain.in_folder(stack.folder.root), **options)
 
 
 def first_broken(stack):

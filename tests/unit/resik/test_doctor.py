@@ -10,17 +10,20 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from gateway.totals import Totals
 from ingest.deadletter import DeadLetter, SqliteDeadLetters
 from resik import checkup, checkup_flow
 from resik.balance import Line, gateway_lines, ingest_line
 from resik.chain import NAMES, NOTHING, Chain, Finding, Words
-from resik.doctor import Report, as_json, examine, text
+from resik.cli import main
+from resik.examination import Report, as_json, examine, text
 from resik.inspection import StackCard, write_card
 from square.clock import FixedClock
-from square.health import Health
+from square.health import Health, HealthServer
 from square.site import resolve_site
+from tests.services import free_port
 
 NOW_S = 1_795_488_752
 
@@ -35,12 +38,12 @@ def chain_in(folder: Path, speed=1.0, store_url=None, **healths):
         site=str(resolve_site("alun-alun-pasuruan")),
         database_url=f"sqlite:///{folder}/resik.sqlite3",
         clock_file=None,
-        health_ports={},
+        health_ports=dict.fromkeys(("gateway", "ingest", "alerts", "dashboard"), 9),
         broker_url="mqtt://127.0.0.1:9",
         store_url=store_url or f"sqlite:///{folder}/points.sqlite3",
     )
     write_card(folder / "run" / "stack.json", card)
-    chain = Chain(folder)
+    chain = Chain.in_folder(folder)
     chain.is_running = True
     chain.clock = FixedClock(NOW_S, speed=speed)
     chain._healths = {
@@ -262,3 +265,65 @@ def test_a_spool_that_a_gateway_holds_is_left_alone(tmp_path):
     assert [line.difference for line in balance.balance(chain)] == [0, 0]
     with contextlib.closing(sqlite3.connect(tmp_path / "spool.sqlite3")) as connection:
         assert connection.execute("SELECT COUNT(*) FROM totals").fetchone() == (1,)
+
+
+def test_services_that_run_one_by_one_are_found_by_their_settings(tmp_path):
+    """Ports, stores and files come from the same file that the services read; what has no health page is unknown."""
+    port = free_port()
+    file = tmp_path / "resik.toml"
+    file.write_text(
+        f"""
+[gateway]
+health_port = {port}
+spool_file = "{tmp_path}/edge/spool.sqlite3"
+broker_url = "mqtt://127.0.0.1:9"
+broker_password_file = "{tmp_path}/words/gateway"
+[ingest]
+store_url = "influx1://127.0.0.1:9/resik"
+dead_letter_file = "{tmp_path}/letters.sqlite3"
+[alerts]
+database_url = "sqlite:///{tmp_path}/resik.sqlite3"
+[dashboard]
+port = 9
+"""
+    )
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "gateway").write_text("x")
+    (tmp_path / "edge").mkdir()
+    assert not Chain.of_settings(file).is_running
+    server = HealthServer(port, lambda: Health("gateway", True, "", {}))
+    try:
+        chain = Chain.of_settings(file)
+    finally:
+        server.close()
+    assert chain.is_running
+    assert chain.spool == tmp_path / "edge" / "spool.sqlite3"
+    assert chain.dead_letters == tmp_path / "letters.sqlite3"
+    assert chain.secrets == tmp_path / "words"
+    assert (chain.card.store_url, chain.card.health_ports) == (
+        "influx1://127.0.0.1:9/resik",
+        {"gateway": port, "dashboard": 9},
+    )
+    assert checkup_flow.service(chain, "gateway").state == "ok"
+    found = checkup_flow.service(chain, "ingest")
+    assert (found.state, "[ingest]" in found.todo.en) == ("unknown", True)
+    result = CliRunner().invoke(main, ["doctor", "--config", str(file)])
+    assert result.exit_code == 1
+    assert "No service answers" in result.output
+    assert CliRunner().invoke(main, ["doctor", "--config", str(file), "--data", str(tmp_path)]).exit_code == 2
+
+
+def test_series_that_wait_are_a_remark(tmp_path, monkeypatch):
+    """Hourly means that wait break no chain: readings are stored."""
+    monkeypatch.setattr(checkup, "_write_and_read", lambda *_arguments: True)
+    chain = chain_in(tmp_path, store_url="influx1://127.0.0.1:9/resik", ingest={"counts": {"rollup_ok": 0}})
+    assert checkup.time_series(chain).state == "note"
+
+
+def test_a_ledger_without_its_store_leaves_the_rest_of_the_report(tmp_path):
+    """The link of the store is broken; the other links are seen all the same."""
+    chain = chain_in(tmp_path, gateway={}, ingest={}, alerts={}, dashboard={})
+    chain.ledger.write_text("rsk-b001,7,1,0\n")
+    report = examine(chain, with_ledger=True)
+    assert {found.link: found.state for found in report.findings}["time-series"] == "broken"
+    assert report.findings[-1].link == "balance"
