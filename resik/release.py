@@ -44,6 +44,9 @@ DRIVERS = {
 }
 """Drivers of the parts that a board of each kind may have (``parts`` in its config.json)."""
 
+JUDGES = {"bin": ("bins", "distance", "stats"), "air": ("air",)}
+"""What makes a reading of a kind of node, of ``core/``: the other kind has no use for it."""
+
 _HOST_ONLY = {"firmware/check.py"}
 _FOLDERS = ("", "core/", "net/", "hal/")
 _IMAGE_MAGIC = 0xE9
@@ -148,7 +151,8 @@ def imports_of(source: str) -> set[str]:
 def application_files(kind: str) -> dict[str, str]:
     """Return path and source of every firmware module that a node of ``kind`` runs.
 
-    All of the application, and of the drivers those that a board of this kind may have, with what they import.
+    All of the application without the judges of other kinds, and of the drivers those that a board of this kind may
+    have, with what they import.
 
     Raises
     ------
@@ -164,7 +168,9 @@ def application_files(kind: str) -> dict[str, str]:
     while open_ends:
         open_ends = imports_of(sources[open_ends.pop()]) & drivers - wanted | open_ends
         wanted |= open_ends
-    return {path: source for path, source in sources.items() if path not in drivers or path in wanted}
+    of_others = {f"firmware/core/{name}.py" for other in KINDS for name in JUDGES[other] if name not in JUDGES[kind]}
+    left_out = drivers - wanted | of_others
+    return {path: source for path, source in sources.items() if path not in left_out}
 
 
 def device_files() -> dict[str, str]:

@@ -7,6 +7,7 @@ The meaning stays, and so does every line, so that the compiler and a simulated 
 * so do parameters and local variables, where no call names them as a keyword;
 * integer constants of a module become numbers where it uses them, and flags that say on which interpreter it runs are
   settled, so that the compiler leaves the other branch out;
+* names that modules share become short ones, where that is safe (`square.renaming`);
 * errors of ``firmware/wire.py`` lose their sentences: a node acts by the code alone.
 """
 
@@ -19,6 +20,8 @@ import string
 import tokenize
 from collections.abc import Iterator, Mapping
 
+from square.renaming import FIXED, renaming
+
 _WIRE = "firmware/wire.py"
 _FLAGS = {"ON_NODE": True, "_ON_CPYTHON": False}
 _CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
@@ -27,13 +30,15 @@ _Edit = tuple[int, int, int, int, str]
 """First line and column, line and column after, and what comes in between instead."""
 
 
-def shorten(sources: Mapping[str, str]) -> dict[str, str]:
+def shorten(sources: Mapping[str, str], *, shared: bool = True) -> dict[str, str]:
     """Return the sources, path by path, made shorter.
 
     Parameters
     ----------
     sources
         Every module that the node will hold, by path such as ``firmware/core/bins.py``.
+    shared
+        Whether names that modules share become short, too.
 
     Raises
     ------
@@ -45,14 +50,28 @@ def shorten(sources: Mapping[str, str]) -> dict[str, str]:
     words = {path: _words(text) for path, text in sources.items()}
     private = {path: _private_names(ast.parse(text)) for path, text in sources.items()}
     owned = set[str]().union(*private.values())
-    keywords = set[str]().union(*(_keywords(ast.parse(text)) for text in sources.values()))
-    result = {}
     for path, text in sources.items():
         if stolen := {name for name in words[path] & owned - private[path] if f".{name}" in text}:
             raise ValueError(f"{path} touches private names of another module: {', '.join(sorted(stolen))}")
         elsewhere = set[str]().union(*(found for other, found in words.items() if other != path))
-        result[path] = _shorter(text, private[path], elsewhere, keywords)
-    return result
+        sources[path] = _folded(text, private[path], elsewhere)
+    if shared:
+        short = renaming(sources)
+        sources = {path: text if path.startswith(FIXED) else with_names(text, short) for path, text in sources.items()}
+    keywords = set[str]().union(*(_keywords(ast.parse(text)) for text in sources.values()))
+    return {path: _shorter(text, private[path], keywords) for path, text in sources.items()}
+
+
+def with_names(text: str, short: Mapping[str, str]) -> str:
+    """Return a source with other names; it is the caller's word that they mean the same everywhere."""
+    return _edited(
+        text,
+        [
+            (*token.start, *token.end, short[token.string])
+            for token in tokenize.generate_tokens(io.StringIO(text).readline)
+            if token.type == tokenize.NAME and token.string in short
+        ],
+    )
 
 
 def _words(text: str) -> set[str]:
@@ -176,33 +195,40 @@ def _outside_functions(tree: ast.Module) -> Iterator[ast.AST]:
             yield node
 
 
-def _shorter(text: str, private: set[str], elsewhere: set[str], keywords: set[str]) -> str:
+def _is_open(tree: ast.Module) -> bool:
+    """Whether every name of a module is a token: those inside of f-strings are none."""
+    return not any(isinstance(node, ast.JoinedStr) for node in ast.walk(tree))
+
+
+def _folded(text: str, private: set[str], elsewhere: set[str]) -> str:
+    """Put the numbers of a module in the places of its constants; one that others name stays as well."""
     tree = ast.parse(text)
-    if any(isinstance(node, ast.JoinedStr) for node in ast.walk(tree)):
-        return text  # names inside of f-strings are no tokens
-    short = dict(zip(sorted(private), _short_names(), strict=False))
+    if not _is_open(tree):
+        return text
     constants = _constants(tree)
-    local = _locals(tree, keywords | private | set(constants))
-    edits = []
-    gone = set[int]()
-    for name, (_, node) in constants.items():
-        if name in private or name not in elsewhere:
-            edits.append(_whole(node, "pass"))
-            gone.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    uses = {
-        (node.lineno, node.col_offset)
+    edits = [_whole(node, "pass") for name, (_, node) in constants.items() if name in private or name not in elsewhere]
+    edits += [
+        _whole(node, str(constants[node.id][0]))
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in constants
-    }
+    ]
+    return _edited(text, edits)
+
+
+def _shorter(text: str, private: set[str], keywords: set[str]) -> str:
+    tree = ast.parse(text)
+    if not _is_open(tree):
+        return text
+    short = dict(zip(sorted(private), _short_names(), strict=False))
+    local = _locals(tree, keywords | private)
+    edits = []
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         line, column = token.start
-        if token.type != tokenize.NAME or line in gone:
+        if token.type != tokenize.NAME:
             continue
         place = line, len(token.line[:column].encode())
         if place in local:
             edits.append((line, column, line, token.end[1], local[place]))
-        elif place in uses:
-            edits.append((line, column, line, token.end[1], str(constants[token.string][0])))
         elif token.string in short:
             edits.append((line, column, line, token.end[1], short[token.string]))
     return _edited(text, edits)

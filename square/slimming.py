@@ -78,12 +78,15 @@ def _is_wanted(statement: ast.stmt, wanted: set[str]) -> bool:
     return not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
 
 
-def slim(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return the sources of a node (path to text) without the unused half of the wire module, and shorter."""
+def slim(sources: Mapping[str, str], *, shared: bool = True) -> dict[str, str]:
+    """Return the sources of a node (path to text) without the unused half of the wire module, and shorter.
+
+    With ``shared`` False the names that modules share stay, for what calls them from outside.
+    """
     if WIRE not in sources:
-        return shorten(sources)
+        return shorten(sources, shared=shared)
     needed: set[str] = set()
     for path, source in sources.items():
         if path != WIRE:
             needed |= _used_of_wire(source)
-    return shorten({**sources, WIRE: strip(sources[WIRE], needed)})
+    return shorten({**sources, WIRE: strip(sources[WIRE], needed)}, shared=shared)

@@ -51,7 +51,9 @@ def run(source: str) -> dict[str, object]:
 
 def test_the_meaning_stays() -> None:
     """Values, defaults, closures and keywords are what they were; private names and constants are gone."""
-    short = shorten({"firmware/a.py": SOURCE, "firmware/b.py": "from firmware.a import SHARED\n"})["firmware/a.py"]
+    short = shorten({"firmware/a.py": SOURCE, "firmware/b.py": "from firmware.a import SHARED\n"}, shared=False)[
+        "firmware/a.py"
+    ]
     for text in (SOURCE, short):
         thing = run(text)["Thing"](100, 2)
         assert thing.more(2) == ([100, 102], 14)
@@ -64,7 +66,7 @@ def test_the_meaning_stays() -> None:
 
 def test_a_flag_of_the_interpreter_is_settled() -> None:
     """On a node the branch of the host is never taken, and the compiler can leave it out."""
-    short = shorten({"firmware/a.py": SOURCE})["firmware/a.py"]
+    short = shorten({"firmware/a.py": SOURCE}, shared=False)["firmware/a.py"]
     assert run(SOURCE)["name"]() == "host"
     assert run(short)["name"]() == "node"
 
@@ -90,7 +92,7 @@ def test_every_line_stays_where_it_was() -> None:
 
 def test_the_errors_of_the_wire_keep_their_codes() -> None:
     """Only the sentences go: every WireError of the sources still has its code."""
-    short = slim(FIRMWARE)["firmware/wire.py"]
+    short = slim(FIRMWARE, shared=False)["firmware/wire.py"]
     raised = re.findall(r"raise WireError\((.*?)\)", short)
     assert len(raised) > 20
     assert all(re.fullmatch(r'("[a-z-]+"|\w+), ""', one) for one in raised)
