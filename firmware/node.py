@@ -252,7 +252,7 @@ class Node:
         await self.leave()
         sleep_s = self.round_s()
         if record.fails:  # each node for itself a little later: a broker that comes back is not stormed
-            sleep_s += self.board.random_u32() % (min(JITTER_MAX_S, 1 << min(record.fails, 16)) + 1)
+            sleep_s += self.board.random_u32() % (min(JITTER_MAX_S, sleep_s // 4, 1 << min(record.fails, 16)) + 1)
         self.sleep(sleep_s * 1000)
 
     def sleep(self, round_ms):

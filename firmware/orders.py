@@ -18,7 +18,6 @@ class Orders:
         """A configuration to look at, as a dict of cfg and set."""
         self.update = None
         """An offer or a halt to look at."""
-        self._seen = {}
         self._nvs = nvs
         self._settings = settings
         self._queue = queue
@@ -35,12 +34,10 @@ class Orders:
         if kind == "cmd":
             self._command(wire.decode_cmd(payload))
             return
-        # They come again at every connect; what was looked at in this boot needs no second look.
         seen = crc32(payload)
-        if seen == self._seen.get(kind):
-            return
-        self._seen[kind] = seen
-        if kind == "config":
+        if kind == "config" and seen != self._record.seen_cfg:
+            # Retained: it comes at every connect, and one that was refused needs no second look.
+            self._record.seen_cfg = seen
             cfg, changes = wire.decode_config(payload)
             if cfg != self._settings.version:
                 self.config = {"cfg": cfg, "set": changes}

@@ -2,10 +2,12 @@
 
 import json
 
-from firmware.core.files import read, replace
+from firmware.core.files import discard, read, replace
 from firmware.modules import forget
 
 NEW = "/config.new"
+BAD = "/config.bad"
+"""Why the last set from the gateway was refused: the one who refuses it is not the boot that tells."""
 
 
 class Values:
@@ -37,14 +39,17 @@ class Settings:
         self.active = Values(whole.active.values)
         self.version = whole.version
         self.trial = whole.trial
-        self.bad = whole.bad
+        self.bad = whole.bad or (read(self._files, BAD, 32) or b"").decode()
         del config, whole
         forget("firmware.core.config", "firmware.core.wiring")
 
     def offer(self, message):
         """Take a set from the gateway; `bad` says what was wrong with it."""
         if message["cfg"] != self.version:
+            discard(self._files, BAD)
             self._load(message)
+            if self.bad and self.version != message["cfg"]:
+                replace(self._files, BAD, self.bad.encode())
 
     def attempt(self):
         """On trial, count an attempt to connect on flash before it is made: one that ends in a reset counts, too."""

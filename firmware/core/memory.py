@@ -23,6 +23,7 @@ _NAMES = (
     "next_up_s",
     "loads",
     "battery_mv",
+    "seen_cfg",
 )
 _MAX_HISTORY = 16
 
@@ -45,7 +46,7 @@ class Record:
         self.since_sent = self.last_state = 0
         self.override_s = self.override_until_s = 0
         self.clock_ok = self.pin_wakes = 0
-        self.next_up_s = self.loads = self.battery_mv = 0
+        self.next_up_s = self.loads = self.battery_mv = self.seen_cfg = 0
         self.history = ()
 
 

@@ -1,14 +1,16 @@
 """The real square around real nodes: mosquitto, the gateway and ingest as processes, the embedded store."""
 
+import contextlib
+import sqlite3
 from contextlib import ExitStack
 from pathlib import Path
 
 from ingest.stores import open_store
-from tests.integration.gateway_process import GatewayProcess, closing_all
+from tests.integration.gateway_process import GatewayProcess
 from tests.integration.test_ingest_worker import BINS, SITE, Ingest
 from tests.services import Server, start_mosquitto, wait_until
 
-__all__ = ["BINS", "SITE", "Square", "closing_all"]
+__all__ = ["BINS", "SITE", "Square"]
 
 DAY_MS = 86_400_000
 
@@ -43,6 +45,12 @@ class Square:
             return [(boot, seq) for name, boot, seq in found if name == device]
         finally:
             store.close()
+
+    def arrived(self) -> list[tuple[str, int]]:
+        """End the gateway, which locks its spool, and return device and seq of every reading as it first took it."""
+        self.gateway.stop()
+        with contextlib.closing(sqlite3.connect(f"file:{self.gateway.spool_file}?mode=ro", uri=True)) as spool:
+            return spool.execute("SELECT device, seq FROM rows WHERE kind = 'bin' ORDER BY id").fetchall()
 
     def settle(self) -> None:
         """Wait until the store has everything that the gateway took."""

@@ -1,0 +1,94 @@
+"""What comes from above: configurations good, bad and unreachable, and commands, each once."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.firmware.node import rig
+from tests.services import Server
+
+pytestmark = pytest.mark.service
+
+
+def statuses_of(gateway: rig.Gateway, device: str) -> list[dict]:
+    return [status for name, status in gateway.statuses if name == device]
+
+
+def rounds(node: rig.RealNode, count: int) -> list[rig.Boot]:
+    """Boot until `count` readings were made; boots for chores come between."""
+    boots = []
+    made = 0
+    while made < count:
+        boots.append(node.boot())
+        made += any(line.startswith("reading") for line in boots[-1].lines)
+        assert len(boots) < 4 * count + 4, node.folder.serial.read_text()
+    return boots
+
+
+def test_a_good_configuration_is_in_force_and_told(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
+    """A retained set changes the interval from the next wake on, is reported, and survives a power cut."""
+    node = rig.node(tmp_path / "node", rig.config("rsk-good"), port=broker.port)
+    gateway.send("rsk-good", "config", {"v": 1, "cfg": 7, "set": {"interval_s": 300, "pings": 5}}, retain=True)
+    boots = rounds(node, 2)
+    assert statuses_of(gateway, "rsk-good")[-1]["cfg"] == 7
+    assert statuses_of(gateway, "rsk-good")[-1]["interval_s"] == 300
+    assert 290_000 < (boots[-1].sleep_ms or 0) <= 300_000
+    node.power_cut()
+    rounds(node, 1)
+    assert statuses_of(gateway, "rsk-good")[-1]["cfg"] == 7
+
+
+def test_a_bad_configuration_changes_nothing(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
+    """Unknown keys and values out of range are refused, named in the status, and not looked at at every wake."""
+    node = rig.node(tmp_path / "node", rig.config("rsk-bad"), port=broker.port)
+    gateway.send("rsk-bad", "config", {"v": 1, "cfg": 3, "set": {"interval_s": 1}}, retain=True)
+    boots = rounds(node, 3)
+    status = statuses_of(gateway, "rsk-bad")[-1]
+    assert (status["cfg"], status["interval_s"], status["cfg_bad"]) == (0, 600, "bad-value interval_s")
+    assert status["faults"] & 64
+    assert 590_000 < (boots[-1].sleep_ms or 0) <= 600_000
+
+
+def test_a_configuration_that_leads_nowhere_is_taken_back(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
+    """Wi-Fi that does not exist: after three attempts the node is back, with all readings, and says what was wrong."""
+    node = rig.node(tmp_path / "node", rig.config("rsk-lost"), port=broker.port)
+    node.folder.set_net(wifi={"ssid": "alun-alun", "state": "up"})
+    gateway.send("rsk-lost", "config", {"v": 1, "cfg": 4, "set": {"wifi_ssid": "somewhere-else"}}, retain=True)
+    rounds(node, 6)
+    status = statuses_of(gateway, "rsk-lost")[-1]
+    assert status["cfg"] == 0
+    assert status["cfg_bad"] == "4 unreachable"
+    seqs = {seq for name, _, seq in gateway.identities() if name == "rsk-lost"}
+    assert seqs == set(range(1, max(seqs) + 1))
+    assert len(seqs) >= 5
+
+
+def test_each_command_is_done_once(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
+    """Blink, restart, another interval for a while, and a resend: each once, though each is sent twice."""
+    device = "rsk-cmd"
+    node = rig.node(tmp_path / "node", rig.config(device), port=broker.port)
+    rounds(node, 2)
+    for _ in range(2):
+        gateway.send(device, "cmd", {"v": 1, "id": 1, "cmd": "identify", "s": 5})
+        gateway.send(device, "cmd", {"v": 1, "id": 2, "cmd": "interval", "s": 60, "for_s": 100})
+    (boot,) = rounds(node, 1)
+    assert 5_000 < boot.ended_ms - boot.began_ms < 15_000, "it blinked for 5 s"
+    assert 40_000 < (boot.sleep_ms or 0) < 60_000
+    (boot,) = rounds(node, 1)
+    assert boot.ended_ms - boot.began_ms < 5_000
+    assert statuses_of(gateway, device)[-1]["cmd"] == 2
+    rounds(node, 1)
+    (boot,) = rounds(node, 1)
+    assert 590_000 < (boot.sleep_ms or 0) <= 600_000, "the other interval is over"
+
+    gateway.send(device, "cmd", {"v": 1, "id": 3, "cmd": "reboot"})
+    assert [boot.outcome for boot in (node.boot(), node.boot())] == ["reset", "sleep"]
+
+    name, number, _ = gateway.identities()[-1]
+    before = gateway.identities().count((name, number, 1))
+    gateway.send(device, "cmd", {"v": 1, "id": 4, "cmd": "resend", "boot": number, "from": 1})
+    # the gateway holds them: what comes again is acked again and is the same
+    rounds(node, 2)
+    assert gateway.identities().count((name, number, 1)) == before + 1
+    assert statuses_of(gateway, device)[-1]["cmd"] == 4
+    assert statuses_of(gateway, device)[-1]["queue"] == 1
