@@ -53,7 +53,7 @@ class MqttClient:
         self.strays = 0
         """Answers that nobody waited for: a second PUBACK, a wrong id."""
         self.skipped = 0
-        """Messages that were too long and thrown away."""
+        """Messages that were thrown away: too long, or there was no memory for them."""
         self.packet_id = 0
         """Of the last message; a new client that has it set can repeat that message under the same id."""
         self._host = host
@@ -253,11 +253,14 @@ class MqttClient:
     async def _take(self, first, body, whole):
         kind = first >> 4
         if kind == packets.PUBLISH and self._up:
-            topic, packet_id, payload = packets.read_publish(first, body)
-            if whole:
-                self._on_message(topic, payload)
-            else:
-                self.skipped += 1
+            try:
+                topic, packet_id, payload = packets.read_publish(first, body)
+                if whole:
+                    self._on_message(topic, payload)
+            except MemoryError:  # the message goes, not the link: un-acked it would come back at every connect
+                whole = False
+                packet_id = packets.read_publish(first, memoryview(body)[: packets.HEAD_BYTES])[1]
+            self.skipped += not whole
             if packet_id:
                 try:
                     await asyncio.wait_for(self._put(packets.puback(packet_id)), self._answer_s)

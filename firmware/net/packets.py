@@ -11,13 +11,13 @@ PINGRESP = 13
 PINGREQ = b"\xc0\x00"
 DISCONNECT = b"\xe0\x00"
 
-MAX_BODY_BYTES = 12288
-"""Longest packet that is taken; one message of the wire has 8,192 bytes at most."""
+MAX_BODY_BYTES = 3072
+"""Longest packet that is taken: what comes down for a node is shorter, and more has no room beside TLS."""
 
 MAX_SKIP_BYTES = 262144
 """A PUBLISH up to this length is thrown away instead of breaking the link: a retained one would come back for ever."""
 
-_HEAD_BYTES = 256
+HEAD_BYTES = 256
 """What is kept of a thrown away packet, to acknowledge it."""
 
 
@@ -121,13 +121,13 @@ def read_publish(first, body):
     packet_id = _number(body, at) if qos else 0
     if qos and not packet_id:
         raise LinkError("packet", "id 0")
-    return topic, packet_id, bytes(memoryview(body)[end:])  # one copy: it may be 12 KB
+    return topic, packet_id, bytes(memoryview(body)[end:])  # one copy: it may be 3 KB
 
 
 class Cutter:
     """Cuts a stream into packets and holds no more than one of them.
 
-    A packet that is too long comes out as its first bytes, with `whole` False.
+    A message that is too long, or for which there is no room, comes out as its first bytes, with `whole` False.
     """
 
     def __init__(self):
@@ -172,6 +172,12 @@ class Cutter:
         self.whole = self._length <= MAX_BODY_BYTES
         if not self.whole and (self._first >> 4 != PUBLISH or self._length > MAX_SKIP_BYTES):
             raise LinkError("packet", "%d bytes" % self._length)
-        self._body = bytearray(self._length if self.whole else _HEAD_BYTES)
+        try:
+            self._body = bytearray(self._length if self.whole else HEAD_BYTES)
+        except MemoryError:
+            if self._first >> 4 != PUBLISH:
+                raise
+            self.whole = False
+            self._body = bytearray(HEAD_BYTES)
         self._at = 0
         self._shift = -2

@@ -128,8 +128,8 @@ def test_malformed_and_huge_lengths_are_refused_before_memory_is_taken():
 
 
 def test_a_long_publish_is_skipped_and_can_be_acknowledged():
-    """12,289 bytes come out as their first 256 and not whole; the packet behind is untouched; 12,288 are whole."""
-    for head, size, whole in ((b"\x32\x80\x60", 12288, True), (b"\x32\x81\x60", 12289, False)):
+    """3,073 bytes come out as their first 256 and not whole; the packet behind is untouched; 3,072 are whole."""
+    for head, size, whole in ((b"\x32\x80\x18", 3072, True), (b"\x32\x81\x18", 3073, False)):
         cutter = packets.Cutter()
         found = []
         pieces = [head + b"\x00\x03a/b\x00\x09", bytes(size % 1000 + 993)] + [bytes(1000)] * (size // 1000 - 1)
