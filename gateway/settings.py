@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from square.makes import filter_fault
 from square.settings import PipelineSettings
 
 SECTION = "gateway"
@@ -28,16 +29,13 @@ class MakeSource(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["chirpstack", "ttn", "airgradient", "senml"]
-    filter: Annotated[str, Field(min_length=1, max_length=200)]
+    filter: str
 
     @field_validator("filter")
     @classmethod
     def _is_a_filter_of_others(cls, text: str) -> str:
-        levels = text.split("/")
-        if levels[0] in {"", "+", "#", "resik"} or levels[0].startswith("$"):
-            raise ValueError("the first level must be a word, and not resik: what comes on other topics is not for it")
-        if any(("+" in level or "#" in level) and len(level) > 1 for level in levels) or "#" in levels[:-1]:
-            raise ValueError("+ stands alone in its level, and # alone in the last one")
+        if (fault := filter_fault(text)) is not None:
+            raise ValueError(fault)
         return text
 
 

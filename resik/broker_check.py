@@ -91,7 +91,7 @@ def _written(folder: BrokerFolder) -> Iterator[Finding]:
     plan = folder.plan()
     service_names, devices = folder.wanted(plan)
     stale = []
-    if _text(folder.acl) != access_list(plan_site(plan), devices, service_names):
+    if _text(folder.acl) != access_list(plan_site(plan), devices, service_names, plan.publishers):
         stale.append("acl")
     # the number of connections and the account are worth a sync, and no alarm
     expected = broker_config.configuration(plan, folder.root, principals=0, as_root=False)

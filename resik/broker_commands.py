@@ -18,7 +18,7 @@ from resik.broker_live import cut_off, reload
 from resik.complaints import plainly
 from resik.errors import StackError
 from resik.folder import KINDS, DataFolder
-from square.access import MAX_WORKERS, allowed, role
+from square.access import MAX_WORKERS, allowed, publisher_fault, role
 from square.site import resolve_site, shipped_sites
 
 _PATH = click.Path(path_type=Path)
@@ -88,13 +88,21 @@ def broker() -> None:
 @click.option("--listen", help="Port or host:port of the TLS listener [8883].")
 @click.option("--port", type=click.IntRange(1, 65535), help="Loopback port without TLS [1883].")
 @click.option("--workers", type=click.IntRange(1, MAX_WORKERS), help="Number of ingest workers [1].")
+@click.option(
+    "--publisher",
+    "publishers",
+    multiple=True,
+    metavar="NAME=FILTER",
+    help="Who publishes for sensors of other makes, and its topic filter; replaces those before.",
+)
 @click.option("--account", help="Account that the broker runs as, e.g. mosquitto [the one that starts it].")
 @click.option("--log-denials/--no-log-denials", default=None, help="Log each forbidden publish; 4 lines per message.")
 @plainly
 @_with_rights
 def init(
     *, site: str | None, data: Path | None, out: Path | None, hosts: tuple[str, ...],
-    tls_cert: Path | None, tls_key: Path | None, tls_ca: Path | None, listen: str | None, **chosen: Any,
+    tls_cert: Path | None, tls_key: Path | None, tls_ca: Path | None, listen: str | None,
+    publishers: tuple[str, ...], **chosen: Any,
 ) -> None:  # fmt: skip
     """Make the configuration of a mosquitto from the registry, or change it; secrets stay."""
     folder = broker_folder(data, out)
@@ -105,6 +113,8 @@ def init(
     asked = {key: value for key, value in chosen.items() if value is not None}
     if hosts or tls_cert is not None:
         asked["hosts"] = hosts
+    if publishers:
+        asked["publishers"] = _publishers(publishers)
     if listen is not None:
         asked["listen_host"], asked["listen_port"] = listen_address(listen)
     with folder.alone():
@@ -122,6 +132,16 @@ def init(
         click.echo(f"  simpul / nodes         resik provision --ca {folder.papers.root_der}")
     click.echo(f"  mulai / start          mosquitto -c {folder.configuration}")
     click.echo(f"  petunjuk / note        {folder.root / 'OPERATOR.md'}")
+
+
+def _publishers(words: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        name, _, topic_filter = word.partition("=")
+        if (fault := publisher_fault(name, topic_filter)) is not None:
+            raise StackError(f"--publisher {word}: {fault}; write NAME=FILTER")
+        found[name] = topic_filter
+    return found
 
 
 def _planned(folder: BrokerFolder, data: Path | None, site: str | None, asked: dict[str, Any]) -> BrokerPlan:
@@ -295,7 +315,7 @@ def who(topic: str, data: Path | None, out: Path | None) -> None:
     plan = folder.plan()
     names = [name for group in folder.wanted(plan) for name in group]
     for way, word in (("write", "menulis / write"), ("read", "membaca / read")):
-        found = [name for name in names if allowed(plan_site(plan), name, topic, way)]  # type: ignore[arg-type]
+        found = [name for name in names if allowed(plan_site(plan), name, topic, way, plan.publishers)]  # type: ignore[arg-type]
         click.echo(f"{word:18} {', '.join(found) or '-'}")
 
 

@@ -62,6 +62,8 @@ class BrokerPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Whether each forbidden publish is worth a log line. Costs about four lines per message.
     notices : bool
         Whether connections and refused logins are logged.
+    publishers : dict[str, str]
+        Users that publish for sensors of other makes, and the topic filter of each.
     """
 
     site: str
@@ -75,6 +77,7 @@ class BrokerPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: str = ""
     log_denials: bool = False
     notices: bool = True
+    publishers: dict[str, str] = {}
 
 
 def configuration(plan: BrokerPlan, folder: Path, *, principals: int, as_root: bool) -> str:

@@ -206,11 +206,15 @@ class BrokerFolder:
         StackError
             If a device has the name of a service.
         """
-        devices = [device.id for device in Registry.load(plan.site) if device.status == "active"]
+        # a sensor of another make does not come here itself: somebody publishes for it
+        active = [device for device in Registry.load(plan.site) if device.status == "active"]
+        devices = [device.id for device in active if device.foreign is None]
         for device in devices:
-            if role(device) != "device":
+            if role(device) != "device" or device in plan.publishers:
                 raise StackError(f"the device {device} of {plan.site} is called like a service: give it another id")
         names = services(plan.workers)
+        if plan.part != "city":
+            names += self._admitted(sorted(plan.publishers))
         if plan.part == "square":
             return tuple(name for name in names if role(name) not in _CITY), self._admitted(devices)
         if plan.part == "city":
@@ -279,7 +283,8 @@ class BrokerFolder:
         known = tuple(after)
         after |= {name: hashed(secret) for name, secret in (passing or {}).items()}
         changed = [self._write_users(plan, after)]
-        changed.append(self._write(self.acl, access_list(plan_site(plan), devices, service_names), plan))
+        acl = access_list(plan_site(plan), devices, service_names, plan.publishers)
+        changed.append(self._write(self.acl, acl, plan))
         changed.append(
             self._write(
                 self.configuration,

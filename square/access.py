@@ -16,16 +16,20 @@ monitor          nothing                                             ``$SYS``: t
 
 All services but the monitor also talk to themselves on the probe topic. Nobody else gets anything.
 
+Where sensors of other makes are heard, whoever publishes for them (a network server, a bridge, a sensor) is a
+principal, too: it writes to the one filter that was agreed, and the gateway reads there.
+
 Several ingest workers share the batches: each is a principal of its own (``ingest``, ``ingest-2``, ...) with the same
 rights, and subscribes below ``$share/ingest/`` or ``$share/ingest-<secret>/``.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from firmware import wire
+from square.makes import filter_fault
 
 Direction = Literal["write", "read", "subscribe"]
 """``write``: publish to a topic. ``read``: receive a message of a topic. ``subscribe``: ask for a topic filter."""
@@ -82,15 +86,38 @@ def services(workers: int = 1) -> tuple[str, ...]:
     return SERVICES + tuple(f"ingest-{number}" for number in range(2, workers + 1))
 
 
-def rights(site: str, principal: str) -> tuple[Right, ...]:
+NO_PUBLISHERS: Final[Mapping[str, str]] = {}
+"""Nobody publishes for sensors of other makes."""
+
+
+def publisher_fault(name: str, topic_filter: str) -> str | None:
+    """Say why somebody cannot publish for sensors of other makes; None when nothing is wrong."""
+    if not wire.is_id(name) or role(name) != "device":
+        return f"{name!r} is no name for a user: 3 to 32 of a-z 0-9 -, and not that of a service"
+    return filter_fault(topic_filter)
+
+
+def rights(site: str, principal: str, publishers: Mapping[str, str] = NO_PUBLISHERS) -> tuple[Right, ...]:
     """Return the lines of one principal.
 
     A name that is neither a service nor an id of the grammar has none: no user called ``+`` reads everything.
+
+    Parameters
+    ----------
+    site, principal : str
+        Whose.
+    publishers : Mapping[str, str]
+        Who publishes for sensors of other makes, and the filter of each.
     """
     if not (wire.is_id(site) and wire.is_id(principal)):
         return ()
-    own = f"resik/{site}"
-    return tuple(Right(access, pattern.format(own=own, name=principal)) for access, pattern in _RIGHTS[role(principal)])
+    if principal in publishers:
+        return (Right("write", publishers[principal]),)
+    own, of = f"resik/{site}", role(principal)
+    lines = [Right(access, pattern.format(own=own, name=principal)) for access, pattern in _RIGHTS[of]]
+    if of == "gateway":
+        lines += [Right("read", topic_filter) for topic_filter in sorted(set(publishers.values()))]
+    return tuple(lines)
 
 
 def matches(pattern: str, topic: str) -> bool:
@@ -130,7 +157,9 @@ def _is_filter(topic_filter: str) -> bool:
     ) and "#" not in levels[:-1]  # fmt: skip
 
 
-def allowed(site: str, principal: str, topic: str, direction: Direction) -> bool:
+def allowed(
+    site: str, principal: str, topic: str, direction: Direction, publishers: Mapping[str, str] = NO_PUBLISHERS
+) -> bool:
     """Whether a principal may do something; the answer of a broker that follows our access list.
 
     Parameters
@@ -142,8 +171,10 @@ def allowed(site: str, principal: str, topic: str, direction: Direction) -> bool
     direction : Direction
         What it wants. ``subscribe`` is allowed when all that the filter can match may be read: a broker that lets
         others subscribe and delivers nothing (mosquitto) keeps the same secrets.
+    publishers : Mapping[str, str]
+        As for :func:`rights`.
     """
-    lines = rights(site, principal)
+    lines = rights(site, principal, publishers)
     if direction != "subscribe":
         return (
             _is_name(topic)
@@ -162,7 +193,12 @@ def allowed(site: str, principal: str, topic: str, direction: Direction) -> bool
     )
 
 
-def access_list(site: str, devices: Iterable[str], service_names: Iterable[str] = SERVICES) -> str:
+def access_list(
+    site: str,
+    devices: Iterable[str],
+    service_names: Iterable[str] = SERVICES,
+    publishers: Mapping[str, str] = NO_PUBLISHERS,
+) -> str:
     """Return mosquitto's access list of a site; what it does not name is denied.
 
     It has no ``pattern`` lines: those fill in the user name, and a user called ``+`` would match everybody.
@@ -170,5 +206,5 @@ def access_list(site: str, devices: Iterable[str], service_names: Iterable[str] 
     lines: list[str] = []
     for principal in [*service_names, *sorted(devices)]:
         lines.append(f"user {principal}")
-        lines += [f"topic {right.access} {right.pattern}" for right in rights(site, principal)]
+        lines += [f"topic {right.access} {right.pattern}" for right in rights(site, principal, publishers)]
     return "\n".join(lines) + "\n"

@@ -28,6 +28,9 @@ FORMATS: Final = ("chirpstack", "ttn", "airgradient", "senml")
 MARK: Final = "@"
 """Stands before an identity that a maker has given, where otherwise the id of a device stands. No id has it."""
 
+MAX_FILTER: Final = 200
+"""Longest topic filter of another make [characters]."""
+
 _FOREIGN: Final = re.compile(r"[a-z0-9-]{3,32}")
 _URN: Final = re.compile(r"urn:dev:[a-z0-9]+:", re.IGNORECASE)
 
@@ -41,3 +44,18 @@ def foreign_of(text: str) -> str | None:
     plain = _URN.sub("", text, count=1).strip(":/ ")
     found = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
     return found if _FOREIGN.fullmatch(found) else None
+
+
+def filter_fault(text: str) -> str | None:
+    """Say what is wrong with an MQTT topic filter of another make; None when nothing is.
+
+    Its first level is a word of its own, so that no topic of ours and none of the broker's matches it.
+    """
+    levels = text.split("/")
+    if len(text) > MAX_FILTER or set(text) & {"\0", "\n", "\r", " "}:
+        return f"it is longer than {MAX_FILTER} characters or has a blank in it"
+    if levels[0] in {"", "+", "#", "resik"} or levels[0].startswith("$"):
+        return "the first level must be a word, and not resik: what comes on other topics is not for it"
+    if any(("+" in level or "#" in level) and len(level) > 1 for level in levels) or "#" in levels[:-1]:
+        return "+ stands alone in its level, and # alone in the last one"
+    return None

@@ -14,16 +14,18 @@ import pytest
 from ingest.deadletter import SqliteDeadLetters
 from ingest.errors import StoreUnavailable
 from ingest.stores import open_store
+from square.access import access_list
 from square.mqtt import MqttConnection
 from tests.integration.gateway_process import PASSWORDS, GatewayProcess, connect, start_broker
-from tests.services import wait_until
+from tests.services import start_mosquitto, wait_until
 from tests.unit.square.foreign_messages import chirpstack
 from tests.unit.square.small_site import write_site
 
 pytestmark = pytest.mark.service
 
 TOPIC = "application/17c82e96/device/{}/event/up"
-MAKES = '[{"format":"chirpstack","filter":"application/+/device/+/event/up"}]'
+FILTER = "application/+/device/+/event/up"
+MAKES = f'[{{"format":"chirpstack","filter":"{FILTER}"}}]'
 LISTED, FORGOTTEN = "70b3d57ed0001234", "70b3d57ed0005678"
 _MAIN = (
     "import sys; from ingest.worker import run; from ingest.settings import SECTION, IngestSettings; "
@@ -47,8 +49,16 @@ class Chain:
         self.folder = folder
         write_site(folder / "site")
         register(folder, "rsk-b001", LISTED)
-        self.broker = start_broker(kind, folder / "broker")
-        self.gateway = GatewayProcess(folder, self.broker.port, {"SITE": str(folder / "site"), "MAKES": MAKES}).start()
+        settings = {"SITE": str(folder / "site"), "MAKES": MAKES}
+        if kind == "mosquitto":  # with the access list that a production broker has
+            users = {**PASSWORDS, "gateway-uplink": PASSWORDS["gateway"]}
+            services = ("gateway", "gateway-uplink", "ingest", "fleet")
+            acl = access_list("small", [], services, {"fleet": FILTER})
+            self.broker = start_mosquitto(folder / "broker", users=users, acl=acl)
+            settings |= {"UPLINK_USERNAME": "gateway-uplink", "UPLINK_PASSWORD_FILE": str(folder / "gateway-password")}
+        else:
+            self.broker = start_broker(kind, folder / "broker")
+        self.gateway = GatewayProcess(folder, self.broker.port, settings).start()
         self.ingest: subprocess.Popen[bytes] | None = None
         self.server: MqttConnection = connect(self.broker.port, "fleet")
         self.start_s = int(datetime.now(UTC).timestamp()) - 500

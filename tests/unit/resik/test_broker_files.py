@@ -393,3 +393,25 @@ def test_the_plan_survives_its_file():
     lines = configuration(plan, Path("/x"), principals=1, as_root=False).splitlines()
     assert "log_type debug" in lines
     assert "log_type notice" not in lines
+
+
+def test_who_publishes_for_other_makes_gets_in_and_the_sensors_do_not(made):
+    """A user with a secret and one topic; the registered sensor needs none; a wrong filter changes nothing."""
+    devices = made.root.parent / "site" / "devices.toml"
+    old = 'id = "rsk-b002"\n'
+    devices.write_text(
+        devices.read_text().replace(old, old + 'foreign = "70b3d57ed0001234"\ncodec = "dragino-ldds75"\n')
+    )
+    run("init", "--out", made.root, "--publisher", "chirpstack=application/+/device/+/event/up")
+    assert set(made.users()) == {*DEVICES, *SERVICES, "chirpstack"} - {"rsk-b002"}
+    assert "user chirpstack\ntopic write application/+/device/+/event/up\n" in made.acl.read_text()
+    assert (Path(made.plan().secrets) / "chirpstack").exists()
+    before = made.acl.read_text()
+    for word in ("chirpstack=resik/#", "ingest=a/b", "rsk-b001=a/b", "chirpstack"):
+        run("init", "--out", made.root, "--publisher", word, code=2)
+    assert made.acl.read_text() == before
+    shown = run("who", "application/1/device/2/event/up", "--out", made.root)
+    assert shown.splitlines() == ["menulis / write    chirpstack", "membaca / read     gateway"]
+    made.set_revoked("chirpstack", is_revoked=True)
+    run("sync", "--out", made.root)
+    assert "chirpstack" not in made.users()

@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
 from firmware import wire
-from square.access import MAX_WORKERS, SERVICES, access_list, allowed, covers, matches, rights, role, services
+from square.access import (
+    MAX_WORKERS,
+    SERVICES,
+    access_list,
+    allowed,
+    covers,
+    matches,
+    publisher_fault,
+    rights,
+    role,
+    services,
+)
 
 SITE = "alun"
 ONE, TWO = "rsk-b001", "rsk-a02"
@@ -179,3 +190,62 @@ def test_every_topic_of_the_grammar_has_a_writer_and_a_reader():
     assert who(wire.topic_gw_ack(SITE, "gw-utama"), "write") == {"ingest", "ingest-2"}
     assert who(wire.topic_gw_ack(SITE, "gw-utama"), "read") == {"gateway-uplink"}
     assert who(wire.topic_probe(SITE, "ingest"), "write") == {*services(2)} - {"monitor"}
+
+
+PUBLISHERS = {"chirpstack": "application/+/device/+/event/up", "ag-84fce612f5b8": "airgradient/readings/84fce612f5b8"}
+UPLINK = "application/17c82e96/device/70b3d57ed0001234/event/up"
+
+
+@pytest.mark.parametrize(
+    ("principal", "direction", "topic", "may"),
+    [
+        ("chirpstack", "write", UPLINK, True),
+        ("chirpstack", "read", UPLINK, False),
+        ("chirpstack", "subscribe", "application/+/device/+/event/up", False),
+        ("chirpstack", "write", "airgradient/readings/84fce612f5b8", False),
+        ("chirpstack", "write", f"resik/alun/{ONE}/up/bin", False),
+        ("chirpstack", "write", "resik/alun/chirpstack/up/bin", False),
+        ("chirpstack", "write", "resik/alun/sv/gw-utama/probe", False),
+        ("ag-84fce612f5b8", "write", "airgradient/readings/84fce612f5b8", True),
+        ("ag-84fce612f5b8", "write", "airgradient/readings/84fce612f5b9", False),
+        ("gateway", "read", UPLINK, True),
+        ("gateway", "subscribe", "application/+/device/+/event/up", True),
+        ("gateway", "subscribe", "application/#", False),
+        ("gateway", "write", UPLINK, False),
+        ("gateway-uplink", "read", UPLINK, False),
+        ("ingest", "read", UPLINK, False),
+        (ONE, "write", UPLINK, False),
+        (ONE, "write", f"resik/alun/{ONE}/up/bin", True),
+    ],
+)
+def test_who_publishes_for_other_makes_writes_there_and_nowhere_else(principal, direction, topic, may):
+    """The agreed filter and nothing of ours; only the gateway reads it; without publishers nobody has it."""
+    assert allowed(SITE, principal, topic, direction, PUBLISHERS) is may
+    if topic == UPLINK:
+        assert not allowed(SITE, principal, topic, direction)
+
+
+def test_the_list_names_publishers_with_their_filter():
+    """One user with one line each, and one more line for the gateway."""
+    text = access_list(SITE, [ONE], ["gateway", *sorted(PUBLISHERS)], PUBLISHERS)
+    assert "user chirpstack\ntopic write application/+/device/+/event/up\n" in text
+    assert text.count("topic read application/+/device/+/event/up\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "topic_filter"),
+    [
+        ("ingest", "a/b"),
+        ("ingest-2", "a/b"),
+        ("A", "a/b"),
+        ("chirpstack", "#"),
+        ("chirpstack", "resik/alun/gw/gw-utama/batch"),
+        ("chirpstack", "+/alun/+/up/bin"),
+        ("chirpstack", "a/b\ntopic readwrite #"),
+        ("chirpstack", ""),
+    ],
+)
+def test_a_publisher_that_would_reach_further_is_refused(name, topic_filter):
+    """No name of a service, no filter that matches a topic of ours or of the broker, no second line in the list."""
+    assert publisher_fault(name, topic_filter) is not None
+    assert publisher_fault("chirpstack", PUBLISHERS["chirpstack"]) is None
