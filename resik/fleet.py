@@ -52,14 +52,16 @@ class _Office:
         from square.site import load_site
 
         self.kinds: dict[str, str] = {}
-        """Kind of each active device of the plan."""
+        """Kind of each active node of the plan; sensors of other makes take no orders of ours."""
         clock_file = None
         if orders_file is None:
             folder = find_data(data)
             card = read_card(folder)
             clock_file = Path(card.clock_file) if card.clock_file is not None else None
             self.kinds = {
-                device.id: device.kind for device in load_site(card.site).devices if device.status == "active"
+                device.id: device.kind
+                for device in load_site(card.site).devices
+                if device.status == "active" and device.foreign is None
             }
             orders_file = folder / ORDERS_NAME
         elif not orders_file.exists():
