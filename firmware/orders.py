@@ -39,7 +39,7 @@ class Orders:
             # Retained: it comes at every connect, and one that was refused needs no second look.
             self._record.seen_cfg = seen
             cfg, changes = wire.decode_config(payload)
-            if cfg != self._settings.version:
+            if cfg != self._settings.refused and cfg > self._settings.version:  # an older one is no news
                 self.config = {"cfg": cfg, "set": changes}
         elif kind == "ota":
             message = wire.decode_ota_down(payload)

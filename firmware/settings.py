@@ -24,7 +24,7 @@ class Values:
 
 
 class Settings:
-    """`active`, `version`, `trial` and `bad` as of core/config.Settings, which decides everything at a start."""
+    """`active`, `version`, `trial`, `refused` and `bad` as of core/config.Settings, which decides everything at a start."""
 
     def __init__(self, files):
         self._files = files
@@ -39,6 +39,7 @@ class Settings:
         self.active = Values(whole.active.values)
         self.version = whole.version
         self.trial = whole.trial
+        self.refused = whole.refused
         self.bad = whole.bad or (read(self._files, BAD, 32) or b"").decode()
         del config, whole
         forget("firmware.core.config", "firmware.core.wiring")

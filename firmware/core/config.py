@@ -188,15 +188,17 @@ class Settings:
         self._files = files
         self._base = load(files, path).values
         self.bad = ""
+        self.refused = 0
+        """Number of a set that this node does not take; 0 = none."""
         good = self._stored("/config.good") or {"cfg": 0, "set": {}}
         self._good = good
-        self._refused = good.get("bad", 0)
-        if self._refused:
+        self.refused = good.get("bad", 0)
+        if self.refused:
             self.bad = str(good.get("why", "unreachable"))[:32]
         self._take(good)
         new = self._stored("/config.new")
         if new is not None:
-            if new["cfg"] <= good["cfg"] or new["cfg"] == self._refused:
+            if new["cfg"] <= good["cfg"] or new["cfg"] == self.refused:
                 discard(files, "/config.new")  # the power went between the two files
             else:
                 self._take(new, trial=True)
@@ -242,12 +244,14 @@ class Settings:
         if fault is None:
             if version == self.version:
                 return "ok"
-            if version == self._refused:
+            if version == self.refused and self.bad.endswith("unreachable"):
                 return "bad-unreachable"
             if version < self.version:
                 fault = "bad-old"
         if fault is not None:
             self.bad = fault
+            if wire.is_int(version) and self.version < version <= wire.U32_MAX and version != self.refused:
+                self._refuse(version)
             return fault
         changes = message["set"]
         stored = {"cfg": version, "set": changes, "tries": 0}
@@ -290,15 +294,21 @@ class Settings:
     def _fall_back(self):
         if self._stored_now.get("tries", 0) < TRIES:
             return False
-        self._refused = self._stored_now["cfg"]
-        self.bad = "%d unreachable" % self._refused
-        self._good = {"cfg": self._good["cfg"], "set": self._good["set"], "bad": self._refused, "why": self.bad}
+        version = self._stored_now["cfg"]
+        self.bad = "%d unreachable" % version
+        if self._refuse(version):
+            discard(self._files, "/config.new")  # else the next start falls back again
+        self._take(self._good)
+        return True
+
+    def _refuse(self, version):
+        """Note on flash that a set is refused, and `bad` why: it comes at every connect. False when the flash is full."""
+        self.refused = version
+        self._good = {"cfg": self._good["cfg"], "set": self._good["set"], "bad": version, "why": self.bad}
         try:
             self._write("/config.good", self._good)
-            discard(self._files, "/config.new")
         except OSError:
-            pass  # the next start falls back again
-        self._take(self._good)
+            return False
         return True
 
     def confirm(self):

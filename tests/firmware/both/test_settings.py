@@ -68,7 +68,6 @@ def test_a_wrong_set_changes_nothing_and_is_reported():
     files = node()
     settings = config.Settings(files)
     settings.offer({"cfg": 5, "set": {"interval_s": 300}})
-    kept = dict(files.content)
     for message, code in (
         ({"cfg": 6, "set": {"interval_s": "300"}}, "bad-value interval_s"),
         ({"cfg": 6, "set": {"interval_s": 5}}, "bad-value interval_s"),
@@ -85,9 +84,25 @@ def test_a_wrong_set_changes_nothing_and_is_reported():
         assert settings.offer(message) == code
         assert settings.bad == code and len(code) <= 32
         assert (settings.version, settings.active.interval_s) == (5, 300)
-    assert files.content == kept
+        assert config.Settings(files).active.interval_s == 300
     assert settings.offer({"cfg": 6, "set": {"interval_s": 200}}) == "ok"
     assert settings.bad == ""
+
+
+def test_a_refusal_is_told_after_a_restart_and_noted_once():
+    """The set is looked at in another boot than the one that reports it, and comes again at every connect."""
+    files = node()
+    config.Settings(files).offer({"cfg": 5, "set": {"interval_s": 300}})
+    message = {"cfg": 6, "set": {"intervall_s": 60}}
+    config.Settings(files).offer(message)
+    settings = config.Settings(files)
+    assert (settings.version, settings.refused, settings.bad) == (5, 6, "bad-key intervall_s")
+    files.room = 0  # what writes now, fails
+    assert settings.offer(message) == "bad-key intervall_s"
+    files.room = None
+    assert config.Settings(files).offer({"cfg": 7, "set": {"interval_s": 60}}) == "ok"
+    settings = config.Settings(files)
+    assert (settings.version, settings.refused, settings.bad) == (7, 0, "")
 
 
 def test_a_new_broker_is_on_trial_until_the_gateway_acks():
