@@ -18,7 +18,7 @@ STATUS_BYTES = 8000
 
 IMAGE_TALKS = 3
 PIN_WAKES = 5
-"""So many wakes by a pin in a row, and pins are left alone for one sleep: a rattling bin empties no battery."""
+"""So many wakes by a pin, less those by the timer, and pins are left alone for one sleep."""
 
 LINKS = ("firmware.link", "firmware.uplink", "firmware.net", "firmware.net.")
 SLOTS = "firmware.core.slots"
@@ -235,7 +235,8 @@ class Node:
     async def wake(self, by_pin):
         """One round: a reading, a talk, what was ordered, and sleep; a node that stays awake listens before it."""
         record = self.record
-        record.pin_wakes = record.pin_wakes + 1 if by_pin else 0
+        # counted down, not to 0: a contact that rattles for days costs one more wake a round, not five
+        record.pin_wakes = min(record.pin_wakes + 1, PIN_WAKES) if by_pin else max(record.pin_wakes - 1, 0)
         is_due = await self.measure(by_pin)
         wipe()
         if is_due:

@@ -35,7 +35,7 @@ class Record:
     the node meant to sleep then. synced_up_s, clock_ok: when a time server was last asked, and whether the time is
     believed. fails, no_ack, tls_refused: talks that failed, sends without an ack, both in a row; certificates refused
     in this boot. since_sent, last_state (0 = none, else 1 + index in wire.STATES): of the last send. override_s,
-    override_until_s: the command `interval`. pin_wakes: in a row. history: of core/interval.
+    override_until_s: the command `interval`. pin_wakes: less timer ones. history: of core/interval.
     """
 
     def __init__(self, boot):

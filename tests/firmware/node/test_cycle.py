@@ -82,6 +82,19 @@ def test_an_alarm_wakes_the_node_and_goes_out_at_once(tmp_path: Path, broker: Se
     assert alarm.wake_pins == ((26, 0),), "what is alarmed already must not end every sleep at once"
 
 
+def test_a_rattling_contact_empties_no_battery(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
+    """A tilt switch that closes a second after each sleep began, for two hours: after the first alarms two wakes a round."""
+    node = rig.node(tmp_path / "node", rig.config("rsk-rattle"), port=broker.port)
+    sent = []
+    for _ in range(24):
+        boot = node.boot()
+        sent.append(boot.ended_ms)
+        if boot.wake_pins:
+            node.woken(27, boot, after_ms=1000)
+    hours = (sent[-1] - sent[0]) / HOUR_MS
+    assert 1.4 < hours < 1.8, "5 alarms, then a wake by the timer and one by the pin in each 10 minutes"
+
+
 @pytest.mark.parametrize(("epoch", "ticks_ms"), [(1970, 0), (2000, (1 << 30) - 900)])
 def test_epochs_and_ticks(tmp_path: Path, broker: Server, gateway: rig.Gateway, epoch: int, ticks_ms: int) -> None:
     """A port that counts from 1970, and ticks that wrap in the middle of a round, change nothing."""
