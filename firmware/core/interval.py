@@ -108,10 +108,12 @@ def next_interval_s(config, now_local_min, battery_mv, history):
 
 
 def due_to_send(config, since_sent, reading, last_state, history, is_hot=False):
-    """Whether this reading goes out now: every `send_every`-th, and at once what cannot wait.
+    """Whether this reading goes out now: every `send_every`-th, one a day at least, and at once what cannot wait.
 
     `since_sent` counts the readings since the last send, this one included; `last_state` None after a cold start.
     """
     if since_sent >= config.send_every or last_state is None or is_hot:
         return True
+    if since_sent * config.interval_s >= LONGEST_S:
+        return True  # whatever was configured: it must be possible to take it back
     return reading["state"] != last_state or is_near_full(config, history)

@@ -369,7 +369,7 @@ class FlashQueue:
         if self._loaded == oldest:
             self._loaded = -1
         self._names.pop(0)
-        self._files.remove(self._path(oldest))
+        discard(self._files, self._path(oldest))  # worn-out flash may keep it: no reason to stop measuring
         if not self._names:
             self._sealed = True
         if self._ranges:

@@ -105,6 +105,17 @@ def test_what_goes_out_at_once():
     assert interval.due_to_send(Config, 3, ok, "ok", SLOW)
 
 
+def test_a_node_speaks_once_a_day_whatever_is_configured():
+    """144 readings a message and a reading a day would be half a year in which nobody could take it back."""
+
+    class Slow(Config):
+        interval_s = 43200
+        send_every = 144
+
+    assert not interval.due_to_send(Slow, 1, {"state": "ok"}, "ok", SLOW)
+    assert interval.due_to_send(Slow, 2, {"state": "ok"}, "ok", SLOW)
+
+
 def test_the_second_point_moves_until_it_is_far_enough():
     """Readings at 0, 120, 240 and 360 s: two points until the second is 300 s away, then it stays."""
     history = ()

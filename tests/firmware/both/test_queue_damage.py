@@ -195,3 +195,24 @@ def test_a_bad_place_in_flash_moves_on():
     fill(queue, 1, 3, 3)
     files.broken = None
     assert seqs(queue.window(8000, 64)) == [1, 2, 3]
+
+
+def test_a_segment_that_cannot_be_removed_stops_nothing():
+    """Worn-out flash: the ring goes on over it, the drop is counted, and a restart finds the same readings."""
+    files = RamFiles()
+    queue = FlashQueue(files, "/q", 4 * 2048, 2048)
+    remove = files.remove
+
+    def refuse(path):
+        if "/s/" in path:
+            raise OSError(5)
+        remove(path)
+
+    files.remove = refuse
+    for seq in range(1, 301):
+        assert queue.append(7, seq, b'{"seq":%d,"ts":1795000000,"distance_mm":900,"state":"ok"}' % seq)
+    assert queue.dropped > 0
+    assert queue.waiting + queue.dropped == 300
+    queue.flush()
+    again = FlashQueue(files, "/q", 4 * 2048, 2048)
+    assert (again.waiting, again.dropped, again.last_seq(7)) == (queue.waiting, queue.dropped, 300)
