@@ -24,7 +24,7 @@ class Values:
 
 
 class Settings:
-    """`active`, `version`, `trial`, `refused` and `bad` as of core/config.Settings, which decides everything at a start."""
+    """`active`, `version`, `trial`, `refused` and `bad` as of core/config.Settings, which decides at a start."""
 
     def __init__(self, files):
         self._files = files

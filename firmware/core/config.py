@@ -302,7 +302,7 @@ class Settings:
         return True
 
     def _refuse(self, version):
-        """Note on flash that a set is refused, and `bad` why: it comes at every connect. False when the flash is full."""
+        """Note on flash which set is refused, and why: it comes at every connect. False when the flash is full."""
         self.refused = version
         self._good = {"cfg": self._good["cfg"], "set": self._good["set"], "bad": version, "why": self.bad}
         try:

@@ -1,4 +1,4 @@
-"""Settings from the gateway: in force at once, on trial when they could cut the node off, gone when they are bad."""
+"""Settings from the gateway: in force at once, gone when they are bad."""
 
 import json
 
@@ -84,79 +84,8 @@ def test_a_wrong_set_changes_nothing_and_is_reported():
         assert settings.offer(message) == code
         assert settings.bad == code and len(code) <= 32
         assert (settings.version, settings.active.interval_s) == (5, 300)
-        assert config.Settings(files).active.interval_s == 300
     assert settings.offer({"cfg": 6, "set": {"interval_s": 200}}) == "ok"
     assert settings.bad == ""
-
-
-def test_a_refusal_is_told_after_a_restart_and_noted_once():
-    """The set is looked at in another boot than the one that reports it, and comes again at every connect."""
-    files = node()
-    config.Settings(files).offer({"cfg": 5, "set": {"interval_s": 300}})
-    message = {"cfg": 6, "set": {"intervall_s": 60}}
-    config.Settings(files).offer(message)
-    settings = config.Settings(files)
-    assert (settings.version, settings.refused, settings.bad) == (5, 6, "bad-key intervall_s")
-    files.room = 0  # what writes now, fails
-    assert settings.offer(message) == "bad-key intervall_s"
-    files.room = None
-    assert config.Settings(files).offer({"cfg": 7, "set": {"interval_s": 60}}) == "ok"
-    settings = config.Settings(files)
-    assert (settings.version, settings.refused, settings.bad) == (7, 0, "")
-
-
-def test_a_new_broker_is_on_trial_until_the_gateway_acks():
-    """The trial is in force at once and over restarts; the confirmation makes it the good one."""
-    files = node()
-    settings = config.Settings(files)
-    assert settings.offer({"cfg": 2, "set": {"broker_host": "new.example", "interval_s": 120}}) == "ok"
-    assert (settings.trial, settings.version, settings.active.broker_host) == (True, 2, "new.example")
-    settings = config.Settings(files)
-    assert (settings.trial, settings.active.interval_s) == (True, 120)
-    settings.confirm()
-    settings = config.Settings(files)
-    assert (settings.trial, settings.version, settings.active.broker_host) == (False, 2, "new.example")
-    assert settings.offer({"cfg": 3, "set": {"interval_s": 60}}) == "ok"
-    assert settings.trial  # the broker of provisioning is another one again, and may be gone
-
-
-def test_an_unreachable_broker_ends_on_the_good_one():
-    """Three failed attempts, each in a new start: back, reported, and the retained message does not try again."""
-    files = node()
-    config.Settings(files).offer({"cfg": 1, "set": {"interval_s": 300}})
-    message = {"cfg": 2, "set": {"wifi_ssid": "gone"}}
-    config.Settings(files).offer(message)
-    assert [config.Settings(files).failed_once() for _ in range(3)] == [False, False, True]
-    settings = config.Settings(files)
-    assert (settings.trial, settings.version, settings.active.wifi_ssid) == (False, 1, "square")
-    assert (settings.active.interval_s, settings.bad) == (300, "2 unreachable")
-    assert settings.offer(message) == "bad-unreachable"
-    assert not settings.trial
-    assert not settings.failed_once()
-    assert settings.offer({"cfg": 3, "set": {"wifi_ssid": "here"}}) == "ok"
-    assert settings.trial
-
-
-def test_attempts_that_end_in_a_reset_count():
-    """A trial that kills the node before it can fail is over after three starts."""
-    files = node()
-    config.Settings(files).offer({"cfg": 2, "set": {"broker_port": 1}})
-    for _ in range(3):
-        settings = config.Settings(files)
-        assert settings.trial
-        settings.attempt()  # and the watchdog bites
-    assert (config.Settings(files).trial, config.Settings(files).active.broker_port) == (False, 8883)
-
-
-def test_an_attempt_is_counted_once():
-    """Counting before and failing after are one attempt."""
-    settings = config.Settings(node())
-    settings.offer({"cfg": 2, "set": {"broker_port": 1}})
-    ended = []
-    for _ in range(3):
-        settings.attempt()
-        ended.append(settings.failed_once())
-    assert ended == [False, False, True]
 
 
 def test_damage_on_flash_ends_on_what_is_sound():

@@ -83,7 +83,7 @@ def test_an_alarm_wakes_the_node_and_goes_out_at_once(tmp_path: Path, broker: Se
 
 
 def test_a_rattling_contact_empties_no_battery(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
-    """A tilt switch that closes a second after each sleep began, for two hours: after the first alarms two wakes a round."""
+    """A tilt switch that closes a second after each sleep began: after the first it wakes the node once a round."""
     node = rig.node(tmp_path / "node", rig.config("rsk-rattle"), port=broker.port)
     sent = []
     for _ in range(24):
