@@ -123,10 +123,12 @@ def node_show(device: str, data: Path | None, orders_file: Path | None) -> None:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; may be repeated.")
 @click.option("--unset", multiple=True, metavar="KEY", help="Back to what the node was made with.")
 @click.option("--clear", is_flag=True, help="Everything back to what the node was made with.")
+@click.option("--wifi-password-file", "password_file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="File whose first line is the new password of its wireless network.")  # fmt: skip
 @plainly
 def node_config(
     device: str, data: Path | None, orders_file: Path | None, *, settings: tuple[str, ...], unset: tuple[str, ...],
-    clear: bool,
+    clear: bool, password_file: Path | None,
 ) -> None:  # fmt: skip
     """Change the configuration of DEVICE from here. It is checked here and again on the node."""
     from resik.fleet_words import hidden
@@ -141,7 +143,11 @@ def node_config(
     for key in unset:
         if changes.pop(key, None) is None:
             raise StackError(f"{key} was not changed from here: there is nothing to unset")
-    if not (settings or unset or clear):
+    if password_file is not None:
+        from resik.provision import first_line
+
+        changes["wifi_psk"] = first_line(password_file, "--wifi-password-file")
+    if not (settings or unset or clear or password_file):
         raise StackError("say what to change: --set KEY=VALUE, --unset KEY or --clear; `resik node show` shows it")
     _check_settings(device, office.kinds.get(device), changes)
     cfg = office.orders.set_config(device, changes, office.now_ms)
@@ -158,6 +164,8 @@ def _setting(text: str) -> tuple[str, str | int]:
     key = key.strip()
     if not equals:
         raise StackError(f"{text!r} is no setting: write KEY=VALUE")
+    if key == "wifi_psk":
+        raise StackError("everybody on this machine can read a command line: use --wifi-password-file FILE")
     if key in SETTABLE_TEXTS:
         return key, value
     if key not in SETTABLE_NUMBERS:

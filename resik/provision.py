@@ -249,7 +249,8 @@ def _fill(part: Path, place: Place, device: str, secret: str, order: Order) -> N
     node_bundle.write_manifest(part, names)
 
 
-def _first_line(path: Path, option: str) -> str:
+def first_line(path: Path, option: str) -> str:
+    """Return the first line of a file of plain ASCII, such as a password."""
     try:
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
@@ -305,7 +306,7 @@ def provision(
     chosen = _base(base) if base is not None else {"parts": parts_of(kind, parts or DEFAULT_PARTS[kind])}
     order = Order(
         kind=kind, site=site, asset=asset, broker=broker, wifi_ssid=wifi_ssid,
-        wifi_psk=_first_line(wifi_password_file, "--wifi-password-file"), out=out, ca=ca, device=device, base=chosen,
+        wifi_psk=first_line(wifi_password_file, "--wifi-password-file"), out=out, ca=ca, device=device, base=chosen,
         data=data, site_copy=site_copy, release_key=release_key, replace=replace, version=firmware_version,
     )  # fmt: skip
     try:
