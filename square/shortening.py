@@ -45,7 +45,7 @@ def shorten(sources: Mapping[str, str], *, shared: bool = True) -> dict[str, str
     ValueError
         If a module touches a private name of another one: the two would no longer agree on it.
     """
-    sources = {path: _settled(text) for path, text in sources.items()}
+    sources = {path: settled(text) for path, text in sources.items()}
     sources = {path: _without_sentences(text) if path == _WIRE else text for path, text in sources.items()}
     words = {path: _words(text) for path, text in sources.items()}
     private = {path: _private_names(ast.parse(text)) for path, text in sources.items()}
@@ -249,8 +249,8 @@ def _without_sentences(text: str) -> str:
     )
 
 
-def _settled(text: str) -> str:
-    """Put the value of a flag where it decides an ``if``."""
+def settled(text: str) -> str:
+    """Put the value of a flag where it decides an ``if``, and nothing into the branch that is never taken."""
     edits = []
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.If):
@@ -258,5 +258,7 @@ def _settled(text: str) -> str:
         is_negated = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
         name = node.test.operand if isinstance(node.test, ast.UnaryOp) else node.test
         if isinstance(name, ast.Name) and name.id in _FLAGS:
-            edits.append(_whole(node.test, str(_FLAGS[name.id] != is_negated)))
+            is_so = _FLAGS[name.id] != is_negated
+            edits.append(_whole(node.test, str(is_so)))
+            edits += [_whole(one, "pass") for one in (node.orelse if is_so else node.body)]
     return _edited(text, edits)

@@ -7,7 +7,7 @@ What is left out leaves empty lines, so that what the compiler says of a line ho
 import ast
 from collections.abc import Mapping
 
-from square.shortening import shorten
+from square.shortening import settled, shorten
 
 WIRE = "firmware/wire.py"
 LEAN = ("-X", "no-source-lines")
@@ -89,4 +89,4 @@ def slim(sources: Mapping[str, str], *, shared: bool = True) -> dict[str, str]:
     for path, source in sources.items():
         if path != WIRE:
             needed |= _used_of_wire(source)
-    return shorten({**sources, WIRE: strip(sources[WIRE], needed)}, shared=shared)
+    return shorten({**sources, WIRE: strip(settled(sources[WIRE]), needed)}, shared=shared)

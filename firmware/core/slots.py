@@ -31,11 +31,6 @@ ROLLED_BACK = 2
 BATTERY = 8
 
 
-def version_text(version):
-    """10400 -> 1.4.0."""
-    return "%d.%d.%d" % (version // 10000, version // 100 % 100, version % 100)
-
-
 def mpy_text(number):
     """Bytecode version as a manifest names it, from sys.implementation._mpy."""
     return "%d.%d" % (number & 0xFF, number >> 8 & 3)
@@ -55,11 +50,6 @@ def put(nvs, *pairs):
 def under_way(nvs):
     """Whether a download waits to go on."""
     return bool(nvs.get("want", 0)) and not nvs.get("trial", 0) and not nvs.get("img", 0)
-
-
-def image_trial(nvs):
-    """Whether a firmware image is on trial: without an ack before the first sleep it is gone."""
-    return bool(nvs.get("img", 0))
 
 
 def report(nvs):

@@ -12,7 +12,6 @@ import network
 from firmware.hal import WifiError, wake_plan
 
 _NAMESPACE = "resik"
-_BLOB_BYTES = 256
 _EPOCH_S = 946684800 if time.gmtime(0)[0] == 2000 else 0
 _POLL_MS = 50
 _CAUSES = {
@@ -79,10 +78,6 @@ class Board:
         """Return free bytes for Python."""
         return gc.mem_free()
 
-    def idf_free(self):
-        """Return free bytes for Wi-Fi and TLS."""
-        return sum([region[1] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
-
     # -- starting and ending -----------------------------------------------------------------
 
     def reset_cause(self):
@@ -119,7 +114,7 @@ class Board:
 
 
 class Nvs:
-    """Integers of 32 bits and blobs in flash; names have at most 15 characters. `commit` makes changes last."""
+    """Integers of 32 bits in flash; names have at most 15 characters. `commit` makes changes last."""
 
     def __init__(self):
         self._nvs = esp32.NVS(_NAMESPACE)
@@ -134,21 +129,6 @@ class Nvs:
     def set(self, key, value):
         """Set a u32; the flash has signed ones only."""
         self._nvs.set_i32(key, value - (value >> 31 << 32))
-
-    def get_bytes(self, key, default=None):
-        """Return a blob of at most 256 bytes."""
-        buffer = bytearray(_BLOB_BYTES)
-        try:
-            size = self._nvs.get_blob(key, buffer)
-        except OSError:
-            return default
-        return bytes(buffer[:size])
-
-    def set_bytes(self, key, value):
-        """Set a blob."""
-        if len(value) > _BLOB_BYTES:
-            raise ValueError("blob too long")
-        self._nvs.set_blob(key, value)
 
     def commit(self):
         """Write what was set."""

@@ -88,10 +88,7 @@ def test_a_check_names_the_reason():
 
 def test_versions_as_text():
     """Version numbers and the bytecode version have one spelling each."""
-    assert slots.version_text(10400) == "1.4.0"
-    assert slots.version_text(21099) == "2.10.99"
     assert slots.mpy_text(0xB06) == "6.3"
-    assert slots.version_text(manifest.MAX_VERSION) == "214748.36.47"
     assert wire.UPDATE_TYPES == ("app", "image")  # NVS keeps the index
     assert "refused-battery" == slots.OUTCOMES[slots.BATTERY]
     assert "rolled-back" == slots.OUTCOMES[slots.ROLLED_BACK]

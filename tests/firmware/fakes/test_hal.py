@@ -102,24 +102,19 @@ def test_joining_ends_with_a_signal_or_a_reason(tmp_path: Path, wifi: dict[str, 
     assert node.boot().lines == lines
 
 
-def test_nvs_has_defaults_and_keeps_blobs(tmp_path: Path) -> None:
-    """A missing key is its default, an integer and a blob come back after a power cut when they were committed."""
+def test_nvs_has_defaults_and_keeps_what_was_committed(tmp_path: Path) -> None:
+    """A missing key is its default; an integer comes back after a power cut when it was committed."""
     main = """\
 n = b.nvs
-print(n.get('ver'), n.get('ver', 7), n.get_bytes('key'), n.get_bytes('key', b''))
+print(n.get('ver'), n.get('ver', 7))
 n.set('ver', 10400)
-n.set_bytes('key', bytes(64))
 n.commit()
 n.set('lost', 1)
-try:
-    n.set_bytes('big', bytes(257))
-except ValueError:
-    print('too long')
 """
     node = board(tmp_path / "n", main)
-    assert node.boot().lines == ("None 7 None b''", "too long")
+    assert node.boot().lines == ("None 7",)
     node.power_cut()
-    assert node.boot().lines[0].startswith("10400 10400 b'\\x00")
+    assert node.boot().lines == ("10400 10400",)
     assert "lost" not in node.folder.nvs()
 
 
@@ -182,7 +177,7 @@ u = b.pins().uart('uart1')
 time.sleep(5)
 print(u.any() > 0, u.read(2))
 print(b.pins().pin_in(34, 'up')(), b.pins().pin_in(33, 'up')(), b.pins().adc(34).read_uv() // 1000)
-print(b.random_u32() != b.random_u32(), b.heap_free() < 96 * 1024, b.idf_free() > 40000)
+print(b.random_u32() != b.random_u32(), b.heap_free() < 96 * 1024)
 b.led(True)
 print(machine.Pin(2)())
 print(b.pins().onewire(13).reset(), b.pins().pulse_us(b.pins().pin_in(12), 1, 1000))
@@ -190,4 +185,4 @@ print(b.pins().onewire(13).reset(), b.pins().pulse_us(b.pins().pin_in(12), 1, 10
     node = board(tmp_path / "n", main, parts)
     node.folder.set_world(battery_mv=3700)
     lines = node.boot().lines
-    assert lines == ("True [68]", "True b'BM'", "0 1 1850", "True True True", "1", "False -2")
+    assert lines == ("True [68]", "True b'BM'", "0 1 1850", "True True", "1", "False -2")
