@@ -10,7 +10,7 @@ import sqlite3
 import msgspec
 
 from firmware import wire
-from gateway.clock import anchor_ms, anchored_ts_s
+from gateway.clock import ANCHOR_MOVE_MAX_MS, ANCHOR_SLACK_MS, anchor_ms, anchored_ts_s
 from gateway.messages import Poison, Presence, Readings, Uplinks, UpMessage, poison
 from gateway.watermark import Range, Watermark, intersect
 
@@ -203,6 +203,14 @@ class Arrivals:
                 assert message.sent_up_s is not None, "the envelope check demands up_s beside un-timed readings"
                 mark.anchor_ms = anchor_ms(message.arrived_ms, message.sent_up_s)
                 self._connection.execute("INSERT INTO anchors VALUES (?, ?, ?)", (*key, mark.anchor_ms))
+        if message.sent_up_s is not None:
+            shown_ms = anchor_ms(message.arrived_ms, message.sent_up_s)
+            if ANCHOR_SLACK_MS < mark.anchor_ms - shown_ms <= ANCHOR_MOVE_MAX_MS:
+                mark.anchor_ms = shown_ms
+                self._connection.execute(
+                    "UPDATE anchors SET anchor_ms = ? WHERE device = ? AND boot = ?",
+                    (shown_ms, message.device, message.boot),
+                )
         return mark.anchor_ms
 
     # -- gaps -----------------------------------------------------------------------------------

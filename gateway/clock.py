@@ -3,8 +3,10 @@
 A device with a set clock sends `ts`. A device without one sends `up_s`, its uptime, with the
 reading and with the message. The gateway then needs the instant at which the device booted, the
 *anchor*: arrival time minus the uptime at sending. It is taken from the first such message of a
-boot, stored in the spool, and used for every un-timed reading of that boot, so that a replay
-yields the same timestamp and therefore the same point.
+boot, stored in the spool, and used for every un-timed reading of that boot; a reading that the
+spool knows keeps the time that it got. A later message can show that the boot was earlier: the first one
+had waited somewhere, or the device's clock is fast. Then the anchor moves there, or a device that never
+gets the time would drift into the future, where ingest refuses everything.
 
 Limits, on purpose:
 
@@ -12,7 +14,7 @@ Limits, on purpose:
   time, which travels with the row; a gateway that "repaired" times would hide broken clocks. When most
   devices disagree with the gateway it is the gateway's clock that is wrong: see `ClockWatch`.
 - The anchor is late by as long as its first message waited in the broker. A gateway that was down
-  for an hour anchors those devices up to an hour late, until they reboot or get the time. The rows
+  for an hour anchors those devices up to an hour late, until they send something that did not wait. The rows
   say `"time": "anchor"`, ingest sets a flag, and the order of readings is right in any case.
 """
 
@@ -22,6 +24,10 @@ import msgspec
 
 AHEAD_MS = 120_000
 """A device this far ahead of the gateway [ms] has its readings refused by ingest as `clock`."""
+
+ANCHOR_SLACK_MS = 30_000
+ANCHOR_MOVE_MAX_MS = 3_600_000
+"""A message that shows an anchor earlier by between these two moves it [ms]; more is a step of our own clock."""
 
 VOTERS_MIN = 3
 """Fewer devices than this cannot outvote the gateway's clock."""

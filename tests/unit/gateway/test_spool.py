@@ -113,6 +113,25 @@ def test_an_untimed_reading_keeps_its_time_across_a_restart(spool: Spool) -> Non
     spool.close()
 
 
+def test_a_fast_clock_without_the_time_does_not_drift_into_the_future(spool: Spool) -> None:
+    """1 % fast for ten days, with a restart: no reading is ahead of its arrival by a minute."""
+    for hour in range(240):
+        arrived_ms = NOW_MS + hour * 3_600_000
+        up_s = 100 + hour * 3636
+        spool.put([untimed(DEVICE, 7, hour + 1, up_s=up_s, sent_up_s=up_s, arrived_ms=arrived_ms)])
+        if hour == 100:
+            spool = reopen(spool)
+    assert max(row.ts_ms - row.arrived_ms for row in waiting(spool)) < 60_000
+    spool.close()
+
+
+def test_a_step_of_our_own_clock_moves_no_anchor(spool: Spool) -> None:
+    """A gateway that wakes up a day behind must not date a node a day back for ever."""
+    spool.put([untimed(DEVICE, 7, 1, up_s=100, sent_up_s=100, arrived_ms=NOW_MS)])
+    spool.put([untimed(DEVICE, 7, 2, up_s=200, sent_up_s=200, arrived_ms=NOW_MS + 100_000 - 86_400_000)])
+    assert [row.ts_ms // 1000 for row in waiting(spool)] == [NOW_S, NOW_S + 100]
+
+
 def test_each_boot_has_its_own_anchor_and_watermark(spool: Spool) -> None:
     """A reboot starts numbers and time afresh."""
     spool.put([untimed(DEVICE, 7, 1, up_s=5, sent_up_s=5, arrived_ms=NOW_MS)])
