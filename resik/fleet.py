@@ -240,7 +240,7 @@ def ota() -> None:
     """Update real nodes: keys and bundles (offline), and their way to the nodes in stages."""
 
 
-for _command in (ota_files.keygen, ota_files.build, ota_files.show):
+for _command in (ota_files.keygen, ota_files.build, ota_files.show, ota_files.where):
     ota.add_command(_command)
 
 

@@ -75,3 +75,21 @@ def show(bundle_file: Path, pub: Path | None) -> None:
             f"the signature is NOT of the key {release.fingerprint(public)}: no node will take this bundle"
         )
     click.echo(f"signature good, by {release.fingerprint(public)}")
+
+
+@click.command()
+@click.argument("place")
+@click.option("--kind", type=click.Choice(["bin", "air"]), required=True, help="Kind of the node that crashed.")
+@plainly
+def where(place: str, kind: str) -> None:
+    """Say which function PLACE is, such as "OSError node.py:ch": nodes have short names.
+
+    Only the version that the node runs knows: install that version to ask.
+    """
+    from resik import release
+
+    found = release.functions_at(place, kind)
+    if not found:
+        raise StackError(f"no function of this version is {place!r} on a {kind} node: does the node run this version?")
+    for line in found:
+        click.echo(line)

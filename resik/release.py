@@ -50,6 +50,7 @@ JUDGES = {"bin": ("bins", "distance", "stats"), "air": ("air",)}
 _HOST_ONLY = {"firmware/check.py"}
 _FOLDERS = ("", "core/", "net/", "hal/")
 _IMAGE_MAGIC = 0xE9
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class ReleaseError(StackError):
@@ -208,6 +209,36 @@ def compile_files(sources: Mapping[str, str]) -> dict[str, bytes]:
 def slot_files(kind: str, version: int) -> dict[str, bytes]:
     """Return what a complete application slot holds: the bytecode, and the file that makes it complete."""
     return {**compile_files(slim(application_files(kind))), "version": f"{version}\n".encode()}
+
+
+def functions_at(place: str, kind: str) -> list[str]:
+    """Return the functions of this installation's firmware that the place of a crash note may name.
+
+    Parameters
+    ----------
+    place
+        ``OSError node.py:ch``, or the last word of it.
+    kind
+        Kind of the node: short names differ.
+
+    Returns
+    -------
+    list[str]
+        ``firmware/node.py:101 talk`` and so on; empty when this firmware has none of that name.
+    """
+    file, _, name = (place.split() or [""])[-1].partition(":")
+    sources = application_files(kind)
+    found = []
+    for path, text in slim(sources).items():
+        if path.rsplit("/", 1)[-1] != file:
+            continue
+        real = {node.lineno: node.name for node in ast.walk(ast.parse(sources[path])) if isinstance(node, _FUNCTIONS)}
+        found += [
+            f"{path}:{node.lineno} {real[node.lineno]}"
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, _FUNCTIONS) and node.name == name
+        ]
+    return found
 
 
 # -- keys --------------------------------------------------------------------------------------

@@ -51,7 +51,9 @@ def strip(source: str, needed: set[str]) -> str:
 
     Imports stay. A statement that is kept makes what it names needed, too.
     """
-    body = [node for node in ast.parse(source).body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    tree = ast.parse(source)
+    body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
     kept: set[int] = set()
     wanted = set(needed)
     changed = True
@@ -60,7 +62,7 @@ def strip(source: str, needed: set[str]) -> str:
         for index, statement in enumerate(body):
             if index not in kept and _is_wanted(statement, wanted):
                 kept.add(index)
-                wanted |= _loaded(statement)
+                wanted |= _loaded(statement) - imported  # to call a function of a module does not change it
                 changed = True
     lines = source.splitlines()
     for index, statement in enumerate(body):

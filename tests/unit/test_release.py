@@ -107,6 +107,19 @@ def test_bytecode_names_its_source(compiled):
     assert b"core/queue.py" not in contents["firmware/core/queue.mpy"]
 
 
+def test_the_place_of_a_crash_is_found():
+    """Whatever short name a function has on a node, the command says which one it is; what is none is an error."""
+    short = slim(release.application_files("bin"))["firmware/node.py"]
+    talk = release.application_files("bin")["firmware/node.py"].splitlines().index("    async def talk(self):") + 1
+    name = next(n.name for n in ast.walk(ast.parse(short)) if isinstance(n, ast.AsyncFunctionDef) and n.lineno == talk)
+    shown = _run(ota_files.where, f"OSError 28 node.py:{name}", "--kind", "bin")
+    assert shown.output == f"firmware/node.py:{talk} talk\n"
+    for wrong in ("OSError node.py:nowhere", "MemoryError", ""):
+        refused = _run(ota_files.where, wrong, "--kind", "air")
+        assert refused.exit_code == 2
+        assert "does the node run this version" in refused.output
+
+
 def test_a_broken_source_is_named():
     """A source that the compiler refuses stops the release with its name."""
     micropython.require_mpy_cross()
