@@ -27,6 +27,7 @@ NAMES: Final = {
     "stack": ("layanan berjalan", "services running"),
     "clock": ("jam mesin", "clock"),
     "broker": ("broker MQTT", "MQTT broker"),
+    "broker-files": ("aturan broker", "rules of the broker"),
     "certificates": ("sertifikat", "certificates"),
     "credentials": ("masuk ke broker", "login at the broker"),
     "probe": ("pesan uji lewat broker", "probe through the broker"),

@@ -1,10 +1,7 @@
-"""What everything rests on: disk, clock, broker and the two stores, each asked by itself."""
+"""What everything rests on: disk, processes, clock and the two stores, each asked by itself."""
 
-import contextlib
 import http.client
 import secrets
-import socket
-import ssl
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,16 +12,12 @@ from urllib.parse import urlsplit
 
 from alerts.desk import open_desk
 from alerts.errors import AlertsError
-from firmware import wire
 from gateway.disk import disk_bytes
 from ingest.errors import StoreError
 from ingest.store import Point, TimeSeriesStore
 from ingest.stores import open_store
 from resik.chain import Chain, Finding, Words
-from square.endpoint import MqttEndpoint, wait_for_broker
-from square.errors import BrokerRefused, BrokerUnavailable, SquareError
-from square.mqtt import MqttConnection
-from square.settings import read_secret
+from square.errors import SquareError
 
 DISK_WARN_PCT: Final = 15.0
 DISK_STOP_PCT: Final = 5.0
@@ -34,14 +27,9 @@ CLOCK_BROKEN_S: Final = 120.0
 """From here on ingest refuses readings as coming from the future."""
 EARLIEST_S: Final = 1_790_000_000
 """September 2026: a machine that thinks it is earlier has lost its time."""
-CERTIFICATE_NOTE_D: Final = 21
 ANSWER_S: Final = 5.0
-MONITOR: Final = "monitor"
-"""Our user at the broker. A name of our own: a service's name would throw that service off."""
 PROBE_MEASUREMENT: Final = "doctor"
 DAY_MS: Final = 86_400_000
-
-_DAY_S: Final = 86_400
 
 
 def disk(chain: Chain) -> Finding:
@@ -161,159 +149,6 @@ def offset_s(url: str) -> float | None:
         return None
     finally:
         connection.close()
-
-
-# -- broker -----------------------------------------------------------------------------------------------------------
-
-
-def broker(chain: Chain) -> Finding:
-    """See whether anybody accepts connections where the broker should be."""
-    try:
-        wait_for_broker(_endpoint(chain), 0)
-    except (BrokerUnavailable, SquareError) as error:
-        words = chain.last_words("broker")
-        return Finding(
-            "broker",
-            "broken",
-            Words(f"Broker di {chain.card.broker_url} tidak menjawab.", str(error)),
-            Words(
-                f"Hidupkan broker; lihat {chain.log('broker')}.",
-                f"Start the broker, or correct broker_url; see {chain.log('broker')}"
-                + (f": {words}." if words else "."),
-            ),
-        )
-    return Finding(
-        "broker", "ok", Words(f"Menjawab di {chain.card.broker_url}.", f"Answers at {chain.card.broker_url}.")
-    )
-
-
-def certificates(chain: Chain) -> Finding | None:
-    """Look at the dates of the certificates of broker and store; None where nothing speaks TLS."""
-    found: list[tuple[str, float]] = []
-    endpoint = _endpoint(chain)
-    places = [("broker", endpoint.host, endpoint.port, endpoint.ca_file)] if endpoint.tls else []
-    base = http_base(chain.card.store_url)
-    if base is not None and base.startswith("https"):
-        parts = urlsplit(base)
-        places.append(("time-series store", parts.hostname or "", parts.port or 443, None))
-    if not places:
-        return None
-    for name, host, port, ca_file in places:
-        try:
-            found += [(f"{name} {what}", until_s) for what, until_s in expiries(host, port, ca_file)]
-        except (OSError, ValueError) as error:
-            return Finding(
-                "certificates",
-                "broken",
-                Words(f"Sertifikat {name} tidak diterima.", f"The certificate of the {name} is not accepted: {error}."),
-                Words("Perbarui sertifikat, atau periksa broker_ca_file.", "Renew it, or correct broker_ca_file."),
-            )
-    name, until_s = min(found, key=lambda item: item[1])
-    left_d = int((until_s - time.time()) // _DAY_S)
-    what = Words(f"{name}: berlaku {left_d} hari lagi.", f"{name}: valid for {left_d} more days.")
-    if left_d >= CERTIFICATE_NOTE_D:
-        return Finding("certificates", "ok", what)
-    todo = Words("Perbarui sertifikat sebelum habis.", "Renew it before it ends: every node will be shut out then.")
-    return Finding("certificates", "broken" if until_s <= time.time() else "note", what, todo)
-
-
-def expiries(host: str, port: int, ca_file: Path | None) -> Iterator[tuple[str, float]]:
-    """Yield until when [s since 1970] the certificate of a server, and the root named for it, are valid.
-
-    Raises
-    ------
-    OSError
-        If nobody answers, or with a certificate that is not accepted.
-    """
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file is not None else None)
-    if ca_file is not None:
-        for root in context.get_ca_certs():
-            yield "root", float(ssl.cert_time_to_seconds(str(root["notAfter"])))
-    with (
-        socket.create_connection((host, port), timeout=ANSWER_S) as plain,
-        context.wrap_socket(plain, server_hostname=host) as secured,
-    ):
-        certificate = secured.getpeercert() or {}
-    yield "certificate", float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
-
-
-def login_and_probe(chain: Chain) -> Iterator[Finding]:
-    """Log in at the broker under a name of our own, and send a message to ourselves through it."""
-    password_file = None if chain.secrets is None else chain.secrets / MONITOR
-    if password_file is not None and not password_file.exists():
-        yield Finding(
-            "credentials",
-            "unknown",
-            Words("Tidak ada kata sandi pengguna `monitor`.", f"There is no password of a user `{MONITOR}`."),
-            Words(
-                f"Buat pengguna {MONITOR} di broker.", f"Make the user {MONITOR}, its password into {password_file}."
-            ),
-        )
-        return
-    topic = wire.topic_probe(chain.site.id, MONITOR)
-    endpoint = _endpoint(chain, read_secret(password_file))
-    connection = MqttConnection(endpoint, MONITOR, clean=True)
-    connection.subscribe(topic, 0)  # nothing of $SYS: the embedded broker dies of such a filter
-    try:
-        connection.start()
-        connection.wait_connected(ANSWER_S)
-        yield Finding("credentials", "ok", Words("Kata sandi diterima.", "Accepted."))
-        is_back = _comes_back(connection, topic)
-    except BrokerRefused as error:
-        yield Finding(
-            "credentials",
-            "broken",
-            Words("Broker menolak kata sandi kami.", str(error)),
-            Words(
-                f"Samakan kata sandi di broker dengan {chain.secrets}.",
-                f"Give the broker the users and passwords of {chain.secrets}, then restart it.",
-            ),
-        )
-    except BrokerUnavailable as error:
-        yield Finding(
-            "credentials",
-            "broken",
-            Words("Broker tidak melayani sambungan.", str(error)),
-            Words("Mulai ulang broker.", f"Restart the broker; see {chain.log('broker')}."),
-        )
-    else:
-        yield _probe(chain, topic, is_back=is_back)
-    finally:
-        connection.stop()
-
-
-def _comes_back(connection: MqttConnection, topic: str) -> bool:
-    nonce = secrets.token_hex(8).encode()
-    deadline_s = time.monotonic() + ANSWER_S
-    while time.monotonic() < deadline_s:
-        with contextlib.suppress(BrokerUnavailable):  # cut off meanwhile: until the deadline it may be back
-            connection.publish(topic, nonce, 0)  # again and again: our subscription may be answered late
-        heard = connection.get(0.25)
-        if heard is not None and heard.payload == nonce:
-            return True
-    return False
-
-
-def _probe(chain: Chain, topic: str, *, is_back: bool) -> Finding:
-    if is_back:
-        return Finding("probe", "ok", Words("Kembali.", "Came back."))
-    may_be_rights = bool(chain.count("gateway", "edge_connected") and chain.count("gateway", "uplink_connected"))
-    return Finding(
-        "probe",
-        "note" if may_be_rights else "broken",  # messages of the gateway to itself come back
-        Words("Pesan uji tidak kembali dari broker.", f"No message came back from the broker within {ANSWER_S:.0f} s."),
-        Words(
-            "Mulai ulang broker; periksa aturan aksesnya.",
-            f"Let the user {MONITOR} read and write {topic} in the broker's access list; if it may, restart it.",
-        ),
-    )
-
-
-def _endpoint(chain: Chain, password: str | None = None) -> MqttEndpoint:
-    ca_file = Path(chain.card.broker_ca_file) if chain.card.broker_ca_file is not None else None
-    return MqttEndpoint.from_url(
-        chain.card.broker_url, username=MONITOR if password is not None else None, password=password, ca_file=ca_file
-    )
 
 
 # -- stores -----------------------------------------------------------------------------------------------------------

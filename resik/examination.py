@@ -3,13 +3,14 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from ingest.errors import StoreError
-from resik import balance, checkup, checkup_flow
+from resik import balance, checkup, checkup_broker, checkup_flow
 from resik.balance import Line
 from resik.chain import NAMES, Chain, Finding, Words
 from square.errors import SquareError
@@ -66,14 +67,18 @@ def _findings(chain: Chain) -> Iterator[Finding]:
     yield _safely("stack", lambda: checkup.stack(chain))
     yield _safely("clock", lambda: checkup.clock(chain))
     if chain.is_running:
-        broker = _safely("broker", lambda: checkup.broker(chain))
+        broker = _safely("broker", lambda: checkup_broker.broker(chain))
         yield broker
         if broker.state == "broken":
             yield from (Finding(link, "skipped", _SKIPPED) for link in ("credentials", "probe"))
         else:
-            papers = _safely("certificates", lambda: checkup.certificates(chain))
-            if papers is not None:
-                yield papers
+            for link, look in (
+                ("broker-files", checkup_broker.broker_files),
+                ("certificates", checkup_broker.certificates),
+            ):
+                found = _safely(link, partial(look, chain))
+                if found is not None:
+                    yield found
             yield from _broker_findings(chain)
     yield _safely("time-series", lambda: checkup.time_series(chain))
     beats: list[dict[str, Any]] = []
@@ -96,7 +101,7 @@ def _findings(chain: Chain) -> Iterator[Finding]:
 
 def _broker_findings(chain: Chain) -> Iterator[Finding]:
     try:
-        yield from checkup.login_and_probe(chain)
+        yield from checkup_broker.login_and_probe(chain)
     except Exception as error:  # noqa: BLE001 - as in _safely
         yield _unknown("credentials", error)
 

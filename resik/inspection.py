@@ -37,8 +37,8 @@ class StackCard(msgspec.Struct, frozen=True):
         Loopback port of each service's health page.
     metrics_ports : dict[str, int]
         Loopback port of each service's ``/metrics``.
-    broker_url, broker_ca_file : str, str | None
-        The devices' broker.
+    broker, broker_url, broker_ca_file : str, str, str | None
+        The devices' broker: ``embedded``, ``mosquitto`` or ``external``, and where it is.
     store_url, store_token_file : str, str | None
         Time-series store.
     """
@@ -49,6 +49,7 @@ class StackCard(msgspec.Struct, frozen=True):
     clock_file: str | None
     health_ports: dict[str, int]
     metrics_ports: dict[str, int] = msgspec.field(default_factory=dict)
+    broker: str = "external"
     broker_url: str = ""
     broker_ca_file: str | None = None
     store_url: str = ""

@@ -149,6 +149,7 @@ class Stack:
             clock_file=None if self.folder.kind == "real" else str(self.folder.clock),
             health_ports={child.name: child.health_port for child in self.children if child.health_port is not None},
             metrics_ports=self.metrics_ports,
+            broker=self.settings.broker,
             broker_url=self.broker_url,
             broker_ca_file=_absolute(self.settings.broker_ca_file),
             store_url=self.store_url,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from resik import checkup
+from resik import broker_check, checkup_broker
 from resik.inspection import read_card, write_card
 from square.site import load_site
 from tests.fakes import certificates
@@ -15,13 +15,13 @@ SITE = load_site("alun-alun-pasuruan").id
 PROBE = f"resik/{SITE}/sv/monitor/probe"
 
 
-def chain_at(folder, url, password="right", ca_file=None, **healths):  # noqa: S107 - of a test broker
+def chain_at(folder, url, password="right", ca_file=None, kind="external", **healths):  # noqa: S107 - of a test broker
     """Make a chain with this broker, and the password that the doctor has."""
     chain = chain_in(folder, **healths)
     card = folder / "run" / "stack.json"
     write_card(card, type(read_card(folder))(**{
         **{name: getattr(chain.card, name) for name in chain.card.__struct_fields__},
-        "broker_url": url, "broker_ca_file": None if ca_file is None else str(ca_file),
+        "broker": kind, "broker_url": url, "broker_ca_file": None if ca_file is None else str(ca_file),
     }))  # fmt: skip
     chain.card = read_card(folder)
     if password is not None:
@@ -33,11 +33,11 @@ def chain_at(folder, url, password="right", ca_file=None, **healths):  # noqa: S
 @pytest.fixture
 def quick(monkeypatch):
     """Wait half a second where a person waits five."""
-    monkeypatch.setattr(checkup, "ANSWER_S", 0.6)
+    monkeypatch.setattr(checkup_broker, "ANSWER_S", 0.6)
 
 
 def states(chain):
-    return [(found.link, found.state) for found in checkup.login_and_probe(chain)]
+    return [(found.link, found.state) for found in checkup_broker.login_and_probe(chain)]
 
 
 def test_login_and_probe_are_told_apart(tmp_path, quick):
@@ -48,10 +48,10 @@ def test_login_and_probe_are_told_apart(tmp_path, quick):
         assert states(chain_at(tmp_path / "1", server.url)) == [("credentials", "ok"), ("probe", "ok")]
         assert states(chain_at(tmp_path / "2", server.url, "wrong")) == [("credentials", "broken")]
         assert states(chain_at(tmp_path / "3", server.url, None)) == [("credentials", "unknown")]
-        assert checkup.broker(chain_at(tmp_path / "4", server.url)).state == "ok"
+        assert checkup_broker.broker(chain_at(tmp_path / "4", server.url)).state == "ok"
     finally:
         server.stop()
-    assert checkup.broker(chain_at(tmp_path / "5", server.url)).state == "broken"
+    assert checkup_broker.broker(chain_at(tmp_path / "5", server.url)).state == "broken"
     server = start_mosquitto(tmp_path / "shut", users={"monitor": "right"}, acl="user other\ntopic readwrite x\n")
     try:
         assert states(chain_at(tmp_path / "6", server.url)) == [("credentials", "ok"), ("probe", "broken")]
@@ -73,7 +73,7 @@ def test_certificates_are_seen_before_they_end(tmp_path, days, state, words):
     server = start_mosquitto(tmp_path / "broker", tls=papers)
     try:
         chain = chain_at(tmp_path / "data", f"mqtts://127.0.0.1:{server.port}", ca_file=ca_file)
-        found = checkup.certificates(chain)
+        found = checkup_broker.certificates(chain)
     finally:
         server.stop()
     assert found is not None
@@ -83,4 +83,27 @@ def test_certificates_are_seen_before_they_end(tmp_path, days, state, words):
 
 def test_without_tls_there_is_nothing_to_date(tmp_path):
     """A plain broker on loopback and a file have no certificates."""
-    assert checkup.certificates(chain_at(tmp_path, "mqtt://127.0.0.1:1")) is None
+    assert checkup_broker.certificates(chain_at(tmp_path, "mqtt://127.0.0.1:1")) is None
+
+
+def test_a_mosquitto_of_the_stack_is_heard_speaking_of_itself(tmp_path):
+    """Its access list gives our user nothing but that."""
+    server = start_mosquitto(tmp_path / "b", users={"monitor": "right"}, acl="user monitor\ntopic read $SYS/#\n")
+    try:
+        chain = chain_at(tmp_path / "data", server.url, kind="mosquitto")
+        assert states(chain) == [("credentials", "ok"), ("probe", "ok")]
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("levels", "state"), [(["good", "warn", "bad"], "broken"), (["good", "warn"], "note"), (["good"], "ok")]
+)
+def test_the_files_of_a_mosquitto_are_judged_by_the_worst(tmp_path, monkeypatch, levels, state):
+    """What `resik broker check` calls bad is a break, what it warns of a remark; of other brokers nothing is said."""
+    found = [broker_check.Finding(level, f"this is {level}") for level in levels]
+    monkeypatch.setattr(broker_check, "findings", lambda _folder: found)
+    looked = checkup_broker.broker_files(chain_at(tmp_path, "mqtt://127.0.0.1:1", kind="mosquitto"))
+    assert looked.state == state
+    assert state == "ok" or f"this is {levels[-1]}" in looked.what.en
+    assert checkup_broker.broker_files(chain_at(tmp_path, "mqtt://127.0.0.1:1")) is None

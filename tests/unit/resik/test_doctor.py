@@ -223,7 +223,7 @@ def test_what_cannot_be_looked_at_is_unknown_and_the_rest_is_seen(tmp_path, monk
     assert report.findings[0].link == "disk"
     assert report.findings[0].state == "unknown"
     assert "ZeroDivisionError: odd" in report.findings[0].what.en
-    assert {found.link for found in report.findings} == set(NAMES) - {"certificates"}
+    assert {found.link for found in report.findings} == set(NAMES) - {"certificates", "broker-files"}
     assert report.exit_code == 1  # here the broker is away, too
     assert Report([report.findings[0]], []).exit_code == 2
 
