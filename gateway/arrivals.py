@@ -205,7 +205,10 @@ class Arrivals:
                 self._connection.execute("INSERT INTO anchors VALUES (?, ?, ?)", (*key, mark.anchor_ms))
         if message.sent_up_s is not None:
             shown_ms = anchor_ms(message.arrived_ms, message.sent_up_s)
-            if ANCHOR_SLACK_MS < mark.anchor_ms - shown_ms <= ANCHOR_MOVE_MAX_MS:
+            late_ms = mark.anchor_ms - shown_ms
+            if late_ms > ANCHOR_MOVE_MAX_MS:
+                return shown_ms
+            if late_ms > ANCHOR_SLACK_MS:
                 mark.anchor_ms = shown_ms
                 self._connection.execute(
                     "UPDATE anchors SET anchor_ms = ? WHERE device = ? AND boot = ?",

@@ -27,7 +27,8 @@ AHEAD_MS = 120_000
 
 ANCHOR_SLACK_MS = 30_000
 ANCHOR_MOVE_MAX_MS = 3_600_000
-"""A message that shows an anchor earlier by between these two moves it [ms]; more is a step of our own clock."""
+"""A message that shows an anchor earlier by between these two moves it [ms]. More may be a step of our own clock: then
+its own readings are dated by what it shows, and the anchor stays."""
 
 VOTERS_MIN = 3
 """Fewer devices than this cannot outvote the gateway's clock."""

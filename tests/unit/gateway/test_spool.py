@@ -126,10 +126,21 @@ def test_a_fast_clock_without_the_time_does_not_drift_into_the_future(spool: Spo
 
 
 def test_a_step_of_our_own_clock_moves_no_anchor(spool: Spool) -> None:
-    """A gateway that wakes up a day behind must not date a node a day back for ever."""
+    """A gateway that wakes up a day behind dates by that clock what comes then, and not the node for ever."""
     spool.put([untimed(DEVICE, 7, 1, up_s=100, sent_up_s=100, arrived_ms=NOW_MS)])
     spool.put([untimed(DEVICE, 7, 2, up_s=200, sent_up_s=200, arrived_ms=NOW_MS + 100_000 - 86_400_000)])
-    assert [row.ts_ms // 1000 for row in waiting(spool)] == [NOW_S, NOW_S + 100]
+    spool.put([untimed(DEVICE, 7, 3, up_s=300, sent_up_s=300, arrived_ms=NOW_MS + 200_000)])
+    assert [row.ts_ms // 1000 for row in waiting(spool)] == [NOW_S, NOW_S + 100 - 86_400, NOW_S + 200]
+
+
+def test_a_boot_of_a_year_that_doubts_its_clock_is_still_dated(spool: Spool) -> None:
+    """Uptime 1 % fast for a year is days ahead of the anchor: what is sent then arrives a moment after it was made."""
+    spool.put([untimed(DEVICE, 7, 1, up_s=10, sent_up_s=10, arrived_ms=NOW_MS)])
+    year_s = 31_536_000
+    up_s = 10 + year_s * 101 // 100
+    spool.put([untimed(DEVICE, 7, 2, up_s=up_s - 5, sent_up_s=up_s, arrived_ms=NOW_MS + year_s * 1000)])
+    row = waiting(spool)[-1]
+    assert -6000 <= row.ts_ms - row.arrived_ms <= 0
 
 
 def test_each_boot_has_its_own_anchor_and_watermark(spool: Spool) -> None:
