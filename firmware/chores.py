@@ -4,7 +4,7 @@ import json
 
 from firmware.core import memory, slots
 from firmware.core.files import discard, read
-from firmware.modules import forget
+from firmware.modules import forget, wipe
 
 TODO = "/todo"
 
@@ -28,8 +28,12 @@ class Chores:
         if update or slots.under_way(self.board.nvs):
             from firmware.fetch import Fetch
 
-            await Fetch(self).run(update)
-        left_ms = max(1, self.record.next_up_s - self.keeper.up_s()) * 1000
+            fetch = Fetch(self)
+            fetch.prepare(update)
+            wipe()
+            self.record.loads = 1 if await fetch.run() else 0
+        left_s = 1 if self.record.loads else self.record.next_up_s - self.keeper.up_s()
+        left_ms = max(1, left_s) * 1000
         self.record.sleep_s = left_ms // 1000
         self.save()
         self.board.deep_sleep(left_ms)

@@ -1,10 +1,12 @@
-"""Goes on with an update: part by part, for as long as a wake may last and no reading is due."""
+"""Goes on with an update: part by part, for as long as a wake may last and no reading is due.
+
+Each step has only the modules that it needs in memory: the head of an update is judged before the link is loaded.
+"""
 
 import asyncio
 
 from firmware import wire
-from firmware.link import Link
-from firmware.net import LinkError
+from firmware.modules import forget
 from firmware.update import Updater
 
 PART_WAIT_S = 10
@@ -20,10 +22,8 @@ class Fetch:
         self._heard = asyncio.Event()
         config = boot.settings.active
         self._topic = wire.topic_down(config.site, config.device, "ota")
-        self._link = Link(
-            boot.board, boot.files, boot.settings, boot.record, boot.keeper, boot.progress, self._on_message
-        )
         self._updater = Updater(boot.files, boot.board.nvs, boot.board.partition, config, self._feed)
+        self._updater.may_park = True
         self._updater.battery_mv = boot.record.battery_mv or None
 
     def _feed(self):
@@ -37,28 +37,43 @@ class Fetch:
                 return
             self._heard.set()
 
-    async def run(self, update):
-        """Look at an offer, load what can be loaded, and restart into what is complete."""
+    def prepare(self, update):
+        """Look at an offer, and judge a head that waits on flash."""
+        if update:
+            self._updater.take(update)
+        self._updater.judge_parked()
+        self._updater.wanted()  # looks at what is on flash
+        forget("firmware.core.p256")
+
+    async def run(self):
+        """Load what can be loaded, and restart into what is complete. True when there is a head to judge."""
         boot = self._boot
         updater = self._updater
-        if update:
-            updater.take(update)
-        time_s = min(boot.settings.active.awake_max_s, boot.record.next_up_s - boot.keeper.up_s()) - MARGIN_S
-        if updater.wanted() and time_s > PART_WAIT_S:
-            try:
-                await asyncio.wait_for(self._load(), time_s)
-            except (LinkError, OSError, ValueError, asyncio.TimeoutError) as error:
-                print("update", error)  # noqa: T201 - for whoever watches the serial line
-            await self._link.leave()
+        left_s = min(boot.settings.active.awake_max_s, boot.record.next_up_s - boot.keeper.up_s()) - MARGIN_S
+        if updater.wanted() and left_s > PART_WAIT_S:
+            await self._connected(left_s)
         if updater.ready() and updater.apply():
             boot.save()
             boot.board.reset()
+        return updater.parked
 
-    async def _load(self):
+    async def _connected(self, left_s):
+        from firmware.link import Link
+        from firmware.net import LinkError
+
+        boot = self._boot
+        link = Link(boot.board, boot.files, boot.settings, boot.record, boot.keeper, boot.progress, self._on_message)
+        try:
+            await asyncio.wait_for(self._load(link), left_s)
+        except (LinkError, OSError, ValueError, asyncio.TimeoutError) as error:
+            print("update", error)  # noqa: T201 - for whoever watches the serial line
+        await link.leave()
+
+    async def _load(self, link):
         updater = self._updater
         boot = self._boot
-        if await self._link.join():
-            await self._link.open(("ota",))
+        await link.join()
+        await link.open(("ota",))
         tries = 0
         furthest = -1
         while tries < PART_TRIES:
@@ -68,7 +83,7 @@ class Fetch:
             tries += 1
             self._heard.clear()
             request = wire.encode_ota_up(boot.record.boot, want["ver"], want["at"], want["n"])
-            await self._link.publish("ota", request.encode())
+            await link.publish("ota", request.encode())
             try:
                 await asyncio.wait_for(self._heard.wait(), PART_WAIT_S)
             except asyncio.TimeoutError:

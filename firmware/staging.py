@@ -10,7 +10,7 @@ from firmware.core import slots
 from firmware.core.manifest import Refused
 
 BLOCK_BYTES = 4096
-PIECE_BYTES = 512
+PIECE_BYTES = 1024
 """Bytes of an application asked for at once: what carries them takes five times that of a heap in pieces."""
 
 IMAGE_PIECE_BYTES = 2048

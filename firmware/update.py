@@ -9,11 +9,12 @@ import os
 import sys
 
 from firmware.core import files as flash
-from firmware.core import manifest, p256, slots
+from firmware.core import manifest, slots
 from firmware.core.manifest import Refused
 from firmware.staging import IMAGE_HEAD, PIECE_BYTES, ImageStage, SlotStage
 from firmware.wire import UPDATE_TYPES
 
+PARKED = "/ota.head"
 NO_SPACE = 28
 """Error number of a full file system."""
 
@@ -39,6 +40,9 @@ class Updater:
 
     def __init__(self, files, nvs, partition, config, feed=None, public_key=None, free_bytes=None, mpy=None):
         self.battery_mv = None
+        self.may_park = False
+        """Whether a head is collected on flash for `judge_parked`: beside a link there is no memory for it."""
+        self.parked = False
         self._files = files
         self._nvs = nvs
         self._partition = partition
@@ -52,7 +56,7 @@ class Updater:
     def _forget(self):
         """Drop what is in memory; the flash knows the rest."""
         self._head = bytearray()
-        self._filled = 0
+        self._filled = self._head_size = 0
         self._stage = None
         self._ready = False
         self._looked = False
@@ -113,17 +117,25 @@ class Updater:
             return  # late, or twice
         if len(message["data"]) != request["n"]:
             return
+        self._guard(self._take, message)
+
+    def _take(self, message):
+        size = self._nvs.get("wsize", 0)
+        if message["of"] != size:
+            raise Refused("truncated" if message["of"] < size else "size")
+        if self._stage is None:
+            self._take_head(message["data"])
+        else:
+            self._stage.take(message["data"])
+            if self._stage.next() is None:
+                self._look()
+
+    def _guard(self, action, argument):
+        version = self._nvs.get("want", 0)
         try:
-            if message["of"] != self._nvs.get("wsize", 0):
-                raise Refused("truncated" if message["of"] < self._nvs.get("wsize", 0) else "size")
-            if self._stage is None:
-                self._take_head(message["data"])
-            else:
-                self._stage.take(message["data"])
-                if self._stage.next() is None:
-                    self._look()
+            action(argument)
         except Refused as error:
-            self._refuse(error.why, request["ver"])
+            self._refuse(error.why, version)
         except OSError as error:
             self._fail(error)
         except MemoryError:
@@ -134,15 +146,36 @@ class Updater:
             size = manifest.head_bytes(data)
             if size > self._nvs.get("wsize", 0):
                 raise Refused("truncated")
-            self._head = bytearray(size)  # once and whole: a buffer that grows would need room for two
-        piece = memoryview(data)[: len(self._head) - self._filled]
-        self._head[self._filled : self._filled + len(piece)] = piece
+            self._head_size = size
+            if not self.may_park:
+                self._head = bytearray(size)  # once and whole: a buffer that grows would need room for two
+        piece = memoryview(data)[: self._head_size - self._filled]
+        if self.may_park:
+            with self._files.open(PARKED + ".part", "ab" if self._filled else "wb") as file:
+                file.write(piece)
+        else:
+            self._head[self._filled : self._filled + len(piece)] = piece
         self._filled += len(piece)
-        if self._filled < len(self._head):
+        if self._filled < self._head_size:
             return
         head = self._head
         self._head = bytearray()
-        self._filled = 0
+        self._filled = self._head_size = 0
+        if self.may_park:
+            self._files.rename(PARKED + ".part", PARKED)
+            self.parked = True
+        else:
+            self._judge(head)
+
+    def judge_parked(self):
+        """Judge a head that was parked, now that there is memory for it."""
+        self.parked = False
+        head = flash.read(self._files, PARKED, 8192)
+        flash.discard(self._files, PARKED)
+        if head:
+            self._guard(self._judge, head)
+
+    def _judge(self, head):
         if not self._is_genuine(head):
             raise Refused("signature")
         found = manifest.parse(head)
@@ -165,7 +198,7 @@ class Updater:
 
     def wanted(self):
         """Return the next request to send, as a dict of ver, at and n; None when there is nothing to ask for."""
-        if not slots.under_way(self._nvs) or self._ready or self._is_low():
+        if not slots.under_way(self._nvs) or self._ready or self.parked or self._is_low():
             return None
         if not self._looked:
             try:
@@ -180,7 +213,7 @@ class Updater:
                 return None
         if self._stage is None:
             at = self._filled
-            length = min((len(self._head) or self._nvs.get("wsize", 0)) - at, PIECE_BYTES)
+            length = min((self._head_size or self._nvs.get("wsize", 0)) - at, PIECE_BYTES)
         else:
             at, length = self._stage.next() or (0, 0)
         return {"ver": self._nvs.get("want", 0), "at": at, "n": length}
@@ -261,6 +294,8 @@ class Updater:
     def _is_genuine(self, head):
         text, signature = manifest.split(head)
         key = self._public_key or flash.read(self._files, "/ota.pub", 65) or b""
+        from firmware.core import p256
+
         return p256.verify(key, hashlib.sha256(text).digest(), signature, self._feed)
 
     def _refuse(self, why, version, need_mv=0):

@@ -1,0 +1,166 @@
+"""Updates of whole nodes: whatever happens, a node ends on a version that works, and says which one truthfully.
+
+Judging the head of an update takes more memory than the rest: these nodes have 112 KB of heap, see docs/firmware.md.
+"""
+
+import base64
+import functools
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from firmware import wire
+from resik import release
+from tests.firmware.node import rig
+from tests.services import Server
+
+pytestmark = pytest.mark.service
+
+HEAP_KIB = 112
+NEW = 20_000
+CRASHING = "def run():\n    raise KeyError('a bad day')\n"
+
+
+@functools.cache
+def key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@functools.cache
+def bundle(kind: str = "bin", version: int = NEW, *, signed_by: str = "us", crashes: bool = False) -> bytes:
+    """Return a real update, by somebody, that works or not."""
+    signer = key() if signed_by == "us" else ec.generate_private_key(ec.SECP256R1())
+    if not crashes:
+        return release.build_application(kind, version, signer)
+    files = dict(release.compile_files({"firmware/app.py": CRASHING, "firmware/__init__.py": ""}))
+    return release.build(files, kind=kind, version=version, key=signer)
+
+
+class Office(rig.Gateway):
+    """A gateway that has an update for one node: it offers it after each status and answers what is asked for."""
+
+    def __init__(self, port: int, device: str, data: bytes, *, kind: str = "bin", version: int = NEW) -> None:
+        self.device, self.data = device, data
+        self.offer = {"v": 1, "offer": version, "type": "app", "class": kind, "size": len(data)}
+        self.is_offering = False
+        self.parts = 0
+        super().__init__(port)
+
+    def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
+        super()._on_message(client, data, message)
+        kind = message.topic.rsplit("/", 1)[1]
+        if kind == "status" and self.is_offering:
+            self.send(self.device, "ota", self.offer)
+        elif kind == "ota":
+            wanted = wire.decode_ota_up(message.payload)
+            part = self.data[wanted["at"] : wanted["at"] + wanted["n"]]
+            self.parts += 1
+            self.send(
+                self.device,
+                "ota",
+                {
+                    "v": 1, "ver": wanted["ver"], "at": wanted["at"], "of": self.offer["size"],
+                    "data": base64.b64encode(part).decode(),
+                },
+            )  # fmt: skip
+
+    @property
+    def status(self) -> dict:
+        """What the node said last."""
+        return self.statuses[-1][1]
+
+
+def make(folder: Path, office: Office, port: int) -> rig.RealNode:
+    """Return a node that trusts us, with one reading behind it and the update on offer."""
+    settings = rig.config(office.device, interval_s=3600, night_interval_s=3600, awake_max_s=600, watchdog_s=600)
+    node = rig.node(folder, settings, port=port, heap_kib=HEAP_KIB)
+    node.folder.write("ota.pub", release.public_bytes(key()))
+    node.boot()
+    office.is_offering = True
+    return node
+
+
+def live(node: rig.RealNode, office: Office, boots: int = 14) -> dict:
+    """Let the node live for a while and return what it says then; it must have gone on measuring."""
+    before = len(office.readings)
+    for _ in range(boots):
+        node.boot()
+        if office.status.get("ota") in {"confirmed", "rolled-back"} or office.status.get("ota", "").startswith(
+            "refused"
+        ):
+            break
+    for _ in range(2):
+        node.boot()
+    assert len(office.readings) > before, node.folder.serial.read_text()[-3000:]
+    return office.status
+
+
+def test_a_good_update(tmp_path: Path, broker: Server) -> None:
+    """The node loads it, runs it on trial, keeps it after an application ack, and says so."""
+    office = Office(broker.port, "rsk-ota-good", bundle())
+    try:
+        node = make(tmp_path / "node", office, broker.port)
+        assert office.status["fw"] == "1.0.0"
+        status = live(node, office)
+        assert (status["fw"], status["ota"], status["ota_ver"]) == ("2.0.0", "confirmed", NEW)
+        assert {status["boot"] for _, status in office.statuses} == {office.status["boot"]}, "still the same boot"
+    finally:
+        office.close()
+
+
+@pytest.mark.parametrize("why", ["signature", "version", "truncated", "class"])
+def test_an_update_that_is_refused(tmp_path: Path, broker: Server, why: str) -> None:
+    """Of somebody else, older, cut off, or for another kind: refused by name; the old version goes on."""
+    data = bundle(signed_by="somebody") if why == "signature" else bundle("air") if why == "class" else bundle()
+    version = 9_000 if why == "version" else NEW
+    office = Office(broker.port, f"rsk-ota-{why}", data, version=version)
+    if why == "truncated":
+        office.data = data[:-4000]
+        office.offer["size"] = len(data) - 4000
+    try:
+        node = make(tmp_path / "node", office, broker.port)
+        status = live(node, office)
+        assert (status["fw"], status["ota"], status["ota_ver"]) == ("1.0.0", f"refused-{why}", version)
+    finally:
+        office.close()
+
+
+def test_an_update_that_crashes(tmp_path: Path, broker: Server) -> None:
+    """After three starts without an ack the node is back on the version that worked, and says what it left."""
+    office = Office(broker.port, "rsk-ota-crash", bundle(crashes=True))
+    try:
+        node = make(tmp_path / "node", office, broker.port)
+        status = live(node, office)
+        assert (status["fw"], status["ota"], status["ota_ver"]) == ("1.0.0", "rolled-back", NEW)
+        assert status["crashes"] >= 3
+        assert "KeyError" in status["crash"]
+    finally:
+        office.close()
+
+
+def test_power_cuts_at_each_5_percent_and_at_first_boot(tmp_path: Path, broker: Server) -> None:
+    """The supply fails at each 5 % of the download and at the first start: the update arrives all the same."""
+    office = Office(broker.port, "rsk-ota-cuts", bundle())
+    try:
+        node = make(tmp_path / "node", office, broker.port)
+        share = len(office.data) // 1024 // 20
+        cuts = 0
+        for _ in range(80):
+            due = office.parts + share
+            boot = node.start(kill_when=lambda line, due=due: line == "@FEED" and office.parts >= due)
+            while boot not in rig.spawner().wait(30):
+                pass
+            ended = node.finish(boot)
+            if ended.outcome == "killed":
+                cuts += 1
+            if office.status.get("ota") == "trial" or (ended.outcome == "reset" and cuts >= 10):
+                break
+        assert cuts >= 15
+        node.boot(lost_ms=300)
+        node.power_cut()
+        status = live(node, office)
+        assert (status["fw"], status["ota"]) == ("2.0.0", "confirmed")
+    finally:
+        office.close()
