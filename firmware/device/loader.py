@@ -15,7 +15,7 @@ CRASHES = 5
 """Crashes in a row after which also a confirmed version makes way for the other slot."""
 
 REST_MS = 60000
-"""Pause after a crash: a crash loop must not empty the battery [ms]."""
+"""Pause after a crash [ms]; it doubles with each in a row, to 16 min: a crash loop must not empty the battery."""
 
 PACKAGE = "firmware"
 FOLDERS = ("/a", "/b")
@@ -172,11 +172,11 @@ def open_memory():
         return Memory(None)
 
 
-def rest():
+def rest(crashes):
     """Sleep, then start again."""
     import machine
 
-    machine.deepsleep(REST_MS)
+    machine.deepsleep(REST_MS << max(0, min(crashes, CRASHES) - 1))
 
 
 _AT_START = ("choose", "go_back", "load", "open_memory", "start", "version_of")
@@ -197,4 +197,4 @@ def main():
         except Exception as error:
             note(error)
         crashed(memory, slot, versions)
-    rest()
+    rest(memory.get("fails"))

@@ -35,12 +35,14 @@ class Node:
     def __init__(self, folder, monkeypatch):
         self.folder = folder
         self.nvs = Integers()
+        self.slept_ms = 0
         esp32 = types.SimpleNamespace(NVS=lambda _name: self.nvs)
         machine = types.SimpleNamespace(deepsleep=self._sleep)
         monkeypatch.setitem(sys.modules, "esp32", esp32)
         monkeypatch.setitem(sys.modules, "machine", machine)
 
     def _sleep(self, milliseconds):
+        self.slept_ms = milliseconds
         raise Asleep(milliseconds)
 
     def fill(self, slot, version, source=GOOD):
@@ -175,3 +177,16 @@ def test_a_power_cut_at_any_write_of_a_roll_back(node, cut, source):
     assert ran[-1] == 10300
     assert node.nvs.values["ver"] == 10300
     assert node.nvs.values["slot"] == 0
+
+
+def test_a_crash_loop_slows_down_and_a_good_start_ends_that(node):
+    """1, 2, 4, 8 and then 16 minutes of pause; after an application ack it begins at a minute again."""
+    node.fill("a", 10300, CRASHING)
+    pauses_min = []
+    for _ in range(7):
+        node.start()
+        pauses_min.append(node.slept_ms // 60_000)
+    assert pauses_min == [1, 2, 4, 8, 16, 16, 16]
+    node.nvs.set_i32("fails", 0)
+    node.start()
+    assert node.slept_ms == 60_000
