@@ -19,6 +19,9 @@ async def do(node):
         if second % 10 == 0:
             node.progress("identify")
     orders.identify_s = 0
+    if orders.resend:
+        node.queue.rewind(*orders.resend)
+        orders.resend = None
     if orders.config or orders.update:
         todo = {"config": orders.config, "update": orders.update}
         orders.config = orders.update = None

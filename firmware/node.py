@@ -198,7 +198,7 @@ class Node:
     async def obey(self):
         """Do what was ordered, now that the readings are safe."""
         orders = self.orders
-        if orders.identify_s or orders.config or orders.update or orders.reboot:
+        if orders.identify_s or orders.resend or orders.config or orders.update or orders.reboot:
             from firmware import deeds
 
             await deeds.do(self)

@@ -11,16 +11,17 @@ IDENTIFY_MAX_S = 60
 class Orders:
     """Takes messages while the link is up; what needs much memory waits in `config` and `update` until it is down."""
 
-    def __init__(self, nvs, settings, queue, record, up_s):
+    def __init__(self, nvs, settings, record, up_s):
         self.reboot = False
         self.identify_s = 0
+        self.resend = None
+        """What to send again, (boot, first seq); after the talk, or an ack on its way would undo it."""
         self.config = None
         """A configuration to look at, as a dict of cfg and set."""
         self.update = None
         """An offer or a halt to look at."""
         self._nvs = nvs
         self._settings = settings
-        self._queue = queue
         self._record = record
         self._up_s = up_s
 
@@ -59,7 +60,7 @@ class Orders:
         elif name == "identify":
             self.identify_s = min(message["s"], IDENTIFY_MAX_S)
         elif name == "resend":
-            self._queue.rewind(message["boot"], message["from"])
+            self.resend = message["boot"], message["from"]
         elif name == "interval":
             self._record.override_s = message["s"]
             self._record.override_until_s = self._up_s() + message["for_s"]

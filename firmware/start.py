@@ -31,7 +31,7 @@ def begin():
     queue = FlashQueue(files, "/q", config.queue_kib * 512, 2048)
     record = recall(record, board, queue)
     keeper = Timekeeper(board, record, config.floor_s)
-    orders = Orders(board.nvs, settings, queue, record, keeper.up_s)
+    orders = Orders(board.nvs, settings, record, keeper.up_s)
     node = Node(board, files, settings, queue, record, keeper, orders, about(board, files), progress)
     return node.wake(board.reset_cause() == "deep-sleep" and board.wake_reason() == "pin")
 

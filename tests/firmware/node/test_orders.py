@@ -87,7 +87,7 @@ def test_each_command_is_done_once(tmp_path: Path, broker: Server, gateway: rig.
     name, number, _ = gateway.identities()[-1]
     before = gateway.identities().count((name, number, 1))
     gateway.send(device, "cmd", {"v": 1, "id": 4, "cmd": "resend", "boot": number, "from": 1})
-    # the gateway holds them: what comes again is acked again and is the same
+    gateway._held.clear()  # it lost its spool, which is why it asks
     rounds(node, 3)
     gateway.until(lambda g: g.identities().count((name, number, 1)) > before, "the readings to come again")
     assert gateway.identities().count((name, number, 1)) == before + 1
