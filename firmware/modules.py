@@ -30,6 +30,21 @@ def wipe(depth=WIPE_DEPTH):
         gc.collect()
 
 
+def empty(*names):
+    """Unload modules of which nothing is in use, and take them apart.
+
+    Memory is looked through for what may be an address: a word that was left on the stack now and then keeps one
+    object, and with it the whole module, for the rest of a wake.
+    """
+    if sys.implementation.name == "micropython":
+        for name in names:
+            module = sys.modules.get(name)
+            for one in dir(module) if module else ():
+                if one[:2] != "__":
+                    delattr(module, one)
+    forget(*names)
+
+
 def _drop(name):
     del sys.modules[name]
     at = name.rfind(".")

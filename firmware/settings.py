@@ -3,7 +3,7 @@
 import json
 
 from firmware.core.files import discard, read, replace
-from firmware.modules import forget
+from firmware.modules import empty
 
 NEW = "/config.new"
 BAD = "/config.bad"
@@ -42,7 +42,7 @@ class Settings:
         self.refused = whole.refused
         self.bad = whole.bad or (read(self._files, BAD, 32) or b"").decode()
         del config, whole
-        forget("firmware.core.config", "firmware.core.wiring")
+        empty("firmware.core.config", "firmware.core.wiring")
 
     def offer(self, message):
         """Take a set from the gateway; `bad` says what was wrong with it."""
