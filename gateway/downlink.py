@@ -316,6 +316,8 @@ class Downlink:
         for live in self._live:
             if live.run.phase == "running":
                 for device in live.plan.members(live.run.stage):
+                    if not is_meant_for(live.plan, live.run, device, live.plan.node_class):
+                        continue
                     track = live.tracks.get(device, Track())
                     node = orders.node(device) if track.offered_ms is None and track.confirmed_ms is None else None
                     if node is not None and node.status:
@@ -363,7 +365,7 @@ class Downlink:
                 self._offer(orders, live, device, status)
                 break  # one update at a time: the newest that the node lacks
             is_loading = status.get("ota") in {"loading", "ready"} and status.get("ota_ver") == live.release.version
-            if is_loading and live.run.phase == "halted":
+            if is_loading and (live.run.phase == "halted" or device in live.run.without):
                 self.outbox.halt(device, live.release.version)
 
     def _offer(self, orders: Orders, live: _Live, device: str, status: dict[str, Any]) -> None:

@@ -1,9 +1,9 @@
 """When a roll-out opens its next stage, and when it stops. Pure: time and facts are handed in.
 
 A roll-out gives one release to the nodes of one class, stage by stage. What a node says is folded into its `Track` by
-minima and maxima alone, so neither the order of statuses nor a repeat changes it, and a gateway that was killed goes on
-from the tracks on its disk. `judge` reads a node's state out of its track, `step` the fate of the roll-out out of
-those of all nodes.
+minima, maxima and sets alone, so neither the order of statuses nor a repeat changes it, and a gateway that was killed
+goes on from the tracks on its disk. `judge` reads a node's state out of its track, `step` the fate of the roll-out
+out of those of all nodes.
 
 Unit of time: milliseconds of square time since 1970 UTC.
 """
@@ -25,6 +25,9 @@ AT_WORK: tuple[Outcome, ...] = ("offered", "loading", "ready", "trial")
 _STATED: dict[str, Outcome] = {"loading": "loading", "ready": "ready", "trial": "trial"}
 _SETTLED = ("confirmed", "idle")
 _LOW_BATTERY = "refused-battery"
+_DAY_MS = 86_400_000
+MAX_STALL_DAYS = 60
+"""Longest limit for a node that does not get there, and so the most days that a track keeps."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -46,6 +49,8 @@ class Plan(msgspec.Struct, frozen=True):
         How long after the last confirmation a stage is watched.
     silence_ms
         How long a node that was heard since its offer may stay silent.
+    stall_days
+        On so many days a node may say that it is on its way; on the next one it has failed [1 to 60].
     everyone
         Whether nodes that turn up later get it, too, once the roll-out is done.
     is_image
@@ -59,6 +64,7 @@ class Plan(msgspec.Struct, frozen=True):
     max_failures: int = 1
     soak_ms: int = 3_600_000
     silence_ms: int = 14_400_000
+    stall_days: int = 7
     everyone: bool = True
     is_image: bool = False
 
@@ -78,7 +84,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Track(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is known of one node in one roll-out; every field is a minimum or a maximum over all statuses.
+    """What is known of one node in one roll-out; every field is a minimum, a maximum or a set over all statuses.
 
     Attributes
     ----------
@@ -102,6 +108,8 @@ class Track(msgspec.Struct, frozen=True, omit_defaults=True):
         Last status, what it said of this update, and how much of the bundle the node had [bytes].
     fetched
         How far into the bundle it was ever sent a part [bytes].
+    days
+        First days on which it said, after its offer, that it is on its way [days since 1970 UTC, ascending].
     """
 
     seen_ms: int | None = None
@@ -120,6 +128,7 @@ class Track(msgspec.Struct, frozen=True, omit_defaults=True):
     said: str = ""
     at: int = 0
     fetched: int = 0
+    days: tuple[int, ...] = ()
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -137,6 +146,8 @@ class Run(msgspec.Struct, frozen=True):
         When a person resumed it last: nodes that had failed by then are skipped. 0 = never.
     why
         What halted it.
+    without
+        Nodes that a person left out: they are offered nothing, and neither what they say nor their silence counts.
     """
 
     phase: Phase = "running"
@@ -144,6 +155,7 @@ class Run(msgspec.Struct, frozen=True):
     opened_ms: int = 0
     resumed_ms: int = 0
     why: str = ""
+    without: tuple[str, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -205,6 +217,9 @@ def note(track: Track, plan: Plan, status: Mapping[str, Any], at_ms: int) -> Tra
         refused_ms = at_ms + 1 if track.refused_ms is None else track.refused_ms
         if (at_ms, stated) < (refused_ms, track.refusal):
             changes |= {"refused_ms": at_ms, "refusal": stated}
+    is_there = running is not None and running >= plan.version and stated != "trial"
+    if stated in {"", "idle", *_STATED} and track.offered_ms is not None and track.offered_ms <= at_ms and not is_there:
+        changes["days"] = tuple(sorted({*track.days, at_ms // _DAY_MS})[: MAX_STALL_DAYS + 1])
     mark = int(status.get("ota_at", 0)) if stated else 0
     if track.said_ms is None or (at_ms, stated, mark) > (track.said_ms, track.said, track.at):
         changes |= {"said_ms": at_ms, "said": stated, "at": mark}
@@ -293,6 +308,10 @@ def judge(plan: Plan, run: Run, track: Track, now_ms: int, listening_ms: int) ->
         return Verdict("failed", "silent since the update", seen_ms)
     outcome: Outcome = _STATED.get(track.said, "offered" if is_offered else "waiting")
     why, at_ms = "", track.said_ms or 0
+    if track.confirmed_ms is None and outcome in AT_WORK and len(track.days) > plan.stall_days and not is_quiet:
+        stalled_ms = track.days[plan.stall_days] * _DAY_MS
+        is_new = stalled_ms > run.resumed_ms
+        return Verdict("failed" if is_new else "skipped", "did not get there", stalled_ms)
     if failure is not None and track.said not in _STATED:
         outcome, why, at_ms = "skipped", failure.why, failure.at_ms
     elif track.confirmed_ms is not None:
@@ -325,7 +344,11 @@ def _failure(track: Track) -> Verdict | None:
 
 def verdicts(plan: Plan, run: Run, tracks: Mapping[str, Track], now_ms: int, listening_ms: int) -> dict[str, Verdict]:
     """Judge every node of a roll-out, in its order."""
-    return {node: judge(plan, run, tracks.get(node, Track()), now_ms, listening_ms) for node in plan.nodes}
+    left_out = Verdict("skipped", "left out")
+    return {
+        node: left_out if node in run.without else judge(plan, run, tracks.get(node, Track()), now_ms, listening_ms)
+        for node in plan.nodes
+    }
 
 
 def step(plan: Plan, run: Run, tracks: Mapping[str, Track], now_ms: int, listening_ms: int) -> Run:
@@ -368,6 +391,8 @@ def _last_event_ms(run: Run, states: Mapping[str, Verdict], tracks: Mapping[str,
 
 def is_meant_for(plan: Plan, run: Run, node: str, node_class: str | None) -> bool:
     """Whether a node may have the release now: the stages that are open hold it, or all have it and it came later."""
+    if node in run.without:
+        return False
     if run.phase == "running":
         return node in plan.members(run.stage)
     if run.phase == "done":

@@ -260,13 +260,15 @@ for _command in (ota_files.keygen, ota_files.build, ota_files.show, ota_files.wh
 )
 @click.option("--silence-s", type=click.IntRange(60), default=14_400, show_default=True,
               help="A node that took it and is silent for so long has failed [s].")  # fmt: skip
+@click.option("--stall-days", type=click.IntRange(1, 60), default=7, show_default=True,
+              help="A node that talks on so many days and does not get there has failed on the next.")  # fmt: skip
 @click.option(
     "--pub", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Public release key to check with."
 )
 @plainly
 def ota_publish(
     bundle_file: Path, data: Path | None, orders_file: Path | None, *, stages: str, kind: str | None,
-    only: tuple[str, ...], max_failures: int, soak_s: int, silence_s: int, pub: Path | None,
+    only: tuple[str, ...], max_failures: int, soak_s: int, silence_s: int, stall_days: int, pub: Path | None,
 ) -> None:  # fmt: skip
     """Give the update in BUNDLE to the nodes, stage by stage."""
     import hashlib
@@ -285,7 +287,7 @@ def ota_publish(
     plan = Plan(
         version=bundle.version, node_class=bundle.kind, nodes=in_order(nodes, reachable, bundle.version),
         shares=_shares(stages), max_failures=max_failures, soak_ms=soak_s * 1000, silence_ms=silence_s * 1000,
-        everyone=not only, is_image=bundle.type == "image",
+        stall_days=stall_days, everyone=not only, is_image=bundle.type == "image",
     )  # fmt: skip
     made = Release(bundle.version, bundle.kind, bundle.type, bundle.size, hashlib.sha256(content).hexdigest())
     office.orders.publish(made, content, plan, office.now_ms)
@@ -384,14 +386,17 @@ def ota_halt(data: Path | None, orders_file: Path | None, *, kind: str | None, w
 @ota.command("resume")
 @_placed
 @_KIND
+@click.option("--without", multiple=True, metavar="DEVICE", help="Leave this node out; may be repeated.")
 @plainly
-def ota_resume(data: Path | None, orders_file: Path | None, *, kind: str | None) -> None:
+def ota_resume(
+    data: Path | None, orders_file: Path | None, *, kind: str | None, without: tuple[str, ...]
+) -> None:  # fmt: skip
     """Go on after a halt. Nodes that had failed are skipped; new failures count anew."""
     office = _Office(data, orders_file)
-    _change(office, kind, "halted", phase="running", why="", resumed_ms=office.now_ms)
+    _change(office, kind, "halted", without, phase="running", why="", resumed_ms=office.now_ms)
 
 
-def _change(office: _Office, kind: str | None, was: str, **changes: Any) -> None:
+def _change(office: _Office, kind: str | None, was: str, without: Iterable[str] = (), **changes: Any) -> None:
     from gateway.rollout import version_text
 
     with office.orders.at_once():
@@ -402,7 +407,12 @@ def _change(office: _Office, kind: str | None, was: str, **changes: Any) -> None
         ]
         if not found:
             raise StackError(f"no roll-out is {was}: see `resik ota status`")
+        for device in without:
+            if not any(device in rollout.plan.nodes for rollout in found):
+                raise StackError(f"{device} is in no roll-out that is {was}: see `resik ota status`")
         for rollout in found:
-            office.orders.save_run(rollout.id, msgspec.structs.replace(rollout.run, **changes))
+            left_out = {*rollout.run.without, *set(without).intersection(rollout.plan.nodes)}
+            run = msgspec.structs.replace(rollout.run, without=tuple(sorted(left_out)), **changes)
+            office.orders.save_run(rollout.id, run)
     for rollout in found:
         click.echo(f"{version_text(rollout.plan.version)} for {rollout.plan.node_class} nodes: {changes['phase']}")

@@ -185,7 +185,7 @@ def rollout_page(rollout: Rollout, tracks: Mapping[str, Track], now_ms: int) -> 
     for node in plan.nodes:
         verdict = found[node]
         words = _WORDS[verdict.outcome] + (f": {verdict.why}" if verdict.why else "")
-        if turn[node] > run.stage and verdict.outcome != "confirmed":
+        if turn[node] > run.stage and verdict.outcome != "confirmed" and node not in run.without:
             words = f"not its turn yet (stage {turn[node] + 1})"
         elif verdict.outcome == "loading":
             words += f", {100 * max(tracks[node].at, tracks[node].fetched) // rollout.release.size} %"

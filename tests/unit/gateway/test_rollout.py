@@ -240,6 +240,50 @@ def test_who_may_have_a_release() -> None:
         assert not is_meant_for(made, Run(phase=phase), NODES[0], "bin")
 
 
+DAY_MS = 24 * HOUR_MS
+
+
+def talk(said: dict[str, Any], days: range) -> Track:
+    """Make the track of a node that was offered the release at the start and says the same on each of some days."""
+    found = offered(Track(), NOW_MS)
+    for day in days:
+        found = note(found, plan(), said, NOW_MS + day * DAY_MS)
+    return found
+
+
+@pytest.mark.parametrize("said", [OLD, status(ota="loading"), status(ota="ready"), status("1.4.0", "trial")])
+def test_a_node_that_talks_and_does_not_get_there_fails_after_its_days(said: dict[str, Any]) -> None:
+    """On the eighth day that it talks it has failed; a person who resumes skips it; it may still get there."""
+    seven, eight = talk(said, range(7)), talk(said, range(8))
+    later_ms = NOW_MS + 7 * DAY_MS
+    assert outcome(seven, at_ms=later_ms - DAY_MS)[0] not in {"failed", "skipped"}
+    assert outcome(eight, at_ms=later_ms) == ("failed", "did not get there")
+    assert step(plan(), Run(), {NODES[0]: eight}, later_ms, 0).why == "rsk-b001 did not get there"
+    resumed = Run(resumed_ms=later_ms)
+    assert outcome(note(eight, plan(), said, later_ms + 1), at_ms=later_ms + 1, run=resumed)[0] == "skipped"
+    assert outcome(note(eight, plan(), GOOD, later_ms + 1), at_ms=later_ms + 1) == ("confirmed", "")
+
+
+def test_days_of_absence_and_of_a_low_battery_are_not_counted() -> None:
+    """A node that comes back after a month, and one that waited a month for the sun, have all their days yet."""
+    month_ms = NOW_MS + 30 * DAY_MS
+    back = note(offered(Track(), NOW_MS), plan(), status(ota="loading"), month_ms)
+    charged = note(talk(status(ota="refused-battery"), range(30)), plan(), status(ota="loading"), month_ms)
+    assert outcome(back, at_ms=month_ms) == outcome(charged, at_ms=month_ms) == ("loading", "")
+
+
+def test_one_node_is_one_failure_however_often_it_says_so() -> None:
+    """A node that tells lies in every status halts nothing at a limit of two, and nothing once it is left out."""
+    lies = [status(ota="rolled-back"), status(ota="refused-space"), GOOD, status("1.4.0", "idle", crashes=9), OLD] * 5
+    tracks = {NODES[0]: track(*lies)}
+    assert step(plan(max_failures=2), Run(), tracks, NOW_MS + HOUR_MS, 0).phase == "running"
+    assert step(plan(), Run(), tracks, NOW_MS + HOUR_MS, 0).phase == "halted"
+    without = Run(without=(NODES[0],))
+    assert step(plan(), without, tracks, NOW_MS + HOUR_MS, 0) == without
+    assert not is_meant_for(plan(), without, NODES[0], "bin")
+    assert is_meant_for(plan(), Run(phase="done"), NODES[0], "bin")
+
+
 # -- any history -------------------------------------------------------------------------------
 
 statuses = st.fixed_dictionaries(
@@ -301,7 +345,7 @@ def test_no_stage_opens_past_the_limit_and_a_restart_changes_nothing(moves: list
 
     At a restart, plan, run and tracks go through their form on disk.
     """
-    made = plan(6, shares=(10, 50, 100), max_failures=limit, soak_ms=30 * 60_000)
+    made = plan(6, shares=(10, 50, 100), max_failures=limit, soak_ms=30 * 60_000, stall_days=1)
     run = twin = Run(opened_ms=NOW_MS)
     tracks: dict[str, Track] = {}
     now_ms = NOW_MS

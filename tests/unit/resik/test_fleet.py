@@ -268,12 +268,14 @@ def test_the_state_of_a_roll_out_in_words_and_for_programs(office: Office) -> No
     assert (fact["phase"], fact["version"], fact["stage"]) == ("halted", "1.4.0", 1)
     assert fact["nodes"][first]["outcome"] == "confirmed"
     assert office.ota("halt").exit_code == 2
-    assert office.ota("resume").exit_code == 0
+    assert "is in no roll-out" in office.ota("resume", "--without", "rsk-a001").output
+    assert office.ota("resume", "--without", third).exit_code == 0
     assert office.ota("resume").exit_code == 2
+    assert f"{third} skipped: left out".split() in [line.split() for line in office.ota("status").output.splitlines()]
     assert office.ota("status").exit_code == 0
     (rollout,) = office.orders.rollouts()
     assert msgspec.structs.asdict(rollout.run) | {"resumed_ms": 0, "opened_ms": 0} == {
-        "phase": "running", "stage": 0, "opened_ms": 0, "resumed_ms": 0, "why": "",
+        "phase": "running", "stage": 0, "opened_ms": 0, "resumed_ms": 0, "why": "", "without": (third,),
     }  # fmt: skip
 
 
