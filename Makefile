@@ -68,7 +68,7 @@ demo: $(STAMPS)/python $(STAMPS)/web ## Run it unattended for a minute and print
 services: ## Install the servers that the tests run against (as root on Debian)
 	@scripts/services.sh
 
-test: $(STAMPS)/dev $(STAMPS)/web services ## Test everything, then the built wheel once more
+test: $(STAMPS)/dev $(STAMPS)/typings $(STAMPS)/web services ## Test everything, then the built wheel once more
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 	scripts/web.sh test --silent
 	$(MAKE) --no-print-directory test-wheel

@@ -117,7 +117,7 @@ def test_texts_and_foreign_names_stay() -> None:
 
 def test_the_loader_finds_what_it_calls() -> None:
     """Neither the loader's own names change nor those by which it calls the application, with it or without it."""
-    loader = (ROOT / "firmware" / "device" / "loader.py").read_text()
+    loader = release.device_files()["loader.py"]
     sources = release.application_files("bin")
     for together in (sources, {**sources, "firmware/device/loader.py": loader}):
         assert not {"run", "store", "app", "crash", "core"} & set(renaming(together))

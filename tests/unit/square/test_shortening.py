@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+import firmware
 from square.shortening import shorten
 from square.slimming import slim
 
-ROOT = Path(__file__).parents[3]
+SOURCES = Path(firmware.__file__).parent
 FIRMWARE = {
-    f"firmware/{path.relative_to(ROOT / 'firmware')}": path.read_text()
-    for path in sorted((ROOT / "firmware").rglob("*.py"))
+    f"firmware/{path.relative_to(SOURCES)}": path.read_text()
+    for path in sorted(SOURCES.rglob("*.py"))
     if path.name != "check.py"
 }
 SOURCE = '''
