@@ -8,10 +8,12 @@ from resik.errors import StackError
 LOW, HIGH = 20_000, 32_000
 """Below the range from which Linux takes ports for outgoing connections (ip(7)): a port found free stays free."""
 _TRIES = 200
+_given: set[int] = set()
+"""Ports that were handed out here: whoever got one may not have bound it yet."""
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses at the moment.
+    """Return a loopback port that nobody uses at the moment, and that was not returned before.
 
     Raises
     ------
@@ -19,11 +21,14 @@ def free_port() -> int:
         If none of many tries was free.
     """
     for port in random.SystemRandom().sample(range(LOW, HIGH), _TRIES):
+        if port in _given:
+            continue
         with socket.socket() as sock:
             try:
                 sock.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     raise StackError(f"no free port between {LOW} and {HIGH} on this machine: end some of its programs")
 
