@@ -6,11 +6,14 @@ Each step has only the modules that it needs in memory: the head of an update is
 import asyncio
 
 from firmware import wire
-from firmware.modules import forget
+from firmware.core.slots import put
+from firmware.modules import empty, forget
 from firmware.update import Updater
 
 PART_WAIT_S = 10
-PART_TRIES = 3
+MISSES_MAX = 7
+"""Wakes without an answer in a row that still double the wait: 2^7 wakes of 10 minutes are most of a day."""
+
 MARGIN_S = 5
 
 
@@ -51,8 +54,12 @@ class Fetch:
         updater = self._updater
         left_s = min(boot.settings.active.awake_max_s, boot.record.next_up_s - boot.keeper.up_s()) - MARGIN_S
         if updater.wanted() and left_s > PART_WAIT_S:
+            updater.is_linked = True
+            boot.settings.active.values["parts"] = boot.board.parts = None
+            if updater.has_stage:
+                empty("firmware.core.manifest")  # not needed again before the next boot
             await self._connected(left_s)
-        if updater.ready() and updater.apply():
+        elif updater.ready() and updater.apply():
             boot.save()
             boot.board.reset()
         return updater.parked
@@ -74,21 +81,24 @@ class Fetch:
         boot = self._boot
         await link.join()
         await link.open(("ota",))
-        tries = 0
+        nvs = boot.board.nvs
+        misses = nvs.get("otamis", 0)
         furthest = -1
-        while tries < PART_TRIES:
+        # counted before it is asked: a part clears it
+        put(nvs, ("otamis", min(misses + 1, MISSES_MAX)))
+        while True:
             want = updater.wanted()
             if want is None:
                 return
-            tries += 1
             self._heard.clear()
             request = wire.encode_ota_up(boot.record.boot, want["ver"], want["at"], want["n"])
             await link.publish("ota", request.encode())
             try:
                 await asyncio.wait_for(self._heard.wait(), PART_WAIT_S)
             except asyncio.TimeoutError:
-                continue
-            if want["at"] > furthest and updater.wanted() != want:
-                furthest = want["at"]  # one that begins again and again gets nowhere
-                tries = 0
-                boot.progress("block")
+                return
+            if want["at"] <= furthest or updater.wanted() == want:
+                return  # one that begins again and again gets nowhere
+            furthest = want["at"]
+            put(nvs, ("otamis", 0))
+            boot.progress("block")

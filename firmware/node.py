@@ -222,6 +222,8 @@ class Node:
         """Whether to go on with an update: the next boot does that and nothing else, for want of memory."""
         get = self.board.nvs.get
         is_loading = get("want", 0) and not get("trial", 0) and not get("img", 0)
+        if self.record.next_seq % (1 << get("otamis", 0)):
+            return False  # nobody answered lately: only every 2nd, 4th, 8th.. wake asks again
         low = self.battery_mv is not None and self.battery_mv < self.settings.active.critical_mv
         return is_loading and not low and not self.record.fails
 

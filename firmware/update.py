@@ -10,7 +10,7 @@ import sys
 
 from firmware.core import files as flash
 from firmware.core import manifest, slots
-from firmware.core.manifest import Refused
+from firmware.core.manifest import MAX_VERSION, Refused
 from firmware.staging import IMAGE_HEAD, PIECE_BYTES, ImageStage, SlotStage
 from firmware.wire import UPDATE_TYPES
 
@@ -43,6 +43,9 @@ class Updater:
         self.may_park = False
         """Whether a head is collected on flash for `judge_parked`: beside a link there is no memory for it."""
         self.parked = False
+        """Whether the next step is one for a boot without a link: a head to judge, or a bundle to check as a whole."""
+        self.is_linked = False
+        """Whether a link is up beside this: then what is on flash is not looked at, the code for it may be gone."""
         self._files = files
         self._nvs = nvs
         self._partition = partition
@@ -86,7 +89,7 @@ class Updater:
         floor = max(nvs.get("floor", 0), nvs.get("ver", 0)) if not kind else nvs.get("imgok", 0)
         if message["class"] != self._config.kind:
             self._refuse("class", version)
-        elif not floor < version <= manifest.MAX_VERSION or version == nvs.get("imgbad" if kind else "bad", 0):
+        elif not floor < version <= MAX_VERSION or version == nvs.get("imgbad" if kind else "bad", 0):
             self._refuse("version", version)
         elif self._is_low():
             self._refuse("battery", version, self._config.low_mv)
@@ -127,7 +130,12 @@ class Updater:
             self._take_head(message["data"])
         else:
             self._stage.take(message["data"])
-            if self._stage.next() is None:
+            if self._stage.next() is not None:
+                return
+            if self.is_linked:
+                self._forget()
+                self.parked = True
+            else:
                 self._look()
 
     def _guard(self, action, argument):
@@ -201,6 +209,8 @@ class Updater:
         if not slots.under_way(self._nvs) or self._ready or self.parked or self._is_low():
             return None
         if not self._looked:
+            if self.is_linked:
+                return None
             try:
                 self._look()
             except Refused as error:
@@ -217,6 +227,11 @@ class Updater:
         else:
             at, length = self._stage.next() or (0, 0)
         return {"ver": self._nvs.get("want", 0), "at": at, "n": length}
+
+    @property
+    def has_stage(self):
+        """Whether the head is judged, and files are what comes next."""
+        return self._stage is not None
 
     @property
     def at(self):

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware import wire
+from firmware.staging import PIECE_BYTES
 from resik import release
 from tests.firmware.node import rig
 from tests.services import Server
@@ -46,6 +47,7 @@ class Office(rig.Gateway):
         self.offer = {"v": 1, "offer": version, "type": "app", "class": kind, "size": len(data)}
         self.is_offering = False
         self.parts = 0
+        self.is_serving = True
         super().__init__(port)
 
     def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
@@ -57,6 +59,8 @@ class Office(rig.Gateway):
             wanted = wire.decode_ota_up(message.payload)
             part = self.data[wanted["at"] : wanted["at"] + wanted["n"]]
             self.parts += 1
+            if not self.is_serving:
+                return
             self.send(
                 self.device,
                 "ota",
@@ -145,7 +149,7 @@ def test_power_cuts_at_each_5_percent_and_at_first_boot(tmp_path: Path, broker: 
     office = Office(broker.port, "rsk-ota-cuts", bundle())
     try:
         node = make(tmp_path / "node", office, broker.port)
-        share = len(office.data) // 1024 // 20
+        share = len(office.data) // PIECE_BYTES // 20
         cuts = 0
         for _ in range(80):
             due = office.parts + share
@@ -162,5 +166,21 @@ def test_power_cuts_at_each_5_percent_and_at_first_boot(tmp_path: Path, broker: 
         node.power_cut()
         status = live(node, office)
         assert (status["fw"], status["ota"]) == ("2.0.0", "confirmed")
+    finally:
+        office.close()
+
+
+def test_an_offer_that_nobody_serves(tmp_path: Path, broker: Server) -> None:
+    """One part a wake is asked for, in ever fewer wakes; once parts come again, the update arrives."""
+    office = Office(broker.port, "rsk-ota-deaf", bundle())
+    office.is_serving = False
+    try:
+        node = make(tmp_path / "node", office, broker.port)
+        for _ in range(24):
+            boot = node.boot()
+            assert boot.ended_ms - boot.began_ms < 15_000, "one part, not three"
+        assert 2 <= office.parts <= 6
+        office.is_serving = True
+        assert live(node, office, 40)["ota"] == "confirmed"
     finally:
         office.close()
