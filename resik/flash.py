@@ -48,8 +48,8 @@ for folder in %s:
     os.mkdir(folder)
 """
 NVS_KEYS = (
-    "slot", "trial", "tries", "fails", "ver", "floor", "bad", "want", "wtype", "wsize", "ota", "otaver", "otamv", "otamis",
-    "img", "imgto", "imgok", "imgbad", "imgat", "cmd", "past_s",
+    "slot", "trial", "tries", "fails", "ver", "floor", "bad", "want", "wtype", "wsize", "ota", "otaver", "otamv",
+    "otamis", "img", "imgto", "imgok", "imgbad", "imgat", "cmd", "past_s",
 )  # fmt: skip
 """What a node remembers beside its files (firmware/core/slots.py, the last command that it obeyed, and the time
 that is surely past)."""
