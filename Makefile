@@ -78,7 +78,7 @@ test-firmware: $(STAMPS)/dev $(STAMPS)/typings services ## Test what runs on the
 	$(BIN)/basedpyright firmware
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/firmware $(ARGS)
 
-test-wheel: $(STAMPS)/dev wheel ## Install the built wheel elsewhere and test that
+test-wheel: $(STAMPS)/dev $(STAMPS)/typings wheel ## Install the built wheel elsewhere and test that
 	scripts/test_wheel.sh -n $(JOBS) --dist loadgroup
 
 lint: $(STAMPS)/dev $(STAMPS)/typings $(STAMPS)/web ## Style, types, imports, device types
