@@ -16,7 +16,6 @@ Everything can be written again at any time. What is never written over: a secre
 import base64
 import binascii
 import contextlib
-import fcntl
 import hashlib
 import hmac
 import os
@@ -34,8 +33,9 @@ import msgspec
 
 from resik import broker_config, broker_tls
 from resik.broker_config import BrokerPlan
-from resik.broker_tls import Papers, write_whole
+from resik.broker_tls import Papers
 from resik.errors import MissingPart, StackError
+from resik.files import alone, new_secret, write_whole
 from square.access import access_list, role, services
 from square.registry import Registry
 
@@ -44,11 +44,6 @@ ITERATIONS: Final = 101
 _SALT_BYTES: Final = 12
 _ENTRY: Final = re.compile(r"\$[A-Za-z0-9$+/=,.]{20,500}")
 _CITY: Final = {"gateway-uplink", "ingest", "alerts"}
-
-
-def new_secret() -> str:
-    """Return a secret of 256 random bits as 43 characters."""
-    return secrets.token_urlsafe(32)
 
 
 def hashed(secret: str) -> str:
@@ -162,12 +157,8 @@ class BrokerFolder:
     def alone(self) -> Iterator[None]:
         """Let one command at a time change this folder."""
         self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.root, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with alone(self.root):
             yield
-        finally:
-            os.close(descriptor)
 
     # -- users ----------------------------------------------------------------------------------
 

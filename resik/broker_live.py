@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from resik.broker_files import BrokerFolder, new_secret
+from resik.broker_files import BrokerFolder
 from resik.errors import StackError
+from resik.files import new_secret
 from square.endpoint import MqttEndpoint
 from square.errors import BrokerError, BrokerRefused
 from square.mqtt import MqttConnection

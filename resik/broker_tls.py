@@ -5,7 +5,6 @@ made again whenever it must be (825 days): nodes do not notice. Keys are EC P-25
 """
 
 import ipaddress
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from resik.errors import StackError
+from resik.files import write_whole
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -62,21 +62,6 @@ class Papers:
     def server_key(self) -> Path:
         """Key of the broker, PEM."""
         return self.folder / "server.key"
-
-
-def write_whole(path: Path, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
-    """Write a file whole or not at all, with its owner and rights from its first moment on."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        if owner is not None:
-            os.fchown(file.fileno(), *owner)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def read_certificates(path: Path) -> list["x509.Certificate"]:

@@ -5,13 +5,13 @@ One folder holds one kind of square: simulated, real or replayed. Their times di
 
 import fcntl
 import os
-import secrets
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
 from resik.errors import StackError
+from resik.files import new_secret, write_whole
 
 KINDS = ("simulated", "real", "replay")
 
@@ -145,22 +145,10 @@ class DataFolder:
             path = self.secrets / name
             password = path.read_text(encoding="utf-8").strip() if path.exists() else ""
             if not password:
-                password = secrets.token_urlsafe(32)
-                _write_secret(path, password)
+                password = new_secret()
+                write_whole(path, password.encode())  # one that a power cut left empty would let anybody in
             passwords[name] = password
         return passwords
-
-
-def _write_secret(path: Path, password: str) -> None:
-    """Write whole or not at all: a file that a power cut left empty would let anybody in."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(password)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def fresh_replay_folder(root: Path) -> DataFolder:

@@ -11,7 +11,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 import msgspec
 
 from resik.errors import MissingPart, StackError
+from resik.files import write_private
 
 MANIFEST = "bundle.json"
 FLASH = "flash"
@@ -52,15 +52,6 @@ class NodeBundle(msgspec.Struct, frozen=True):
     files: dict[str, tuple[int, str]]
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 # -- certificates ---------------------------------------------------------------------------------
 
 
@@ -73,6 +64,7 @@ def root_as_der(path: Path) -> bytes:
         If the file cannot be read, holds no or several certificates, or one that cannot be a root today.
     """
     from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
 
     content = _read(path, "--ca")
     try:
@@ -93,13 +85,7 @@ def root_as_der(path: Path) -> bytes:
         raise StackError(f"{path} is not the certificate of an authority: name the root that signed the broker's")
     if certificate.not_valid_after_utc <= datetime.now(UTC):
         raise StackError(f"{path} expired on {certificate.not_valid_after_utc:%Y-%m-%d}: no node would connect")
-    return certificate.public_bytes(_der())
-
-
-def _der() -> Any:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return Encoding.DER
+    return certificate.public_bytes(Encoding.DER)
 
 
 def _read(path: Path, option: str) -> bytes:

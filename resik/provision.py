@@ -5,14 +5,12 @@ site; only then the few steps are taken that others see, and each is undone when
 """
 
 import contextlib
-import fcntl
 import json
-import os
 import re
-import secrets
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,20 +21,15 @@ import click
 from resik import node_bundle
 from resik.complaints import plainly
 from resik.errors import StackError
+from resik.files import alone, new_secret, write_private, write_whole
 from resik.folder import DataFolder
 from resik.label import label_pdf
 from resik.node_config import DEFAULT_PARTS, Place, configuration, parts_of
 from square.plan_check import main_text, read_site
 from square.site import Bin, load_site, resolve_site, shipped_site, shipped_sites
 
-SECRET_BYTES = 32
 _ID_FORMAT = {"bin": ("rsk-b", 3), "air": ("rsk-a", 2)}
 _MODEL = {"bin": "Resik Bin ESP32", "air": "Resik Air ESP32"}
-
-
-def new_secret() -> str:
-    """Return a password for one node: 256 random bits as 43 characters."""
-    return secrets.token_urlsafe(SECRET_BYTES)
 
 
 def next_device_id(kind: str, taken: Iterable[str]) -> str:
@@ -97,17 +90,6 @@ def check_registry(folder: Path, text: str) -> None:
             raise StackError(main_text(errors, folder).rstrip())
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one provisioning at a time look at a registry and change it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _site_folder(named: str, copy_to: Path | None, undo: contextlib.ExitStack) -> Path:
     """Return the folder to register in: the person's own, or a fresh copy of a shipped one."""
     folder = resolve_site(named).resolve()
@@ -127,10 +109,7 @@ def _site_folder(named: str, copy_to: Path | None, undo: contextlib.ExitStack) -
 
 
 def _replace_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    shutil.copymode(path, part)
-    part.replace(path)
+    write_whole(path, text.encode(), stat.S_IMODE(path.stat().st_mode))
 
 
 # -- the whole ------------------------------------------------------------------------------------
@@ -172,7 +151,7 @@ def provision_node(order: Order) -> tuple[Place, str]:
     with contextlib.ExitStack() as undo:
         folder = _site_folder(order.site, order.site_copy, undo)
         lock = undo.enter_context(contextlib.ExitStack())
-        lock.enter_context(_alone(folder))
+        lock.enter_context(alone(folder))
         place = _place(folder, order)
         device, old = _identity(place, order)
         registry = folder / "devices.toml"
@@ -190,7 +169,7 @@ def provision_node(order: Order) -> tuple[Place, str]:
             if path.exists():
                 raise StackError(f"{path} exists already: this id was given out before, choose another with --device")
             undo.callback(path.unlink, missing_ok=True)
-            node_bundle.write_private(path, secret.encode())
+            write_private(path, secret.encode())
         undo.callback(_replace_text, registry, before)
         _replace_text(registry, after)
         part.rename(order.out)
@@ -230,8 +209,8 @@ def _fill(part: Path, place: Place, device: str, secret: str, order: Order) -> N
     config = configuration(
         place, device, broker=order.broker, wifi_ssid=order.wifi_ssid, wifi_psk=order.wifi_psk, base=base
     )
-    node_bundle.write_private(flash / "config.json", (json.dumps(config, indent=1) + "\n").encode("ascii"))
-    node_bundle.write_private(flash / "secret", secret.encode())
+    write_private(flash / "config.json", (json.dumps(config, indent=1) + "\n").encode("ascii"))
+    write_private(flash / "secret", secret.encode())
     if order.ca is not None:
         (flash / "ca.der").write_bytes(node_bundle.root_as_der(order.ca))
     if order.release_key is not None:
@@ -245,7 +224,7 @@ def _fill(part: Path, place: Place, device: str, secret: str, order: Order) -> N
     (part / "label.pdf").write_bytes(label)
     entry = node_bundle.broker_entry(device, secret)
     if entry is not None:
-        node_bundle.write_private(part / "broker-entry.txt", entry.encode())
+        write_private(part / "broker-entry.txt", entry.encode())
     node_bundle.write_manifest(part, names)
 
 

@@ -8,7 +8,6 @@ know the public key as 64 bytes, X and Y. What a node demands of a bundle is in 
 import ast
 import hashlib
 import json
-import os
 import re
 import subprocess
 import tempfile
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from resik.errors import StackError
+from resik.files import write_private
 from square.slimming import LEAN, slim
 
 MAGIC = b"RSKB\x01"
@@ -259,8 +259,7 @@ def make_key(path: Path) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
+    write_private(path, pem)
     public_path.write_bytes(public_bytes(key))
     return fingerprint(public_bytes(key))
 
