@@ -4,7 +4,6 @@ They write orders into the file that the gateway reads (`gateway.orders`); the g
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -179,6 +178,8 @@ def _setting(text: str) -> tuple[str, str | int]:
 
 def _check_settings(device: str, kind: str | None, changes: dict[str, str | int | bool]) -> None:
     """Let the node's own check judge the settings, on top of a configuration that stands for the node's."""
+    from resik.node_bundle import ask_check
+
     base = {
         "v": 1, "site": "any-site", "device": device, "kind": kind or "bin", "wifi_ssid": "any", "wifi_psk": "",
         "broker_host": "broker.example",
@@ -186,12 +187,7 @@ def _check_settings(device: str, kind: str | None, changes: dict[str, str | int 
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="ascii") as file:
         json.dump(base | changes, file)
         file.flush()
-        command = [sys.executable, "-P", "-m", "firmware.check", file.name, "--json"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-    try:
-        errors = json.loads(result.stdout)["errors"]
-    except (ValueError, KeyError) as error:
-        raise StackError(f"the settings could not be checked: {result.stderr.strip()[-200:]}") from error
+        errors, _ = ask_check(Path(file.name), "the settings")
     if errors:
         raise StackError("; ".join(errors))
 

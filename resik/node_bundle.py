@@ -145,25 +145,38 @@ def write_program(flash: Path, kind: str, version: str) -> None:
 # -- configuration --------------------------------------------------------------------------------
 
 
+def ask_check(path: Path, what: str, wakes_per_day: int | None = None) -> tuple[list[str], dict[str, Any]]:
+    """Let the node's own check judge a configuration, in a process of its own; return mistakes and energy.
+
+    Raises
+    ------
+    StackError
+        If it does not answer, with ``what`` could not be checked.
+    """
+    command = [sys.executable, "-P", "-m", "firmware.check", str(path), "--json"]
+    if wakes_per_day is not None:
+        command += ["--wakes-per-day", str(wakes_per_day)]
+    said = ""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CHECK_WITHIN_S)
+        said = done.stderr.strip()[-200:]
+        answer = json.loads(done.stdout)
+        return [str(line) for line in answer["errors"]], dict(answer.get("energy") or {})
+    except (ValueError, KeyError, TypeError, subprocess.TimeoutExpired) as error:
+        raise StackError(f"{what} could not be checked: {said or error}") from error
+
+
 def check_configuration(path: Path, wakes_per_day: int | None = None) -> dict[str, Any]:
-    """Let the node's own check judge a configuration, in a process of its own; return what it says of energy.
+    """Let the node's own check judge a configuration; return what it says of energy.
 
     Raises
     ------
     StackError
         If it finds a mistake: all of them, each with what to do.
     """
-    command = [sys.executable, "-P", "-m", "firmware.check", str(path), "--json"]
-    if wakes_per_day is not None:
-        command += ["--wakes-per-day", str(wakes_per_day)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CHECK_WITHIN_S)
-        answer = json.loads(done.stdout)
-        errors, energy = list(answer["errors"]), dict(answer.get("energy") or {})
-    except (ValueError, KeyError, TypeError, subprocess.TimeoutExpired) as error:
-        raise StackError(f"the configuration {path} could not be checked: {error}") from error
+    errors, energy = ask_check(path, f"the configuration {path}", wakes_per_day)
     if errors:
-        raise StackError(f"the configuration {path} is wrong:\n  " + "\n  ".join(str(line) for line in errors))
+        raise StackError(f"the configuration {path} is wrong:\n  " + "\n  ".join(errors))
     return energy
 
 
