@@ -35,8 +35,8 @@ from resik import broker_config, broker_tls
 from resik.broker_config import BrokerPlan
 from resik.broker_tls import Papers
 from resik.errors import MissingPart, StackError
-from resik.files import alone, new_secret, write_whole
 from square.access import access_list, role, services
+from square.files import alone, new_secret, write_whole
 from square.registry import Registry
 
 ITERATIONS: Final = 101

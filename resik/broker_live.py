@@ -15,9 +15,9 @@ from typing import Final
 
 from resik.broker_files import BrokerFolder
 from resik.errors import StackError
-from resik.files import new_secret
 from square.endpoint import MqttEndpoint
 from square.errors import BrokerError, BrokerRefused
+from square.files import new_secret
 from square.mqtt import MqttConnection
 from square.settings import read_secret
 

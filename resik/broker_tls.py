@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from resik.errors import StackError
-from resik.files import write_whole
+from square.files import write_whole
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from resik.errors import StackError
-from resik.files import new_secret, write_whole
+from square.files import new_secret, write_whole
 
 KINDS = ("simulated", "real", "replay")
 

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from resik.errors import MissingPart, StackError
-from resik.files import write_private
+from square.files import write_private
 
 MANIFEST = "bundle.json"
 FLASH = "flash"

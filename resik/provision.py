@@ -21,10 +21,10 @@ import click
 from resik import node_bundle
 from resik.complaints import plainly
 from resik.errors import StackError
-from resik.files import alone, new_secret, write_private, write_whole
 from resik.folder import DataFolder
 from resik.label import label_pdf
 from resik.node_config import DEFAULT_PARTS, Place, configuration, parts_of
+from square.files import alone, new_secret, write_private, write_whole
 from square.plan_check import main_text, read_site
 from square.site import Bin, load_site, resolve_site, shipped_site, shipped_sites
 

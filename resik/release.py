@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from resik.errors import StackError
-from resik.files import write_private
+from square.files import write_private
 from square.slimming import LEAN, slim
 
 MAGIC = b"RSKB\x01"

@@ -5,11 +5,11 @@ person), then the file may be moved to a safe place: links go on working, and ne
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from square.errors import SettingsError
+from square.files import write_whole
 
 
 def read_links(path: Path) -> dict[str, str]:
@@ -39,16 +39,9 @@ def write_links(path: Path, links: Mapping[str, str]) -> None:
     SettingsError
         If the folder cannot be written.
     """
-    part = path.with_name(path.name + ".part")
+    text = json.dumps(dict(sorted(links.items())), indent=2) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(dict(sorted(links.items())), file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, text.encode())
     except OSError as error:
         raise SettingsError(f"crew_links_file {path} cannot be written ({error}): check the folder's rights") from error
