@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from resik.folder import DataFolder, fresh_replay_folder
+from resik.node_config import parts_of
 from resik.reconcile import Identity, Reconciliation, read_dead_letters, read_times, reconcile, stored_identities
 from resik.stack import Stack, StackSettings
 from simulators.real_fleet import MIB, FleetProgress, FleetWorld, MadeLedger, RealFleet
@@ -34,19 +35,8 @@ DRAIN_WITHIN_S = 120.0
 LAST_ROUNDS = 5
 """How often nodes that still hold a reading at the end may wake once more."""
 NODE_PARTS = {
-    "bin": {
-        "distance": {"type": "jsn-sr04t", "trig": 5, "echo": 18, "blind_mm": 250, "max_mm": 4500},
-        "temp": {"type": "ds18b20", "pin": 4},
-        "tilt": {"type": "switch", "pin": 27, "active": 0},
-        "battery": {"pin": 34, "ratio_milli": 2000},
-    },
-    "air": {
-        "i2c0": {"scl": 22, "sda": 21, "khz": 100},
-        "uart1": {"tx": 17, "rx": 16, "baud": 9600},
-        "pm": {"type": "pms5003", "bus": "uart1", "set": 4, "warm_s": 30},
-        "climate": {"type": "bme280", "bus": "i2c0", "addr": 118},
-        "battery": {"pin": 34, "ratio_milli": 2000},
-    },
+    "bin": parts_of("bin", "jsn+ds18b20+tilt+battery"),
+    "air": parts_of("air", "pms5003+bme280+battery"),
 }
 
 
