@@ -3,6 +3,7 @@
 import json
 
 from firmware import wire
+from firmware.core.queue import WRITING
 from firmware.modules import forget
 
 SENSORS = ("firmware.sensing", "firmware.hal.pins", "firmware.drivers", "firmware.drivers.")
@@ -85,4 +86,4 @@ def _plan(node, reading, is_urgent):
 
 def unload():
     """Leave no module of a reading in memory."""
-    forget("firmware.measuring", "firmware.core.interval", "firmware.core.energy")
+    forget("firmware.measuring", "firmware.core.interval", "firmware.core.energy", WRITING)

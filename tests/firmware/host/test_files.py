@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from firmware.core.files import Files, discard, read, replace
+from firmware.core.files import discard, read, replace
 from firmware.core.queue import FlashQueue
+from tests.firmware.both.rooted import Rooted
 
 
 def test_a_queue_lives_in_real_files(tmp_path: Path) -> None:
     """Folder, segments, index and pointer are made under the root; a second start finds the readings and the acks."""
-    files = Files(str(tmp_path))
+    files = Rooted(str(tmp_path))
     queue = FlashQueue(files, "/q", 4096, 256)
     for seq in range(1, 31):
         assert queue.append(7, seq, b'{"seq":%d,"fill_pct":5}' % seq)
@@ -24,7 +25,7 @@ def test_a_queue_lives_in_real_files(tmp_path: Path) -> None:
 
 def test_replace_leaves_one_whole_file(tmp_path: Path) -> None:
     """The new content is there, the temporary file is not; what is missing reads as None and can be discarded."""
-    files = Files(str(tmp_path))
+    files = Rooted(str(tmp_path))
     replace(files, "/x", b"old")
     replace(files, "/x", b"new")
     assert read(files, "/x") == b"new"

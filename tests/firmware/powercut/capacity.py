@@ -11,7 +11,7 @@ import sys
 import time
 import vfs
 
-from firmware.core.files import Files
+from tests.firmware.both.rooted import Rooted
 from firmware.core.queue import FlashQueue
 
 BLOCK_BYTES = 4096
@@ -53,7 +53,7 @@ def main(path, readings, kib, ack):
     chip = Chip(path)
     vfs.VfsLfs2.mkfs(chip)
     vfs.mount(vfs.VfsLfs2(chip), "/chip")
-    files = Files("/chip")
+    files = Rooted("/chip")
     chip.erased = [0] * BLOCKS
     queue = FlashQueue(files, "/q", kib * 1024)
     for seq in range(1, readings + 1):

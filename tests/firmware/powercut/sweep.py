@@ -9,7 +9,8 @@ import sys
 import vfs
 from binascii import crc32
 
-from firmware.core.files import Files
+from tests.firmware.both.rooted import Rooted
+from firmware.core import queue_writing
 from firmware.core.queue import FlashQueue
 from tests.firmware.powercut.flash import Flash, Image
 
@@ -23,7 +24,7 @@ class PointerFirst(FlashQueue):
     late = None
 
     def append(self, boot, seq, body):
-        self._dirty = True
+        self.dirty = True
         self.flush()
         if self.late:
             FlashQueue.append(self, *self.late)
@@ -34,13 +35,24 @@ class PointerFirst(FlashQueue):
 class RemoveFirst(FlashQueue):
     """Removes the oldest segment before it counts what is lost with it."""
 
-    def _drop(self):
-        path = self._path(self._names[0])
-        data = self._files.open(path, "rb").read()
-        self._files.remove(path)
-        self._loaded = -1
-        with KeptFile(self, data):
-            FlashQueue._drop(self)
+    def append(self, boot, seq, body):
+        queue_writing.drop = remove_first
+        try:
+            return FlashQueue.append(self, boot, seq, body)
+        finally:
+            queue_writing.drop = right_drop
+
+
+right_drop = queue_writing.drop
+
+
+def remove_first(queue):
+    path = queue.path_of(queue.segments[0])
+    data = queue.files.open(path, "rb").read()
+    queue.files.remove(path)
+    queue.loaded = -1
+    with KeptFile(queue, data):
+        right_drop(queue)
 
 
 class KeptFile:
@@ -48,16 +60,16 @@ class KeptFile:
 
     def __init__(self, queue, data):
         self.queue = queue
-        self.files = queue._files
+        self.files = queue.files
         self.data = data
         self.rename, self.mkdir = self.files.rename, self.files.mkdir
 
     def __enter__(self):
-        self.queue._files = self
-        self.path = self.queue._path(self.queue._names[0])
+        self.queue.files = self
+        self.path = self.queue.path_of(self.queue.segments[0])
 
     def __exit__(self, *_):
-        self.queue._files = self.files
+        self.queue.files = self.files
 
     def open(self, path, mode="r"):
         import io
@@ -73,8 +85,8 @@ class FlushesTooMuch(FlashQueue):
     """Writes a pointer that stands behind everything, acked or not."""
 
     def flush(self):
-        if self._names:
-            self._segment, self._at, self._passed = self._names[-1], self._size, self._tail - self._names[-1]
+        if self.segments:
+            self.segment, self.at, self.passed = self.segments[-1], self.size, self.tail - self.segments[-1]
         FlashQueue.flush(self)
 
 
@@ -153,7 +165,7 @@ class History:
         self.end = bytes(self.flash.data)
 
     def open(self, root):
-        return self.variant(Files(root), "/q", LIMIT_BYTES, SEGMENT_BYTES)
+        return self.variant(Rooted(root), "/q", LIMIT_BYTES, SEGMENT_BYTES)
 
     def append(self, random):
         assert self.queue.append(self.boot, self.seq, body_of(self.boot, self.seq))
@@ -241,7 +253,7 @@ class Sweep:
             vfs.umount("/cut")
 
     def fingerprint(self):
-        files = Files("/cut")
+        files = Rooted("/cut")
         names = []
         crc = 0
         for folder in ("/q", "/q/s"):
