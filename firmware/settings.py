@@ -2,12 +2,10 @@
 
 import json
 
-from firmware.core.files import discard, read, replace
+from firmware.core.files import read, replace
 from firmware.modules import empty
 
 NEW = "/config.new"
-BAD = "/config.bad"
-"""Why the last set from the gateway was refused: the one who refuses it is not the boot that tells."""
 
 
 class Values:
@@ -40,24 +38,23 @@ class Settings:
         self.version = whole.version
         self.trial = whole.trial
         self.refused = whole.refused
-        self.bad = whole.bad or (read(self._files, BAD, 32) or b"").decode()
+        self.bad = whole.bad
         del config, whole
         empty("firmware.core.config", "firmware.core.wiring")
 
     def offer(self, message):
         """Take a set from the gateway; `bad` says what was wrong with it."""
-        if message["cfg"] != self.version:
-            discard(self._files, BAD)
-            self._load(message)
-            if self.bad and self.version != message["cfg"]:
-                replace(self._files, BAD, self.bad.encode())
+        self._load(message)
 
     def attempt(self):
         """On trial, count an attempt to connect on flash before it is made: one that ends in a reset counts, too."""
         if self.trial:
             stored = json.loads(read(self._files, NEW) or b"{}")
             stored["tries"] = stored.get("tries", 0) + 1
-            replace(self._files, NEW, json.dumps(stored).encode())
+            try:
+                replace(self._files, NEW, json.dumps(stored).encode())
+            except OSError:
+                pass  # a full flash: no reason to stay away from the broker
 
     def failed_once(self):
         """After a failed attempt, look whether it was the last one."""

@@ -12,27 +12,22 @@ from firmware.core.files import discard, read, replace
 TRIES = 3
 
 # Tables are text and parsed when they are needed, which is once in a wake: as objects they would hold 8 KB of RAM.
-# Entries are key, default, lowest and highest value.
+# Entries are key, default, lowest and highest value; the gateway may set those with a mark
+# at the end, and * puts the set on trial: it could cut the node off.
 _INTEGERS = (
-    "v=1,1,1 broker_port=8883,1,65535 floor_s=1795000000,1,4294967295"
-    " interval_s=600,10,86400 fast_interval_s=120,10,86400 night_interval_s=1800,10,86400"
-    " night_from_min=1380,0,1439 night_to_min=270,0,1439 utc_offset_min=420,-720,840"
-    " low_mv=3500,0,20000 critical_mv=3300,0,20000 send_every=1,1,144 fast_rise_pct_h=20,1,100 near_full_mm=0,0,10000"
-    " pings=7,1,15 queue_kib=256,16,512 watchdog_s=120,60,600 awake_max_s=90,30,600 ack_wait_s=20,5,120"
-    " battery_mah=3000,1,1000000 active_ma=120,1,5000 sleep_ua=100,1,1000000"
+    "v=1,1,1 broker_port=8883,1,65535* floor_s=1795000000,1,4294967295"
+    " interval_s=600,10,86400+ fast_interval_s=120,10,86400+ night_interval_s=1800,10,86400+"
+    " night_from_min=1380,0,1439+ night_to_min=270,0,1439+ utc_offset_min=420,-720,840"
+    " low_mv=3500,0,20000+ critical_mv=3300,0,20000+ send_every=1,1,144+ fast_rise_pct_h=20,1,100+"
+    " near_full_mm=0,0,10000+ pings=7,1,15+ queue_kib=256,16,512 watchdog_s=120,60,600+ awake_max_s=90,30,600+"
+    " ack_wait_s=20,5,120+ battery_mah=3000,1,1000000 active_ma=120,1,5000 sleep_ua=100,1,1000000"
 )
 # Entries are key, default (! when it must be there), shortest and longest text.
 _TEXTS = (
-    "site=!,3,32 device=!,3,32 kind=!,3,3 wifi_ssid=!,1,32 wifi_psk=!,0,63 broker_host=!,1,64"
-    " broker_name=,0,64 ntp_host=pool.ntp.org,0,64 sleep=deep,4,5"
+    "site=!,3,32 device=!,3,32 kind=!,3,3 wifi_ssid=!,1,32* wifi_psk=!,0,63* broker_host=!,1,64*"
+    " broker_name=,0,64* ntp_host=pool.ntp.org,0,64+ sleep=deep,4,5"
 )
 _CHOICES = {"kind": ("bin", "air"), "sleep": ("deep", "awake")}
-TRIAL = ("broker_host", "broker_port", "broker_name", "wifi_ssid", "wifi_psk")
-_SETTABLE = (
-    "broker_host broker_port broker_name wifi_ssid wifi_psk ntp_host interval_s fast_interval_s night_interval_s"
-    " night_from_min night_to_min low_mv critical_mv send_every fast_rise_pct_h near_full_mm pings watchdog_s"
-    " awake_max_s ack_wait_s"
-)
 
 
 class ConfigError(ValueError):
@@ -66,8 +61,13 @@ def _rules(table):
     for entry in table.split():
         key, rule = entry.split("=")
         default, low, high = rule.split(",")
-        rules[key] = (default, int(low), int(high))
+        rules[key] = (default, int(low), int(high.rstrip("+*")))
     return rules
+
+
+def settable(marks="+*"):
+    """Return the keys that the gateway may set."""
+    return [entry.split("=")[0] for table in (_INTEGERS, _TEXTS) for entry in table.split() if entry[-1] in marks]
 
 
 def _integer_fault(value, default, low, high):
@@ -180,8 +180,8 @@ def _read(files, path):
 class Settings:
     """The configuration in force. What the gateway sets replaces what it set before, never what was provisioned.
 
-    A set that changes the way to the broker is on trial: in `/config.new`, with a count of attempts, until `confirm`
-    makes it `/config.good`. After three attempts without confirmation the good one is back and `bad` says why.
+    A set that changes the way to the broker is on trial: in `/config.new`, with a count of attempts, until it becomes
+    `/config.good` (firmware/settings.py). After three attempts the good one is back and `bad` says why.
     """
 
     def __init__(self, files, path="/config.json"):
@@ -202,7 +202,7 @@ class Settings:
                 discard(files, "/config.new")  # the power went between the two files
             else:
                 self._take(new, trial=True)
-                self._fall_back()
+                self._fall_back(new)
 
     def _stored(self, path):
         """Read one of the two files; what is no sound set is removed and reported."""
@@ -221,15 +221,13 @@ class Settings:
         self.version = stored["cfg"]
         self.active = Config(merge(self._base, stored["set"]))
         self.trial = trial
-        self._stored_now = stored
-        self._counted = False
 
     def _fault(self, message):
         version, changes = message.get("cfg"), message.get("set")
         if not wire.is_int(version) or not 0 <= version <= wire.U32_MAX or not isinstance(changes, dict):
             return "bad-message"
         for key in changes:
-            if key not in _SETTABLE.split():
+            if key not in settable():
                 return ("bad-key " + key)[:32]
         faults = check(merge(self._base, changes))
         return ("bad-value " + faults[0].split(":")[0])[:32] if faults else None
@@ -256,7 +254,7 @@ class Settings:
         changes = message["set"]
         stored = {"cfg": version, "set": changes, "tries": 0}
         before, after = merge(self._base, self._good["set"]), merge(self._base, changes)
-        trial = [before[key] for key in TRIAL] != [after[key] for key in TRIAL]
+        trial = [key for key in settable("*") if before[key] != after[key]]
         try:
             self._write("/config.new" if trial else "/config.good", stored)
             if not trial:
@@ -266,40 +264,20 @@ class Settings:
             self.bad = "bad-flash"
             return self.bad
         self.bad = ""
-        self._take(stored, trial=trial)
+        self._take(stored, trial=bool(trial))
         return "ok"
 
     def _write(self, path, stored):
         replace(self._files, path, json.dumps(stored).encode())
 
-    def attempt(self):
-        """Count an attempt to connect on trial before it is made, so that one which ends in a reset counts, too."""
-        if self.trial:
-            self._counted = True
-            self._stored_now["tries"] += 1
-            try:
-                self._write("/config.new", self._stored_now)
-            except OSError:
-                pass  # counted in RAM
-
-    def failed_once(self):
-        """Say that an attempt to connect failed; True when this ended a trial and the good configuration is back."""
-        if not self.trial:
-            return False
-        if not self._counted:
-            self.attempt()
-        self._counted = False
-        return self._fall_back()
-
-    def _fall_back(self):
-        if self._stored_now.get("tries", 0) < TRIES:
-            return False
-        version = self._stored_now["cfg"]
+    def _fall_back(self, stored):
+        if stored.get("tries", 0) < TRIES:
+            return
+        version = stored["cfg"]
         self.bad = "%d unreachable" % version
         if self._refuse(version):
             discard(self._files, "/config.new")  # else the next start falls back again
         self._take(self._good)
-        return True
 
     def _refuse(self, version):
         """Note on flash which set is refused, and why: it comes at every connect. False when the flash is full."""
@@ -310,10 +288,3 @@ class Settings:
         except OSError:
             return False
         return True
-
-    def confirm(self):
-        """Keep what is on trial: the gateway has acked a reading over it."""
-        if self.trial:
-            self._files.rename("/config.new", "/config.good")
-            self._good = self._stored_now
-            self.trial = False

@@ -102,11 +102,6 @@ def test_damage_on_flash_ends_on_what_is_sound():
             settings = config.Settings(node(**{name: data}))
             assert (settings.version, settings.active.interval_s, settings.trial) == (0, 600, False)
             assert settings.bad == "damaged /config." + name
-    settings = config.Settings(node(good=b"{", new=b'{"cfg":2,"set":{"broker_port":1},"tries":0}'))
-    assert (settings.version, settings.trial) == (2, True)
-    for _ in range(3):
-        settings.failed_once()
-    assert (settings.version, settings.active.broker_port) == (0, 8883)
 
 
 def test_a_full_flash_refuses_and_keeps():

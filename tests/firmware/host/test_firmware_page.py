@@ -39,8 +39,8 @@ def test_the_table_marks_what_can_be_set_from_afar():
     described = rows()
     for key in config.complete(dict(MINIMAL)):
         if key in described:
-            assert ("*remote" in described[key][1]) == (key in config._SETTABLE.split()), key
-            assert ("trial*" in described[key][1]) == (key in config.TRIAL), key
+            assert ("*remote" in described[key][1]) == (key in config.settable()), key
+            assert ("trial*" in described[key][1]) == (key in config.settable("*")), key
 
 
 def test_every_fault_bit_is_explained():

@@ -66,7 +66,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
 
 def test_what_can_be_set_from_here_is_what_nodes_take() -> None:
     """The settings of the command are exactly those that the node's own code lets the gateway change."""
-    assert sorted((*fleet.SETTABLE_NUMBERS, *fleet.SETTABLE_TEXTS)) == sorted(node_config._SETTABLE.split())
+    assert sorted((*fleet.SETTABLE_NUMBERS, *fleet.SETTABLE_TEXTS)) == sorted(node_config.settable())
 
 
 def test_faults_have_a_word_for_each_bit_of_the_node() -> None:

@@ -3,7 +3,7 @@
 import json
 
 from firmware import wire  # noqa: F401 - the largest source: compiled while the heap is whole
-from firmware.core import config
+from firmware.settings import Settings
 from tests.firmware.both.ram_files import RamFiles
 
 GOOD = {
@@ -26,68 +26,96 @@ def node():
 def test_a_refusal_is_told_after_a_restart_and_noted_once():
     """The set is looked at in another boot than the one that reports it, and comes again at every connect."""
     files = node()
-    config.Settings(files).offer({"cfg": 5, "set": {"interval_s": 300}})
+    Settings(files).offer({"cfg": 5, "set": {"interval_s": 300}})
     message = {"cfg": 6, "set": {"intervall_s": 60}}
-    config.Settings(files).offer(message)
-    settings = config.Settings(files)
+    Settings(files).offer(message)
+    settings = Settings(files)
     assert (settings.version, settings.refused, settings.bad) == (5, 6, "bad-key intervall_s")
     files.room = 0  # what writes now, fails
-    assert settings.offer(message) == "bad-key intervall_s"
+    settings.offer(message)
+    assert settings.bad == "bad-key intervall_s"
     files.room = None
-    assert config.Settings(files).offer({"cfg": 7, "set": {"interval_s": 60}}) == "ok"
-    settings = config.Settings(files)
+    Settings(files).offer({"cfg": 7, "set": {"interval_s": 60}})
+    settings = Settings(files)
     assert (settings.version, settings.refused, settings.bad) == (7, 0, "")
 
 
 def test_attempts_that_end_in_a_reset_count():
     """A trial that kills the node before it can fail is over after three starts."""
     files = node()
-    config.Settings(files).offer({"cfg": 2, "set": {"broker_port": 1}})
+    Settings(files).offer({"cfg": 2, "set": {"broker_port": 1}})
     for _ in range(3):
-        settings = config.Settings(files)
+        settings = Settings(files)
         assert settings.trial
         settings.attempt()  # and the watchdog bites
-    assert (config.Settings(files).trial, config.Settings(files).active.broker_port) == (False, 8883)
+    assert (Settings(files).trial, Settings(files).active.broker_port) == (False, 8883)
 
 
 def test_an_attempt_is_counted_once():
     """Counting before and failing after are one attempt."""
-    settings = config.Settings(node())
+    settings = Settings(node())
     settings.offer({"cfg": 2, "set": {"broker_port": 1}})
-    ended = []
+    on_trial = []
     for _ in range(3):
         settings.attempt()
-        ended.append(settings.failed_once())
-    assert ended == [False, False, True]
+        settings.failed_once()
+        on_trial.append(settings.trial)
+    assert on_trial == [True, True, False]
+
+
+def test_a_full_flash_ends_no_attempt():
+    """An attempt that cannot be counted is made all the same."""
+    files = node()
+    settings = Settings(files)
+    settings.offer({"cfg": 2, "set": {"broker_port": 1}})
+    files.room = 0
+    settings.attempt()
+    files.room = None
+    assert (Settings(files).trial, Settings(files).active.broker_port) == (True, 1)
+
+
+def test_damage_falls_back_to_provisioning():
+    """With a broken good set, a trial that fails ends on what was provisioned."""
+    files = node()
+    files.content["/config.good"] = b"{"
+    files.content["/config.new"] = b'{"cfg":2,"set":{"broker_port":1},"tries":0}'
+    settings = Settings(files)
+    assert (settings.version, settings.trial) == (2, True)
+    for _ in range(3):
+        settings.attempt()
+    settings.failed_once()
+    assert (settings.version, settings.active.broker_port) == (0, 8883)
 
 
 def test_a_new_broker_is_on_trial_until_the_gateway_acks():
     """The trial is in force at once and over restarts; the confirmation makes it the good one."""
     files = node()
-    settings = config.Settings(files)
-    assert settings.offer({"cfg": 2, "set": {"broker_host": "new.example", "interval_s": 120}}) == "ok"
+    settings = Settings(files)
+    settings.offer({"cfg": 2, "set": {"broker_host": "new.example", "interval_s": 120}})
     assert (settings.trial, settings.version, settings.active.broker_host) == (True, 2, "new.example")
-    settings = config.Settings(files)
+    settings = Settings(files)
     assert (settings.trial, settings.active.interval_s) == (True, 120)
     settings.confirm()
-    settings = config.Settings(files)
+    settings = Settings(files)
     assert (settings.trial, settings.version, settings.active.broker_host) == (False, 2, "new.example")
-    assert settings.offer({"cfg": 3, "set": {"interval_s": 60}}) == "ok"
+    settings.offer({"cfg": 3, "set": {"interval_s": 60}})
     assert settings.trial  # the broker of provisioning is another one again, and may be gone
 
 
 def test_an_unreachable_broker_ends_on_the_good_one():
     """Three failed attempts, each in a new start: back, reported, and the retained message does not try again."""
     files = node()
-    config.Settings(files).offer({"cfg": 1, "set": {"interval_s": 300}})
+    Settings(files).offer({"cfg": 1, "set": {"interval_s": 300}})
     message = {"cfg": 2, "set": {"wifi_ssid": "gone"}}
-    config.Settings(files).offer(message)
-    assert [config.Settings(files).failed_once() for _ in range(3)] == [False, False, True]
-    settings = config.Settings(files)
+    Settings(files).offer(message)
+    for _ in range(3):
+        Settings(files).attempt()
+    settings = Settings(files)
     assert (settings.trial, settings.version, settings.active.wifi_ssid) == (False, 1, "square")
     assert (settings.active.interval_s, settings.bad) == (300, "2 unreachable")
-    assert settings.offer(message) == "bad-unreachable"
+    settings.offer(message)
     assert not settings.trial
-    assert not settings.failed_once()
-    assert settings.offer({"cfg": 3, "set": {"wifi_ssid": "here"}}) == "ok"
+    settings.failed_once()
+    assert (settings.version, settings.bad) == (1, "2 unreachable")
+    settings.offer({"cfg": 3, "set": {"wifi_ssid": "here"}})
     assert settings.trial
