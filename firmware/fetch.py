@@ -26,7 +26,6 @@ class Fetch:
         config = boot.settings.active
         self._topic = wire.topic_down(config.site, config.device, "ota")
         self._updater = Updater(boot.files, boot.board.nvs, boot.board.partition, config, self._feed)
-        self._updater.may_park = True
         self._updater.battery_mv = boot.record.battery_mv or None
 
     def _feed(self):

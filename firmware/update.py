@@ -11,7 +11,7 @@ import sys
 from firmware.core import files as flash
 from firmware.core import manifest, slots
 from firmware.core.manifest import MAX_VERSION, Refused
-from firmware.staging import IMAGE_HEAD, PIECE_BYTES, ImageStage, SlotStage
+from firmware.core.slots import IMAGE_HEAD, PIECE_BYTES
 from firmware.wire import UPDATE_TYPES
 
 PARKED = "/ota.head"
@@ -40,8 +40,6 @@ class Updater:
 
     def __init__(self, files, nvs, partition, config, feed=None, public_key=None, free_bytes=None, mpy=None):
         self.battery_mv = None
-        self.may_park = False
-        """Whether a head is collected on flash for `judge_parked`: beside a link there is no memory for it."""
         self.parked = False
         """Whether the next step is one for a boot without a link: a head to judge, or a bundle to check as a whole."""
         self.is_linked = False
@@ -58,7 +56,6 @@ class Updater:
 
     def _forget(self):
         """Drop what is in memory; the flash knows the rest."""
-        self._head = bytearray()
         self._filled = self._head_size = 0
         self._stage = None
         self._ready = False
@@ -155,25 +152,15 @@ class Updater:
             if size > self._nvs.get("wsize", 0):
                 raise Refused("truncated")
             self._head_size = size
-            if not self.may_park:
-                self._head = bytearray(size)  # once and whole: a buffer that grows would need room for two
         piece = memoryview(data)[: self._head_size - self._filled]
-        if self.may_park:
-            with self._files.open(PARKED + ".part", "ab" if self._filled else "wb") as file:
-                file.write(piece)
-        else:
-            self._head[self._filled : self._filled + len(piece)] = piece
+        with self._files.open(PARKED + ".part", "ab" if self._filled else "wb") as file:
+            file.write(piece)  # beside a link there is no memory to judge it
         self._filled += len(piece)
         if self._filled < self._head_size:
             return
-        head = self._head
-        self._head = bytearray()
         self._filled = self._head_size = 0
-        if self.may_park:
-            self._files.rename(PARKED + ".part", PARKED)
-            self.parked = True
-        else:
-            self._judge(head)
+        self._files.rename(PARKED + ".part", PARKED)
+        self.parked = True
 
     def judge_parked(self):
         """Judge a head that was parked, now that there is memory for it."""
@@ -233,17 +220,6 @@ class Updater:
         """Whether the head is judged, and files are what comes next."""
         return self._stage is not None
 
-    @property
-    def at(self):
-        """How far the download is [bytes of the bundle]."""
-        request = self.wanted()
-        return request["at"] if request else self._nvs.get("wsize", 0) if self._ready else 0
-
-    @property
-    def state(self):
-        """What the status message says."""
-        return "ready" if self._ready else slots.report(self._nvs)["ota"]
-
     # -- the switch ----------------------------------------------------------------------------
 
     def ready(self):
@@ -267,10 +243,6 @@ class Updater:
         self._forget()
         return True
 
-    def confirm(self):
-        """Keep what runs now: an application ack came."""
-        slots.confirm(self._nvs, self._partition)
-
     # -- inside --------------------------------------------------------------------------------
 
     def _running_slot(self):
@@ -281,7 +253,11 @@ class Updater:
 
     def _make_stage(self, found):
         if self._nvs.get("wtype", 0):
+            from firmware.imaging import ImageStage
+
             return ImageStage(self._files, self._partition(), self._nvs, found, self._feed)
+        from firmware.staging import SlotStage
+
         return SlotStage(self._files, self._idle_folder(), found, self._feed)
 
     def _look(self):

@@ -29,7 +29,7 @@ from square.files import write_private
 from square.slimming import LEAN, slim
 
 MAGIC = b"RSKB\x01"
-MAX_MANIFEST_BYTES = 6000
+MAX_MANIFEST_BYTES = 8000
 SIGNATURE_BYTES = 64
 KINDS = ("bin", "air")
 MPY = "6.3"

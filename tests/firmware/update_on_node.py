@@ -15,8 +15,8 @@ sys.path.insert(0, sys.argv[1] + "/a")
 
 from firmware import wire
 from firmware.core import p256
-from firmware.core.files import Files
 from firmware.update import Updater
+from tests.firmware.both.rooted import Rooted
 
 verify = p256.verify
 took = []
@@ -56,14 +56,17 @@ class Config:
 def main(root, bundle_path, version, kind):
     gc.collect()
     base = gc.mem_alloc()  # type: ignore[attr-defined]
-    updater = Updater(Files(root), Nvs(), None, Config(kind), free_bytes=lambda: 500000)
+    updater = Updater(Rooted(root), Nvs(), None, Config(kind), free_bytes=lambda: 500000)
     with open(bundle_path, "rb") as bundle:  # noqa: PTH123 - there is no pathlib
         size = bundle.seek(0, 2)
         offer = {"v": 1, "offer": int(version), "type": "app", "class": kind, "size": size}
         updater.take(wire.decode_ota_down(json.dumps(offer).encode()))
         blocks = most = 0
-        while updater.wanted() is not None:
+        while True:
+            updater.judge_parked()
             request = updater.wanted()
+            if request is None:
+                break
             bundle.seek(request["at"])
             text = binascii.b2a_base64(bundle.read(request["n"])).decode().strip()
             block = {"v": 1, "ver": request["ver"], "at": request["at"], "of": size, "data": text}
@@ -74,7 +77,7 @@ def main(root, bundle_path, version, kind):
             blocks += 1
             gc.collect()
             most = max(most, gc.mem_alloc() - base)  # type: ignore[attr-defined]
-    print("%s %d %d %d" % (updater.state, blocks, most, max(took) // 1000))
+    print("%s %d %d %d" % ("ready" if updater.ready() else "loading", blocks, most, max(took) // 1000))
     return 0 if updater.apply() else 1
 
 

@@ -158,7 +158,7 @@ def test_damage_is_found():
 def test_too_many_files_for_a_manifest():
     """A bundle that no node would take is not built."""
     with pytest.raises(release.ReleaseError, match="fewer files"):
-        release.build({f"firmware/m{n:03d}.mpy": b"x" for n in range(80)}, kind="bin", version=1, key=KEY)
+        release.build({f"firmware/some/module{n:03d}.mpy": b"x" for n in range(80)}, kind="bin", version=1, key=KEY)
 
 
 @pytest.mark.parametrize(("text", "number"), [("1.4.0", 10400), ("0.0.1", 1), ("2.10.99", 21099), ("12.0.0", 120000)])

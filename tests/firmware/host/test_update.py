@@ -16,7 +16,7 @@ def applied(node, bundle, version):
     """Offer, download, switch and restart."""
     node.offer(bundle, version)
     node.download(bundle)
-    assert node.updater.state == "ready"
+    assert node.updater.ready()
     assert node.updater.apply()
     return node.restart()
 
@@ -285,6 +285,7 @@ def test_late_and_double_blocks_are_ignored():
         message = {"ver": 10400, "at": at, "of": len(bundle), "data": bundle[at : at + n]}
         node.updater.take(message)
         node.updater.take(message)
+        node.updater.judge_parked()
     assert node.updater.apply()
     assert slot_content(node, "b") == files
 
@@ -431,14 +432,14 @@ def test_progress_for_the_status():
     """`at` grows from 0 to the length of the bundle."""
     node = Node()
     bundle, _ = bundle_of(10400)
-    assert node.updater.at == 0
+    assert node.at(bundle) == 0
     node.offer(bundle, 10400)
     seen = []
     while node.updater.wanted() is not None:
-        seen.append(node.updater.at)
+        seen.append(node.at(bundle))
         node.download(bundle, 1)
     assert seen == sorted(seen)
-    assert node.updater.at == len(bundle)
+    assert node.at(bundle) == len(bundle)
 
 
 def test_image_from_offer_to_confirmed():

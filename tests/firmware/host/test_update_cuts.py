@@ -117,11 +117,11 @@ def test_a_download_goes_on_where_it_stopped():
         bundle, _ = bundle_of(NEW, files=contents(sizes=(30000, 20000, 15000, 5000, 9000, 2000)))
         node = Node()
         node.offer(bundle, NEW)
-        while node.updater.at < len(bundle) * cut // 20:
+        while node.at(bundle) < len(bundle) * cut // 20:
             node.download(bundle, 1)
-        before = node.updater.at
+        before = node.at(bundle)
         node.restart()
-        assert node.updater.at >= before - 4096 or before <= 4096
+        assert node.at(bundle) >= before - 4096 or before <= 4096
         node.download(bundle)
         assert node.updater.ready()
 

@@ -264,6 +264,7 @@ class Node:
 
     def download(self, bundle, most=10000):
         """Answer requests from `bundle` until there is none; returns how many were answered."""
+        self.updater.judge_parked()
         for done in range(most):
             request = self.updater.wanted()
             if request is None:
@@ -271,7 +272,14 @@ class Node:
             at = request["at"]
             data = bundle[at : at + request["n"]]
             self.updater.take({"ver": request["ver"], "at": at, "of": len(bundle), "data": data})
+            self.updater.judge_parked()  # what the next boot does first
         return most
+
+    def at(self, bundle):
+        """Return how far the download is [bytes]."""
+        self.updater.judge_parked()
+        request = self.updater.wanted()
+        return request["at"] if request else len(bundle) if self.updater.ready() else 0
 
     def report(self):
         return slots.report(self.nvs)

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware import wire
-from firmware.staging import PIECE_BYTES
+from firmware.core.slots import PIECE_BYTES
 from resik import release
 from tests.firmware.node import rig
 from tests.services import Server
