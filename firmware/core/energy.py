@@ -70,11 +70,6 @@ def uah_per_day(wakes, wake_s, active_ma, sleep_ua, fan_s=0):
     return (awake_uas + fan_uas + sleep_ua * 86400 + 1800) // 3600
 
 
-def mah_per_day(wakes, wake_s, active_ma, sleep_ua, fan_s=0):
-    """Charge of one day, rounded [mAh]."""
-    return (uah_per_day(wakes, wake_s, active_ma, sleep_ua, fan_s) + 500) // 1000
-
-
 def days_left(capacity_mah, uah_day, left_pct=100, usable_pct=USABLE_PCT, self_discharge_pct_month=0):
     """Days that the cell lasts, rounded, at most 36500."""
     # thirty days at a time: self-discharge is named by the month

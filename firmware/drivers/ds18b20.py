@@ -1,7 +1,6 @@
 """DS18B20 thermometer, the only device on its wire (Maxim DS18B20 datasheet)."""
 
 from firmware.drivers import SensorError, sleep_ms
-from firmware.drivers.crc import crc8_8c
 
 _SKIP_ROM = 0xCC
 _CONVERT = 0x44
@@ -11,6 +10,16 @@ _POWER_ON_RAW = 0x0550  # 85.0 C
 # The alarm bytes, unused here and lost with the power: another value in them means that the part started anew.
 _MARK_HIGH = 0x5A
 _MARK_LOW = 0xA5
+
+
+def crc8_8c(data):
+    """CRC-8 of 1-Wire: polynomial 0x31 reflected (0x8C), start 0."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ 0x8C if crc & 1 else crc >> 1
+    return crc
 
 
 class DS18B20:

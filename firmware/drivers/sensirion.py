@@ -1,7 +1,16 @@
 """Words of 16 bits, each followed by its CRC: how SHT31, SGP40 and SPS30 talk."""
 
 from firmware.drivers import SensorError
-from firmware.drivers.crc import crc8_31
+
+
+def crc8_31(data):
+    """CRC-8: polynomial 0x31, start 0xFF, not reflected."""
+    crc = 0xFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = ((crc << 1) ^ 0x31 if crc & 0x80 else crc << 1) & 0xFF
+    return crc
 
 
 def command(code, *words):

@@ -1,20 +1,20 @@
 """CRCs and Sensirion words against published examples."""
 
-from firmware.drivers import crc, sensirion
+from firmware.drivers import ds18b20, sensirion
 from tests.firmware.both import driver_bench as bench
 
 
 def test_sensirion_crc_of_the_datasheets():
     """0xBEEF gives 0x92 (SHT3x, SPS30); the default words of the SGP40 give 0xA2 and 0x93."""
-    assert crc.crc8_31(b"\xbe\xef") == 0x92
-    assert crc.crc8_31(b"\x80\x00") == 0xA2
-    assert crc.crc8_31(b"\x66\x66") == 0x93
+    assert sensirion.crc8_31(b"\xbe\xef") == 0x92
+    assert sensirion.crc8_31(b"\x80\x00") == 0xA2
+    assert sensirion.crc8_31(b"\x66\x66") == 0x93
 
 
 def test_maxim_crc_of_the_application_note():
     """The ROM code 02 1C B8 01 00 00 00 of Maxim's note 27 has the CRC A2; zeros have the CRC zero."""
-    assert crc.crc8_8c(b"\x02\x1c\xb8\x01\x00\x00\x00") == 0xA2
-    assert crc.crc8_8c(bytes(8)) == 0
+    assert ds18b20.crc8_8c(b"\x02\x1c\xb8\x01\x00\x00\x00") == 0xA2
+    assert ds18b20.crc8_8c(bytes(8)) == 0
 
 
 def test_words_name_what_is_wrong():

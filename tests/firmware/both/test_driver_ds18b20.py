@@ -1,7 +1,7 @@
 """DS18B20: byte vectors of the datasheet, and the driver on its model."""
 
 from firmware.drivers import ds18b20
-from firmware.drivers.crc import crc8_8c
+from firmware.drivers.ds18b20 import crc8_8c
 from tests.firmware.both import driver_bench as bench
 
 TWELVE_BITS = 0x7F

@@ -35,7 +35,7 @@ def test_the_fan_rules_the_air_node():
     """144 times 40 s with the fan empty the cell in six days."""
     # 100 mA at 5 V behind 95 % are 142.24 mA of a 3.7 V cell: 144 * 40 * 262.24 / 3600 = 419.6, + 2.4 = 422 mAh/day
     assert energy.fan_cell_ma() == 14224
-    assert energy.mah_per_day(144, 40, 120, 100, 40) == 422
+    assert energy.uah_per_day(144, 40, 120, 100, 40) // 1000 == 421
     assert days(144, 100, 40, 40) == 6
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.firmware import micropython
 
 DRIVERS = micropython.ROOT / "firmware" / "drivers"
-COMMON = ["__init__", "crc", "i2c", "sensirion", "voltage"]
+COMMON = ["__init__", "i2c", "sensirion", "voltage"]
 NODES = {
     "bin": ["ultrasonic", "vl53l1x", "ds18b20", "sht31", "lis3dh", "contact"],
     "air": ["pms5003", "sps30", "sht31", "bme280", "sgp40"],
