@@ -3,29 +3,27 @@
 Custody stays with the spool until ingest's application ack. A batch without an ack is sent again; at most
 four are on their way, so the queues of brokers never matter for safety.
 
-Two lanes. The *live lane* carries the newest row of each device first, so that the map is fresh soon after a
-long outage; the *backlog* follows in order of arrival. When all four places are taken by batches that nobody
-acknowledges (the time-series store is down), new readings still go up as *copies*: the alert engine reads the
-same batches and must not wait for the store. A copy gives up no custody: its rows wait in the spool as before
-and travel once more in a regular batch.
+What goes first is the matter of `gateway.lanes`. Batches of the backlog never take the last place. When all four are
+taken by batches that nobody acknowledges (the time-series store is down), new readings still go up as *copies*: the
+alert engine reads the same batches and must not wait for the store. A copy gives up no custody: its rows wait in the
+spool as before and travel once more in a regular batch.
 
 When nothing else goes up, an empty batch does: whoever judges the silence of devices must know that the gateway
 would have told.
 """
 
-import base64
 import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
-from firmware import wire
+from gateway.batches import BatchAck, encode_row, wire_bytes
 from gateway.errors import SpoolError, UplinkError
-from gateway.messages import PRESENCE_KINDS
+from gateway.lanes import Lanes
+from gateway.pace import Pace
 from gateway.spool import Row, Spool
 
 RESEND_LONGEST_S = 300.0
@@ -38,16 +36,6 @@ NOT_LINGERING = float("-inf")
 """Since when rows wait that have waited long enough [s]."""
 
 _log = logging.getLogger(__name__)
-
-
-class BatchAck(msgspec.Struct, frozen=True):
-    """Ingest's answer to a batch, as it comes over the wire."""
-
-    v: int
-    spool: str
-    batch: str
-    stored: list[int] = []
-    dead: list[int] = []
 
 
 class ForwardCounts(msgspec.Struct):
@@ -86,11 +74,12 @@ class ForwardCounts(msgspec.Struct):
 class _Batch:
     """Rows that were sent together and are not settled yet."""
 
-    __slots__ = ("attempts", "due_s", "name", "rows")
+    __slots__ = ("attempts", "due_s", "is_backlog", "name", "rows")
 
-    def __init__(self, name: str, rows: list[Row]) -> None:
-        self.name = name
+    def __init__(self, rows: list[Row], *, is_backlog: bool = False) -> None:
+        self.name = secrets.token_hex(8)
         self.rows = {row.id: row for row in rows}
+        self.is_backlog = is_backlog
         self.attempts = 0
         self.due_s = 0.0
 
@@ -121,6 +110,10 @@ class Forwarder:
         How long rows wait for company while other batches are on their way [s].
     copy_every_s
         Pause between copies while all places are taken [s].
+    pace
+        Limit for rows that have waited for long; None for none.
+    monotonic
+        Monotonic wall time [s].
     """
 
     def __init__(
@@ -137,12 +130,16 @@ class Forwarder:
         resend_s: float = 30.0,
         linger_s: float = 0.02,
         copy_every_s: float = 2.0,
+        pace: Pace | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = ForwardCounts()
         self._spool = spool
+        self._lanes = Lanes(spool, batch_rows=batch_rows, batch_bytes=batch_bytes, pace=pace)
         self._gateway_id = gateway_id
         self._publish = publish
         self._now_ms = now_ms
+        self._monotonic = monotonic
         self._beat = beat
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
@@ -152,12 +149,12 @@ class Forwarder:
         self._copy_every_s = copy_every_s
         self._flying: dict[str, _Batch] = {}
         self._flying_ids: set[int] = set()
-        self._cursor = 0
         self._more = True  # rows may wait from an earlier run
         self._more_since_s = NOT_LINGERING
         self._copied_s = 0.0
         self._sent_s = 0.0
         self._spoke_s = float("-inf")
+        self._unanswered_since_s: float | None = None
         self._acks: list[bytes] = []
         self._changed = threading.Condition()
         self._resend_now = False
@@ -169,7 +166,7 @@ class Forwarder:
         with self._changed:
             if not self._more:
                 self._more = True
-                self._more_since_s = time.monotonic()
+                self._more_since_s = self._monotonic()
             self._changed.notify()
 
     def on_ack(self, payload: bytes) -> None:
@@ -189,6 +186,16 @@ class Forwarder:
         """Batches that were sent and are not settled."""
         return len(self._flying)
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether rows of an outage are on their way at their limited pace."""
+        return self._lanes.has_backlog
+
+    def unanswered_s(self, now_s: float) -> float:
+        """Return for how long batches are out without any answer [s, monotonic time]; 0 when none is."""
+        since_s = self._unanswered_since_s
+        return 0.0 if since_s is None else max(0.0, now_s - since_s)
+
     # -- the forwarder's own thread ---------------------------------------------------------------
 
     def run(self, stop: threading.Event, connected: Callable[[], bool]) -> None:
@@ -207,7 +214,7 @@ class Forwarder:
             if is_connected and not was_connected:
                 self.on_reconnect()
             was_connected = is_connected
-            wait_s = self.step(time.monotonic(), is_connected=is_connected)
+            wait_s = self.step(self._monotonic(), is_connected=is_connected)
             with self._changed:
                 if not self._acks and not self._resend_now:
                     self._changed.wait(min(wait_s, 0.5))
@@ -233,8 +240,11 @@ class Forwarder:
         try:
             for payload in acks:
                 self._settle(payload, now_s)
+            self._lanes.look(now_s, len(self._flying_ids))
             if not is_connected:
+                self._unanswered_since_s = None
                 return 0.5
+            self._send_prompt(now_s)  # what is new does not wait behind what is sent again
             self._resend(now_s, everything=resend_now)
             wait_s = self._send_new(now_s)
             return min(wait_s, self._beat_if_due(now_s))
@@ -274,6 +284,7 @@ class Forwarder:
         if stored + died == 0:
             self.counts.acks_stale += 1
         self._land(ids)
+        self._unanswered_since_s = now_s if self._flying else None
         for batch in self._flying.values():  # upstream is alive: back to the short pause
             batch.attempts = min(batch.attempts, 1)
             batch.due_s = min(batch.due_s, now_s + self._resend_s)
@@ -300,26 +311,16 @@ class Forwarder:
                     self.counts.resent += 1
 
     def _send_new(self, now_s: float) -> float:
-        while self._more and len(self._flying) < self._places:
-            with self._changed:
-                lingering_s = self._more_since_s + self._linger_s - now_s
-                if self._flying and lingering_s > 0:
-                    return lingering_s
-                self._more = False
-            try:
-                rows = self._take()
-            except SpoolError:
-                self._more = True  # nobody else would say again that rows wait
-                raise
-            if not rows:
-                continue  # unless notified meanwhile, this ends the loop
-            with self._changed:
-                self._more, self._more_since_s = True, NOT_LINGERING  # there may be more than fitted
-            batch = _Batch(secrets.token_hex(8), rows)
-            self._flying[batch.name] = batch
-            self._flying_ids.update(batch.rows)
-            self._send(batch, now_s)
+        """Send what the lanes give; return how long nothing more can go [s]."""
+        while True:
+            lingering_s = self._send_prompt(now_s)
+            if not self._send_backlog(now_s):
+                break
         due_s = min((batch.due_s for batch in self._flying.values()), default=now_s + 60.0)
+        if lingering_s > 0:
+            due_s = min(due_s, now_s + lingering_s)
+        if self._may_send_backlog():
+            due_s = min(due_s, now_s + self._lanes.pause_s(now_s))
         if self._more and len(self._flying) >= self._places and self._spool.has_live():
             copy_due_s = max(self._copied_s, self._sent_s) + self._copy_every_s
             if copy_due_s <= now_s:
@@ -328,28 +329,60 @@ class Forwarder:
             due_s = min(due_s, copy_due_s)
         return max(0.0, due_s - now_s)
 
-    def _take(self) -> list[Row]:
-        live = self._spool.take_live(self._batch_rows, self._batch_bytes)
-        room_rows = self._batch_rows - len(live)
-        room_bytes = self._batch_bytes - sum(len(row.body) for row in live)
-        if room_rows <= 0 or room_bytes < wire.MAX_PAYLOAD_BYTES:
-            return live
-        taken = self._flying_ids.union(row.id for row in live)
-        backlog = self._spool.take_backlog(self._cursor, room_rows, room_bytes, taken)
-        if backlog:
-            self._cursor = backlog[-1].id
-        return live + backlog
+    def _send_prompt(self, now_s: float) -> float:
+        """Send live and fresh rows; return how long they still wait for company [s]."""
+        while self._more and len(self._flying) < self._places:
+            with self._changed:
+                lingering_s = self._more_since_s + self._linger_s - now_s
+                if self._flying and lingering_s > 0:
+                    return lingering_s
+                self._more = False
+            try:
+                rows = self._lanes.take_prompt(self._flying_ids)
+            except SpoolError:
+                self._more = True  # nobody else would say again that rows wait
+                raise
+            if not rows:
+                continue  # unless notified meanwhile, this ends the loop
+            with self._changed:
+                self._more, self._more_since_s = True, NOT_LINGERING  # there may be more than fitted
+            self._launch(_Batch(rows), now_s)
+        return 0.0
+
+    def _may_send_backlog(self) -> bool:
+        """Whether a batch of the backlog has a place; the last one is kept for what is new."""
+        places = max(1, self._places - 1)
+        return self._lanes.has_backlog and len(self._flying) < places
+
+    def _send_backlog(self, now_s: float) -> bool:
+        """Send one batch of the backlog; whether there was one to send."""
+        if not self._may_send_backlog():
+            return False
+        rows = self._lanes.take_backlog(now_s, self._flying_ids)
+        if rows:
+            self._launch(_Batch(rows, is_backlog=True), now_s)
+        return bool(rows)
+
+    def _launch(self, batch: _Batch, now_s: float) -> None:
+        self._flying[batch.name] = batch
+        self._flying_ids.update(batch.rows)
+        self._send(batch, now_s)
 
     def _send(self, batch: _Batch, now_s: float) -> None:
         is_first = batch.attempts == 0
-        self._publish(self._encode(batch.name, list(batch.rows.values())))
+        rows = list(batch.rows.values())
+        self._publish(self._encode(batch.name, rows))
         self._spoke_s = now_s
+        if self._unanswered_since_s is None:
+            self._unanswered_since_s = now_s
         batch.attempts += 1
         batch.due_s = now_s + self._pause_s(batch)
         if is_first:
             self._sent_s = now_s
             self.counts.batches += 1
-            self.counts.forwarded += len(batch.rows)
+            self.counts.forwarded += len(rows)
+        elif batch.is_backlog and self._lanes.pace is not None:
+            self._lanes.pace.use(now_s, len(rows), sum(map(wire_bytes, rows)))
 
     def _send_copy(self, now_s: float) -> None:
         self._copied_s = now_s
@@ -379,23 +412,3 @@ class Forwarder:
             "sent_ms": self._now_ms(),
             "rows": [encode_row(row) for row in rows],
         })  # fmt: skip
-
-
-def encode_row(row: Row) -> dict[str, Any]:
-    """Make the batch entry of a row; `docs/gateway.md` describes it."""
-    if row.kind == "poison":
-        return {
-            "id": row.id, "device": row.device, "kind": row.kind, "code": row.code, "arrived_ms": row.arrived_ms,
-            "raw": base64.b64encode(row.body).decode("ascii"), "topic": row.topic,
-        }  # fmt: skip
-    if row.kind == "uplink":
-        return {
-            "id": row.id, "device": row.device, "kind": row.kind, "boot": row.boot, "seq": row.seq, "ts_ms": row.ts_ms,
-            "arrived_ms": row.arrived_ms, "time": row.time, "uplink": msgspec.Raw(row.body),
-        }  # fmt: skip
-    return {
-        # status and will have no sequence number of their own; in the spool it only tells repeats apart
-        "id": row.id, "device": row.device, "kind": row.kind, "boot": row.boot,
-        "seq": 0 if row.kind in PRESENCE_KINDS else row.seq, "ts_ms": row.ts_ms, "arrived_ms": row.arrived_ms,
-        "time": row.time, "body": msgspec.Raw(row.body),
-    }  # fmt: skip

@@ -94,6 +94,7 @@ class Gateway:
             resend_s=settings.resend_s,
             linger_s=settings.forward_linger_s,
             copy_every_s=settings.copy_every_s,
+            pace=settings.pace,
         )
         self.downlink = Downlink(
             settings.orders_path,

@@ -6,10 +6,16 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from gateway.pace import Pace
 from square.makes import filter_fault
 from square.settings import PipelineSettings
 
 SECTION = "gateway"
+
+SMALLEST_BYTES_PER_S = 12_000
+"""The largest row fits, or it would wait for ever [bytes]."""
+
+NO_LIMIT = 10**9
 
 ORDERS_NAME = "orders.sqlite3"
 """Name of the file of orders beside the spool."""
@@ -78,6 +84,11 @@ class GatewaySettings(PipelineSettings):
         How long rows wait for company while other batches are on their way [s, 0..1].
     copy_every_s : float
         Pause between copies of new readings while no batch is acknowledged [s, 0.1..60].
+    backlog_rows_per_s : int
+        Rows a second that may go up of those that waited for more than 10 s [1/s, 0 or 1..1000000]; 0 = no limit.
+        New rows are never limited.
+    backlog_bytes_per_s : int
+        The same in bytes, for thin uplinks [bytes/s, 0 or 12000..1000000000]; 0 = no limit.
     ota_blocks_per_s : float
         Parts of updates sent in a second to all nodes together [1/s, 0.1..1000].
     ota_node_blocks_per_s : float
@@ -108,6 +119,8 @@ class GatewaySettings(PipelineSettings):
     resend_s: Annotated[float, Field(ge=0.1, le=600)] = 30.0
     forward_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.02
     copy_every_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
+    backlog_rows_per_s: Annotated[int, Field(ge=0, le=1_000_000)] = 20_000
+    backlog_bytes_per_s: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     ota_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 100.0
     ota_node_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 25.0
     makes: tuple[MakeSource, ...] = ()
@@ -118,6 +131,20 @@ class GatewaySettings(PipelineSettings):
     def orders_path(self) -> Path:
         """Where the file of orders is."""
         return self.orders_file or self.spool_file.with_name(ORDERS_NAME)
+
+    @field_validator("backlog_bytes_per_s")
+    @classmethod
+    def _holds_any_row(cls, limit: int) -> int:
+        if 0 < limit < SMALLEST_BYTES_PER_S:
+            raise ValueError(f"must be 0 (no limit) or at least {SMALLEST_BYTES_PER_S}: one row can be so large")
+        return limit
+
+    @property
+    def pace(self) -> Pace | None:
+        """The limit of the backlog; None for none."""
+        if not self.backlog_rows_per_s and not self.backlog_bytes_per_s:
+            return None
+        return Pace(self.backlog_rows_per_s or NO_LIMIT, self.backlog_bytes_per_s)
 
     @model_validator(mode="after")
     def _marks_in_order(self) -> Self:

@@ -171,6 +171,11 @@ class Spool:
         """Rows not yet settled; read from memory, for health."""
         return self._waiting
 
+    @property
+    def newest_id(self) -> int:
+        """Id of the last row that was ever written; read from memory."""
+        return self._next_id - 1
+
     # -- in -------------------------------------------------------------------------------------
 
     def put(self, messages: Sequence[UpMessage]) -> Put:
@@ -257,7 +262,9 @@ class Spool:
                 self._forget_live(taken)
             return taken
 
-    def take_backlog(self, after_id: int, limit: int, max_bytes: int, exclude: Collection[int]) -> list[Row]:
+    def take_backlog(
+        self, after_id: int, limit: int, max_bytes: int, exclude: Collection[int], *, upto_id: int | None = None
+    ) -> list[Row]:
         """Take waiting rows in order of arrival.
 
         Parameters
@@ -268,11 +275,14 @@ class Spool:
             At most so many rows, and so many bytes of bodies (at least one row).
         exclude
             Ids that are on their way already.
+        upto_id
+            Only rows up to this id; None for no limit.
         """
+        last_id = self.newest_id if upto_id is None else upto_id
         with self._lock:
             rows = self._select(
-                f"SELECT {_COLUMNS} FROM rows WHERE state = 0 AND id > ? ORDER BY id LIMIT ?",  # noqa: S608
-                [after_id, limit + sum(row_id > after_id for row_id in exclude)],
+                f"SELECT {_COLUMNS} FROM rows WHERE state = 0 AND id > ? AND id <= ? ORDER BY id LIMIT ?",  # noqa: S608
+                [after_id, last_id, limit + sum(after_id < row_id <= last_id for row_id in exclude)],
             )
             taken = _fit([row for row in rows if row.id not in exclude][:limit], max_bytes)
             self._forget_live(taken)

@@ -1,0 +1,49 @@
+"""What goes between gateway and ingest, as docs/protocol.md describes it: rows in batches up, acks down."""
+
+import base64
+from typing import Any
+
+import msgspec
+
+from gateway.messages import PRESENCE_KINDS
+from gateway.spool import Row
+
+ROW_FRAME_BYTES = 240
+"""What surrounds a body in a batch, at most: names, numbers and ids [bytes]."""
+
+
+class BatchAck(msgspec.Struct, frozen=True):
+    """Ingest's answer to a batch, as it comes over the wire."""
+
+    v: int
+    spool: str
+    batch: str
+    stored: list[int] = []
+    dead: list[int] = []
+
+
+def wire_bytes(row: Row) -> int:
+    """Return how many bytes a row has in a batch, at most."""
+    if row.kind == "poison":
+        return 4 * (len(row.body) + 2) // 3 + ROW_FRAME_BYTES + 6 * len(row.topic or "")
+    return len(row.body) + ROW_FRAME_BYTES
+
+
+def encode_row(row: Row) -> dict[str, Any]:
+    """Make the batch entry of a row."""
+    if row.kind == "poison":
+        return {
+            "id": row.id, "device": row.device, "kind": row.kind, "code": row.code, "arrived_ms": row.arrived_ms,
+            "raw": base64.b64encode(row.body).decode("ascii"), "topic": row.topic,
+        }  # fmt: skip
+    if row.kind == "uplink":
+        return {
+            "id": row.id, "device": row.device, "kind": row.kind, "boot": row.boot, "seq": row.seq, "ts_ms": row.ts_ms,
+            "arrived_ms": row.arrived_ms, "time": row.time, "uplink": msgspec.Raw(row.body),
+        }  # fmt: skip
+    return {
+        # status and will have no sequence number of their own; in the spool it only tells repeats apart
+        "id": row.id, "device": row.device, "kind": row.kind, "boot": row.boot,
+        "seq": 0 if row.kind in PRESENCE_KINDS else row.seq, "ts_ms": row.ts_ms, "arrived_ms": row.arrived_ms,
+        "time": row.time, "body": msgspec.Raw(row.body),
+    }  # fmt: skip
