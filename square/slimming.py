@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from square.shortening import settled, shorten
 
 WIRE = "firmware/wire.py"
+_WIRING = "firmware/core/wiring.py"
+_JUDGES = {"bin": "firmware/core/bins.py", "air": "firmware/core/air.py"}
+"""What only a node of that kind carries."""
+
 LEAN = ("-X", "no-source-lines")
 """Options of mpy-cross: tables of line numbers would take 5 KB of flash and heap; tracebacks name functions."""
 
@@ -80,11 +84,21 @@ def _is_wanted(statement: ast.stmt, wanted: set[str]) -> bool:
     return not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
 
 
+def _without_parts(source: str, kind: str) -> str:
+    """Return the wiring module without the lines of its table that name parts of ``kind``."""
+    return "\n".join("" if line.startswith(f'    "{kind}/') else line for line in source.split("\n"))
+
+
 def slim(sources: Mapping[str, str], *, shared: bool = True) -> dict[str, str]:
-    """Return the sources of a node (path to text) without the unused half of the wire module, and shorter.
+    """Return the sources of a node (path to text) without what it does not use, and shorter.
+
+    That is the other half of the wire module, and the parts of a kind whose readings these sources cannot judge.
 
     With ``shared`` False the names that modules share stay, for what calls them from outside.
     """
+    for kind, judge in _JUDGES.items():
+        if judge not in sources and _WIRING in sources:
+            sources = {**sources, _WIRING: _without_parts(sources[_WIRING], kind)}
     if WIRE not in sources:
         return shorten(sources, shared=shared)
     needed: set[str] = set()

@@ -2,6 +2,9 @@
 
 import ast
 
+import pytest
+
+from firmware.core import wiring
 from resik import release
 from square import slimming
 
@@ -70,3 +73,12 @@ def test_the_wire_module_of_a_node():
 def test_without_a_wire_module_nothing_changes():
     """Sources without the wire module come back as they are."""
     assert slimming.slim({"a.py": "x = 1\n"}) == {"a.py": "x = 1\n"}
+
+
+@pytest.mark.parametrize(("kind", "other"), [("bin", "air"), ("air", "bin")])
+def test_a_node_knows_the_parts_of_its_kind(kind, other):
+    """Parts of the other kind, whose readings it could not judge, are not in its table; all of its own are."""
+    slim = slimming.slim(release.application_files(kind), shared=False)
+    space: dict = {}
+    exec(slim["firmware/core/wiring.py"], space)  # noqa: S102 - our own module
+    assert set(space["PARTS"]) == {path for path in wiring.PARTS if not path.startswith(f"{other}/")}
