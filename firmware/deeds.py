@@ -4,6 +4,7 @@ import asyncio
 import json
 
 from firmware.core.files import replace
+from firmware.wire import U32_MAX
 
 TODO = "/todo"
 """What the next boot does before anything else: an object of config and update, each as it came."""
@@ -20,8 +21,11 @@ async def do(node):
             node.progress("identify")
     orders.identify_s = 0
     if orders.resend:
-        node.queue.rewind(*orders.resend)
+        boot, first = orders.resend
         orders.resend = None
+        if node.queue.rewind(boot, first):
+            node.record.again_boot = boot
+            node.record.again_to = node.queue.last_seq(boot) or U32_MAX
     if orders.config or orders.update:
         todo = {"config": orders.config, "update": orders.update}
         orders.config = orders.update = None

@@ -61,15 +61,22 @@ class Uplink:
 
     def _on_ack(self, payload):
         boot, upto, also = wire.decode_ack(payload)
-        freed = self._queue.ack(boot, upto, also)
-        if boot == self._sent[0]:
-            high = self._sent[2]
-            covered = upto >= high
-            for low, top in also:
-                covered = covered or low <= high <= top
-            if covered or freed:
-                self._covered = True
-                self.acks += 1
+        owner, first, last = self._sent
+        record = self._record
+        also = list(also)
+        also.append((1, upto))
+        if record.again_to and boot == record.again_boot:
+            # The gateway has these already, and says so of all of them at once: only what came again is done.
+            also = [(max(low, first), min(high, last)) for low, high in also if boot == owner]
+        covered = False
+        for low, high in also:
+            covered = covered or low <= last <= high
+        freed = self._queue.ack(boot, 0, also)
+        if self._queue.is_past(record.again_boot, record.again_to):
+            record.again_to = 0
+        if boot == owner and (covered or freed):
+            self._covered = True
+            self.acks += 1
 
     # -- what goes up ------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import struct
 from binascii import crc32
 
-VERSION = 1
+VERSION = 2
 _NAMES = (
     "boot",
     "next_seq",
@@ -24,6 +24,8 @@ _NAMES = (
     "loads",
     "battery_mv",
     "seen_cfg",
+    "again_boot",
+    "again_to",
 )
 _MAX_HISTORY = 16
 
@@ -35,7 +37,8 @@ class Record:
     the node meant to sleep then. synced_up_s, clock_ok: when a time server was last asked, and whether the time is
     believed. fails, no_ack, tls_refused: talks that failed, sends without an ack, both in a row; certificates refused
     in this boot. since_sent, last_state (0 = none, else 1 + index in wire.STATES): of the last send. override_s,
-    override_until_s: the command `interval`. pin_wakes: less timer ones. history: of core/interval.
+    override_until_s: the command `interval`. pin_wakes: less timer ones. again_boot, again_to: what a `resend` asked
+    for, up to which seq (0 = nothing). history: of core/interval.
     """
 
     def __init__(self, boot):
@@ -47,6 +50,7 @@ class Record:
         self.override_s = self.override_until_s = 0
         self.clock_ok = self.pin_wakes = 0
         self.next_up_s = self.loads = self.battery_mv = self.seen_cfg = 0
+        self.again_boot = self.again_to = 0
         self.history = ()
 
 

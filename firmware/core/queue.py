@@ -282,6 +282,10 @@ class FlashQueue:
         self.advance()
         return before - self.waiting - self.dropped
 
+    def is_past(self, boot, seq):
+        """Whether nothing of a boot waits any more up to a number; behind another boot it may."""
+        return not self.waiting or (self.head[0] == boot and self.head[1] > seq)
+
     def flush(self):
         """Write the pointer, if it moved, after the data it speaks of. A full disk only means sending again."""
         if not self.dirty:

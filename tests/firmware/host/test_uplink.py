@@ -54,6 +54,9 @@ class ListQueue:
         self.entries = [entry for entry in self.entries if not covered(entry)]
         return before - len(self.entries)
 
+    def is_past(self, boot, seq):
+        return not self.entries or self.entries[0][:2] > (boot, seq)
+
     def last_body(self, boot):
         return [entry[2] for entry in self.entries if entry[0] == boot][-1]
 
@@ -95,6 +98,7 @@ class Record:
     def __init__(self):
         self.boot = 7
         self.no_ack = 0
+        self.again_boot = self.again_to = 0
 
 
 class Settings:
@@ -341,3 +345,32 @@ def test_a_step_that_repeats_without_end_stops_feeding():
     progress.new_round()
     progress("publish")
     assert len(fed) == 102
+
+
+def test_a_resend_frees_only_what_came_again():
+    """The gateway has all of it and says so at the first ack; each reading is sent again all the same, and once."""
+    queue = ListQueue(entries(10))
+    gateway = Gateway()
+    gateway.watermark[7] = set(range(1, 11))
+    record = Record()
+    record.again_boot, record.again_to = 7, 10
+    link = make(queue, gateway, record=record)
+    assert asyncio.run(link.send_newest(0.05, 10000))
+    assert asyncio.run(link.send_backlog(0.05, 10000))
+    sent = [reading["seq"] for _, payload in gateway.published for reading in json.loads(payload)["r"]]
+    assert sorted(sent) == list(range(1, 11))
+    assert (queue.waiting, record.again_to) == (0, 0)
+
+
+def test_after_a_resend_acks_mean_what_they_say():
+    """Behind the readings that were asked for, an ack of everything frees everything again."""
+    queue = ListQueue(entries(9))
+    gateway = Gateway()
+    record = Record()
+    record.again_boot, record.again_to = 7, 2
+    link = make(queue, gateway, record=record)
+    gateway.watermark[7] = set(range(1, 10))
+    assert asyncio.run(link.send_backlog(0.05, 10000))
+    sent = [reading["seq"] for _, payload in gateway.published for reading in json.loads(payload)["r"]]
+    assert sent == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert (queue.waiting, record.again_to) == (0, 0)

@@ -84,12 +84,35 @@ def test_each_command_is_done_once(tmp_path: Path, broker: Server, gateway: rig.
     gateway.send(device, "cmd", {"v": 1, "id": 3, "cmd": "reboot"})
     assert [boot.outcome for boot in (node.boot(), node.boot())] == ["reset", "sleep"]
 
-    name, number, _ = gateway.identities()[-1]
-    before = gateway.identities().count((name, number, 1))
-    gateway.send(device, "cmd", {"v": 1, "id": 4, "cmd": "resend", "boot": number, "from": 1})
-    gateway._held.clear()  # it lost its spool, which is why it asks
-    rounds(node, 3)
-    gateway.until(lambda g: g.identities().count((name, number, 1)) > before, "the readings to come again")
-    assert gateway.identities().count((name, number, 1)) == before + 1
-    assert statuses_of(gateway, device)[-1]["cmd"] == 4
-    assert statuses_of(gateway, device)[-1]["queue"] == 1
+
+def test_a_resend_brings_all_of_it_again(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
+    """Acked readings come once more each, though the gateway says of all that it has them; then it is over."""
+    device = "rsk-again"
+    node = rig.node(tmp_path / "node", rig.config(device), port=broker.port)
+    rounds(node, 11)
+    _, number, _ = gateway.identities()[-1]
+    assert [seq for name, _, seq in gateway.identities() if name == device] == list(range(1, 12))
+    gateway.send(device, "cmd", {"v": 1, "id": 1, "cmd": "resend", "boot": number, "from": 2})
+    rounds(node, 4)
+    seqs = [seq for name, boot, seq in gateway.identities() if (name, boot) == (device, number)]
+    assert sorted(seqs) == sorted([*range(1, 16), *range(2, 13)]), "12 was made before the order, and is part of it"
+    assert seqs[12] == 13, "the newest first"
+    status = statuses_of(gateway, device)[-1]
+    assert (status["cmd"], status["queue"]) == (1, 1)
+
+
+def test_a_resend_goes_on_after_a_wake_without_a_link(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
+    """What was asked for is not forgotten when the next wakes reach nobody, nor freed by an ack that comes late."""
+    device = "rsk-later"
+    node = rig.node(tmp_path / "node", rig.config(device), port=broker.port)
+    rounds(node, 8)
+    _, number, _ = gateway.identities()[-1]
+    gateway.send(device, "cmd", {"v": 1, "id": 1, "cmd": "resend", "boot": number, "from": 1})
+    rounds(node, 1)
+    node.folder.set_net(wifi={"state": "no-ap"})
+    rounds(node, 2)
+    node.folder.set_net(wifi={"state": "up"})
+    gateway.send(device, "ack", {"v": 1, "boot": number, "upto": 8})
+    rounds(node, 2)
+    seqs = [seq for name, boot, seq in gateway.identities() if (name, boot) == (device, number)]
+    assert sorted(seqs) == sorted([*range(1, 14), *range(1, 10)])
