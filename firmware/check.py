@@ -10,6 +10,7 @@ import sys
 
 from firmware import wire
 from firmware.core import config, energy, wiring
+from firmware.settings import Values
 
 _NO_PINS = (1, 3, 6, 7, 8, 9, 10, 11, 20, 24, 28, 29, 30, 31)  # serial console, flash chip, do not exist
 _WAKE_PINS = (0, 2, 4, 12, 13, 14, 15, 25, 26, 27)  # and 32..39
@@ -81,7 +82,7 @@ def check(made):
 
 def figures(made, wakes=None):
     """Return the energy of a sound configuration: its inputs by name, uAh per day by use, and days of the battery."""
-    whole = config.Config(config.complete(made))
+    whole = Values(config.complete(made))
     fan = whole.parts.get("pm")
     result = energy.budget(whole, wakes)
     result["days"] = energy.expected_days(whole, wakes=wakes)

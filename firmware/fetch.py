@@ -58,7 +58,7 @@ class Fetch:
             if updater.has_stage:
                 empty("firmware.core.manifest")  # not needed again before the next boot
             await self._connected(left_s)
-        elif updater.ready() and updater.apply():
+        elif updater.apply():
             boot.save()
             boot.board.reset()
         return updater.parked

@@ -61,9 +61,9 @@ class Link:
 
         context = None
         if config.broker_tls:
-            from firmware.net import tls
+            from firmware.net import stream
 
-            context = tls.context(read(self._files, "/ca.der"))
+            context = stream.context(read(self._files, "/ca.der"))
         secret = read(self._files, "/secret")
         return mqtt.MqttClient(
             config.broker_host,
@@ -88,7 +88,7 @@ class Link:
         if self._client is not None:
             self._client.close()
             self._client = None
-            forget("firmware.net.mqtt", "firmware.net.packets", "firmware.net.stream", "firmware.net.tls")
+            forget("firmware.net.mqtt", "firmware.net.packets", "firmware.net.stream")
 
     async def leave(self):
         """Say goodbye, so that the broker keeps the will to itself."""

@@ -34,7 +34,7 @@ class Settings:
         whole = config.Settings(self._files)
         if message is not None:
             whole.offer(message)
-        self.active = Values(whole.active.values)
+        self.active = Values(whole.active)
         self.version = whole.version
         self.trial = whole.trial
         self.refused = whole.refused

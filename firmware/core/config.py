@@ -144,19 +144,6 @@ def merge(config, changes):
 # -- on a node -----------------------------------------------------------------------------------
 
 
-class Config:
-    """Every key of a complete configuration as an attribute; `values` is the dict."""
-
-    def __init__(self, values):
-        self.values = values
-
-    def __getattr__(self, name):
-        try:
-            return self.values[name]
-        except KeyError:
-            raise AttributeError(name)  # noqa: B904 - MicroPython warns at "from"
-
-
 def load(files, path="/config.json"):
     """Read, check and complete a configuration; raises `ConfigError` with all faults."""
     config = _read(files, path)
@@ -165,7 +152,7 @@ def load(files, path="/config.json"):
     faults = check(config)
     if faults:
         raise ConfigError(faults)
-    return Config(complete(config))
+    return complete(config)
 
 
 def _read(files, path):
@@ -186,7 +173,7 @@ class Settings:
 
     def __init__(self, files, path="/config.json"):
         self._files = files
-        self._base = load(files, path).values
+        self._base = load(files, path)
         self.bad = ""
         self.refused = 0
         """Number of a set that this node does not take; 0 = none."""
@@ -219,7 +206,7 @@ class Settings:
 
     def _take(self, stored, trial=False):
         self.version = stored["cfg"]
-        self.active = Config(merge(self._base, stored["set"]))
+        self.active = merge(self._base, stored["set"])
         self.trial = trial
 
     def _fault(self, message):

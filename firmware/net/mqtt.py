@@ -27,8 +27,8 @@ def _nothing(step):
 class MqttClient:
     """`on_message(topic, payload)` is called before the PUBACK; what it raises ends the link and reaches the caller.
 
-    `on_progress(step)` is called after each completed step, never because time passed. `tls` is a context of `net.tls`;
-    without one only this machine itself is spoken to.
+    `on_progress(step)` is called after each completed step, never because time passed. `tls` is a context of
+    `net.stream`; without one only this machine itself is spoken to.
     """
 
     def __init__(

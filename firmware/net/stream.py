@@ -10,11 +10,28 @@ import socket
 import sys
 from errno import EINPROGRESS
 
+from firmware.net import TlsRefused
+
 ON_NODE = sys.implementation.name == "micropython"
 
 _CHUNK_BYTES = 512
 _TCP = 6
 _NO_DELAY = 1
+
+
+def context(ca_der):
+    """Make a client context that trusts exactly one root, given as DER."""
+    import ssl
+
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.verify_mode = ssl.CERT_REQUIRED  # MicroPython's default is no verification at all
+    try:
+        if not ca_der:
+            raise ValueError("no root")
+        made.load_verify_locations(cadata=ca_der)
+    except (ValueError, OSError) as error:
+        raise TlsRefused("tls", "ca.der: %s" % error)  # noqa: B904 - MicroPython has no `from`
+    return made
 
 
 class Stream:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.net import LinkError, Refused, TlsRefused, mqtt, ntp, tls
+from firmware.net import LinkError, Refused, TlsRefused, mqtt, ntp, stream
 from tests.fakes import certificates
 from tests.fakes.hostile_broker import HostileBroker
 from tests.services import start_mosquitto
@@ -190,7 +190,7 @@ def test_tls_of_the_host(label: str, tmp_path: Path) -> None:
     server = start_mosquitto(tmp_path / "broker", tls=papers.servers[label])
 
     async def talk() -> None:
-        context = tls.context(papers.ca_der.read_bytes())
+        context = stream.context(papers.ca_der.read_bytes())
         assert context.verify_mode == ssl.CERT_REQUIRED
         client, _, _ = make(server.port, tls=context, server_name=certificates.NAME)
         await client.connect()

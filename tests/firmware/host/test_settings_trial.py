@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from firmware import wire  # noqa: F401 - the largest source: compiled while the heap is whole
 from firmware.settings import Settings
 from tests.firmware.both.ram_files import RamFiles
@@ -119,3 +121,11 @@ def test_an_unreachable_broker_ends_on_the_good_one():
     assert (settings.version, settings.bad) == (1, "2 unreachable")
     settings.offer({"cfg": 3, "set": {"wifi_ssid": "here"}})
     assert settings.trial
+
+
+def test_values_are_attributes():
+    """The active configuration answers by name; a name that is not there is an AttributeError."""
+    settings = Settings(node())
+    assert settings.active.interval_s == 600
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = settings.active.nothing

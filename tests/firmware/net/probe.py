@@ -14,8 +14,7 @@ import time
 
 sys.path.insert(0, sys.argv[1])
 
-from firmware.net import LinkError, TlsRefused, mqtt
-from firmware.net import tls as net_tls
+from firmware.net import LinkError, TlsRefused, mqtt, stream
 
 
 class Peak:
@@ -56,7 +55,7 @@ async def converse(plan, peak):
         context = None
         if plan.get("ca"):
             with open(plan["ca"], "rb") as file:
-                context = net_tls.context(file.read())
+                context = stream.context(file.read())
         client = mqtt.MqttClient(
             plan.get("host", "127.0.0.1"),
             plan["port"],

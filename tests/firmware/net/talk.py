@@ -25,7 +25,6 @@ def bytecode() -> tempfile.TemporaryDirectory[str]:
         "net/ntp.py",
         "net/packets.py",
         "net/stream.py",
-        "net/tls.py",
     ):
         target = (Path(folder.name) / "firmware" / name).with_suffix(".mpy")
         target.parent.mkdir(parents=True, exist_ok=True)
