@@ -1,8 +1,11 @@
 """The alert engine of one site: readings in, states, incidents and tasks out, one transaction at a time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+
+from sqlalchemy.engine import Connection
 
 from alerts.adapters.database import Database
 from alerts.adapters.ledger import Ledger, Row
@@ -29,7 +32,7 @@ class Engine:
     """Decides for one site.
 
     Memory is a cache of the store: whenever a transaction fails, :meth:`load` reads it back, so memory never
-    knows more than was committed. One process per site MUST run this.
+    knows more than was committed. One process at a time decides for a site: who holds its seat.
 
     Parameters
     ----------
@@ -41,9 +44,19 @@ class Engine:
         Its thresholds.
     links_file : Path | None
         Where tokens of new crew members are written.
+    check_seat : Callable[[], None]
+        Asked in each transaction before anything is written; raises what ends this engine when another one may decide.
     """
 
-    def __init__(self, database: Database, plan: SquarePlan, policy: Policy, *, links_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        plan: SquarePlan,
+        policy: Policy,
+        *,
+        links_file: Path | None = None,
+        check_seat: Callable[[], None] = lambda: None,
+    ) -> None:
         self.tally = Tally()
         self.event_ms = 0
         """Newest event time [ms] evaluated and committed, 0 before the first."""
@@ -53,6 +66,7 @@ class Engine:
         self._plan = plan
         self._policy = policy
         self._links_file = links_file
+        self._check_seat = check_seat
         self._tracked: dict[str, Tracked] = {}
         self._devices: dict[str, Row] = {}
         self._episodes: dict[Slot, int] = {}
@@ -79,10 +93,11 @@ class Engine:
         SettingsError
             If the crew links cannot be written.
         """
+        self._check_seat()
         with self._database.reading() as connection:
             known = {row["id"] for row in Ledger(connection, self._plan.site_id).all_crews()}
         tokens = issue_links(known, self._plan, self._links_file)
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             ledger = Ledger(connection, self._plan.site_id)
             devices = sync_devices(ledger, self._plan)
             sync_crews(ledger, self._plan, tokens)
@@ -239,20 +254,27 @@ class Engine:
 
     def beat(self, now_ms: int, beat: tuple[float, dict[str, Any]]) -> None:
         """Write a sign of life and nothing else: ``beat`` is wall time [s] and detail."""
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             wall_s, detail = beat
             Ledger(connection, self._plan.site_id).beat(SERVICE, at_ms=now_ms, wall_s=wall_s, detail=detail)
 
     def prune(self, *, keep_changes: int) -> None:
         """Delete what nobody needs any more: old lines of the change log and hourly sums."""
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             Ledger(connection, self._plan.site_id).prune(
                 keep_changes=keep_changes, air_before_ms=self.event_ms - 2 * KEEP_HOURS * HOUR_MS
             )
 
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Yield the writing connection of the store, which nobody else has, to whoever holds the seat."""
+        with self._database.writing() as connection:
+            self._check_seat()
+            yield connection
+
     def _turn(self, now_ms: int, decide: Callable[[Turn, Ledger], None]) -> Tally:
         try:
-            with self._database.writing() as connection:
+            with self._writing() as connection:
                 ledger = Ledger(connection, self._plan.site_id)
                 turn = Turn(
                     ledger,

@@ -7,6 +7,7 @@ Tree::
     │   ├── DatabaseUnavailable  the server or file cannot be reached now: try again
     │   ├── DatabaseRefused      address, driver, credentials or disk need a person
     │   └── SchemaTooNew         the data folder was written by a newer Resik
+    ├── SeatLost               another engine may decide for the site now
     ├── NotFoundError          no such incident, task or crew link
     └── ConflictError          .state: the thing is no longer in a state that allows this
         ├── TaskConflict
@@ -48,6 +49,10 @@ class DatabaseRefused(DatabaseError):  # noqa: N818 - as above
 
 class SchemaTooNew(DatabaseError):  # noqa: N818 - as above
     """The store was migrated by a newer release; this one MUST NOT write to it."""
+
+
+class SeatLost(AlertsError):  # noqa: N818 - as above
+    """An engine may not decide for its site any more: it stops, and stands by."""
 
 
 class NotFoundError(AlertsError):

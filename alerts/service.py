@@ -5,21 +5,25 @@ pauses no decision. The order that loses nothing::
 
     decode -> one transaction: states, incidents, change log, cursor -> MQTT ack, in order of arrival
 
-What the broker lost is read from the time-series store, as soon as that answers.
+What the broker lost is read from the time-series store, as soon as that answers. Several processes may run for one
+site: one holds its seat and decides, see :mod:`alerts.standby`.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
-from alerts.adapters.database import open_database
+from alerts.adapters.database import Database, open_database
+from alerts.adapters.seat import open_seat
 from alerts.catchup import missed
 from alerts.engine import SERVICE, Engine
 from alerts.errors import AlertsError, DatabaseError
 from alerts.plan import SquarePlan, policy_of
 from alerts.settings import AlertsSettings
+from alerts.standby import DATABASE_NAME, Standby
 from alerts.timekeeping import Timekeeper
 from firmware import wire
 from ingest.decode import Batch, BatchError, decode_batch
@@ -47,13 +51,12 @@ PRUNE_EVERY_S: Final = 60.0
 CATCH_UP_RETRY_S: Final = 30.0
 CATCH_UP_AGAIN_S: Final = 60.0
 """A second look [s] after the first: what the broker lost may still have been on its way into the store."""
-DATABASE_NAME: Final = "relational store"
 STALLED_AFTER_S: Final = 120.0
 """Nothing decided for this long [s] is a fault of the engine: the dead man's switch."""
 
 
 class AlertService:
-    """The loop of the alert process.
+    """The loop of the alert process, for as long as it holds the seat of its site.
 
     Parameters
     ----------
@@ -71,6 +74,8 @@ class AlertService:
         Pace and limits.
     stop : threading.Event
         Ends the loop.
+    check_seat : Callable[[], None]
+        Raises :class:`~alerts.errors.SeatLost` once another engine may decide.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class AlertService:
         clock: Clock,
         settings: AlertsSettings,
         stop: threading.Event,
+        check_seat: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._registry = registry
@@ -91,6 +97,7 @@ class AlertService:
         self._clock = clock
         self._settings = settings
         self._stop = stop
+        self._check_seat = check_seat
         self._time = Timekeeper(clock, time.monotonic())
         self._sessions_lost = 0
         self._catch_up_at_s: float | None = 0.0
@@ -116,6 +123,8 @@ class AlertService:
         ------
         BrokerRefused
             If the broker refuses our credentials at the start.
+        SeatLost
+            If another engine may decide now: nothing was written since.
         """
         if not self._persist(self._load):
             return EXIT_OK
@@ -144,9 +153,13 @@ class AlertService:
         """
 
         def act() -> None:
-            if not self._engine.is_loaded and action != self._load:
-                self._load()
-            action()
+            try:
+                if not self._engine.is_loaded and action != self._load:
+                    self._load()
+                action()
+            except DatabaseError:
+                self._check_seat()  # who cannot reach the store may have lost it meanwhile
+                raise
 
         return self._database_outage.complete(act)
 
@@ -338,34 +351,46 @@ def _run(settings: AlertsSettings, stop: threading.Event) -> int:
     site = load_site(settings.site)
     clock = open_clock(settings.clock_file)
     endpoint = MqttEndpoint.from_settings(settings, SERVICE)
-    store = open_store(settings.store_url, secret=read_secret(settings.store_token_file), read_only=True)
+    secret = read_secret(settings.store_token_file)
+    open_store(
+        settings.store_url, secret=secret, read_only=True
+    ).close()  # a wrong address is said now, not at a takeover
     policy = policy_of(site, max_open_tasks=settings.max_open_tasks, ispu_top=settings.ispu_top)
-    database = Outage(DATABASE_NAME, stop, expects=DatabaseError).persist(
-        lambda: open_database(settings.database_url, checkpoints=True), raise_refused=True
+    registry = Registry.from_site(site)
+    seat = open_seat(settings.database_url, site.id)
+
+    @contextmanager
+    def term(database: Database) -> Iterator[AlertService]:
+        """Build what decides, for the time of one seat: sessions and memory begin anew with each."""
+        connection = MqttConnection(
+            endpoint,
+            f"{SERVICE}-{site.id}",
+            inbound_limit=INBOUND_LIMIT,
+            probe_topic=wire.topic_probe(site.id, SERVICE),
+        )
+        connection.subscribe(f"resik/{site.id}/gw/+/batch")
+        store = open_store(settings.store_url, secret=secret, read_only=True)
+        plan = SquarePlan.from_site(site)
+        try:
+            yield AlertService(
+                engine=Engine(database, plan, policy, links_file=settings.crew_links_file, check_seat=seat.check),
+                registry=registry,
+                connection=connection,
+                store=store,
+                clock=clock,
+                settings=settings,
+                stop=stop,
+                check_seat=seat.check,
+            )
+        finally:
+            connection.stop()
+            store.close()
+
+    standby = Standby(
+        seat, lambda: open_database(settings.database_url, checkpoints=True), term, service=SERVICE, stop=stop
     )
-    if database is None:
-        return EXIT_OK
-    connection = MqttConnection(
-        endpoint,
-        f"{SERVICE}-{site.id}",
-        inbound_limit=INBOUND_LIMIT,
-        probe_topic=wire.topic_probe(site.id, SERVICE),
-    )
-    connection.subscribe(f"resik/{site.id}/gw/+/batch")
-    service = AlertService(
-        engine=Engine(database, SquarePlan.from_site(site), policy, links_file=settings.crew_links_file),
-        registry=Registry.from_site(site),
-        connection=connection,
-        store=store,
-        clock=clock,
-        settings=settings,
-        stop=stop,
-    )
-    health = HealthServer(settings.health_port, service.health)
+    health = HealthServer(settings.health_port, standby.health)
     try:
-        return service.serve()
+        return standby.serve()
     finally:
-        connection.stop()
         health.close()
-        store.close()
-        database.close()

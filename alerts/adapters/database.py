@@ -35,7 +35,7 @@ _MIGRATE_LOCK: Final = 0x52_45_53_49_4B_01
 _WRITE_LOCK: Final = 0x52_45_53_49_4B_02
 _BUSY_TIMEOUT_MS: Final = 10_000
 _RETRY_AFTER_S: Final = 2.0
-_POSTGRES_ARGUMENTS: Final = {
+POSTGRES_ARGUMENTS: Final = {
     "connect_timeout": 5,
     "application_name": "resik",
     # A writer that hangs, or a machine that vanished without closing its connection, holds the others up for seconds
@@ -75,7 +75,7 @@ class Database:
         DatabaseError
             With ``retryable`` set where waiting helps.
         """
-        with _translated(self.engine.url), self.engine.connect() as raw:
+        with translated(self.engine.url), self.engine.connect() as raw:
             options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
             connection = raw.execution_options(**options)
             with connection.begin():
@@ -90,7 +90,7 @@ class Database:
         DatabaseError
             With ``retryable`` set where waiting helps; nothing was written then.
         """
-        with _translated(self.engine.url), self.engine.connect() as raw:
+        with translated(self.engine.url), self.engine.connect() as raw:
             connection = raw.execution_options(resik_write=True)
             with connection.begin():
                 if not self.is_sqlite:
@@ -128,7 +128,7 @@ def open_database(url: str, *, checkpoints: bool = False) -> Database:
     SchemaTooNew
         A newer release has migrated the store.
     """
-    engine = _engine(url, checkpoints=checkpoints)
+    engine = open_engine(url, checkpoints=checkpoints)
     try:
         _migrate(engine)
     except BaseException:
@@ -150,7 +150,7 @@ def _migrate(engine: Engine) -> None:
     if head is None:  # pragma: no cover - a broken installation
         raise DatabaseRefused("no schema migrations in this installation: install Resik again")
     known = {revision.revision for revision in script.walk_revisions()}
-    with _translated(engine.url), engine.connect() as raw:
+    with translated(engine.url), engine.connect() as raw:
         connection = raw.execution_options(resik_write=True)
         with connection.begin():
             if engine.dialect.name == "postgresql":
@@ -166,7 +166,8 @@ def _migrate(engine: Engine) -> None:
                 command.upgrade(config, "head")
 
 
-def _engine(url: str, *, checkpoints: bool) -> Engine:
+def open_engine(url: str, *, checkpoints: bool = False) -> Engine:
+    """Return the pool of an address; nothing is connected yet. Arguments and errors as of :func:`open_database`."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -183,7 +184,7 @@ def _engine(url: str, *, checkpoints: bool) -> Engine:
                 pool_pre_ping=True,
                 json_serializer=_json_text,
                 json_deserializer=msgspec.json.decode,
-                connect_args=_POSTGRES_ARGUMENTS,
+                connect_args=POSTGRES_ARGUMENTS,
             )
     except (NoSuchModuleError, ImportError):
         raise DatabaseRefused(
@@ -231,7 +232,7 @@ def fetch(connection: Connection, query: sa.Select[Any]) -> list[dict[str, Any]]
 
 
 @contextmanager
-def _translated(url: URL) -> Iterator[None]:
+def translated(url: URL) -> Iterator[None]:
     """Turn driver errors into one sentence that says what, where and what to do."""
     try:
         yield

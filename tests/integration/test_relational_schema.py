@@ -205,7 +205,7 @@ def test_a_server_waits_for_nobody_for_ever(postgres: Server) -> None:
 @pytest.mark.service
 def test_a_lock_that_is_not_given_is_worth_a_retry(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another writer holds on: one retryable sentence instead of waiting for ever."""
-    monkeypatch.setitem(database_module._POSTGRES_ARGUMENTS, "options", "-c lock_timeout=200")
+    monkeypatch.setitem(database_module.POSTGRES_ARGUMENTS, "options", "-c lock_timeout=200")
     opened = open_database(postgres.url)
     with opened.writing(), pytest.raises(DatabaseUnavailable, match="another process holds it"), opened.writing():
         pass
