@@ -1,0 +1,201 @@
+"""Readings per second from MQTT to InfluxDB 1.x: ours, peers and limits, on one machine in one run.
+
+    python -m bench.pipeline [--quick] [--only ours,script,...] [--measure rate,latency,drain] [--json]
+
+Every way gets a broker and a store of its own, one after the other, and the rounds alternate between the ways. Peers
+are installed into the user's cache when they are first needed; one that cannot be had stands in the table with its
+reason. Exit code 1 when one of our readings was lost or stored twice. What is measured, and how: docs/pipeline.md.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from bench.pipeline import runs
+from bench.pipeline.contestants import OURS, STORING, Contestant
+from bench.pipeline.peers.installing import NotInstallable
+from bench.pipeline.report import Entry, Report, write_page
+from bench.pipeline.runs import Plan
+from bench.pipeline.stage import BenchError
+
+LOAD, BROKER = "load", "broker"
+KEYS = (*(contestant.key for contestant in STORING), BROKER, LOAD)
+MEASURES = ("rate", "latency", "drain")
+PRINTED_COLUMNS = 140
+MARGIN = 1.2
+"""A way gets no latency run at a rate that it cannot keep up with."""
+
+
+def _chosen(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer messages and one round")
+    parser.add_argument("--only", type=_chosen(KEYS), default=KEYS, metavar="WAYS", help=f"some of {','.join(KEYS)}")
+    parser.add_argument("--measure", type=_chosen(MEASURES), default=MEASURES, help=f"some of {','.join(MEASURES)}")
+    parser.add_argument("--count", type=int, help="messages of a sustained run (100,000; quick 20,000)")
+    parser.add_argument("--rounds", type=int, help="sustained runs of each way (3; quick 1)")
+    parser.add_argument("--backlog", type=int, help="readings in the spool before draining (300,000; quick 30,000)")
+    parser.add_argument("--rate", type=float, default=500, help="messages a second of the latency runs")
+    parser.add_argument("--window", type=int, default=1000, help="messages that the load may have un-acked")
+    parser.add_argument("--connections", type=int, default=1, help="publishing connections")
+    parser.add_argument("--deaf", action="store_true", help="nobody takes our application acks")
+    parser.add_argument("--folder", type=Path, help="where spool and store live; a temporary folder if unset")
+    parser.add_argument("--json", action="store_true", help="print nothing but the line of JSON")
+    parser.add_argument("--write", type=Path, help="page to put the table into")
+    return parser.parse_args()
+
+
+MeasuredT = TypeVar("MeasuredT")
+
+
+class Bench:
+    """One call of the bench.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        As :func:`_arguments` gives them.
+    folder : Path
+        Where runs live.
+    progress : Progress
+        Shows how far each run is.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, folder: Path, progress: Progress) -> None:
+        quick = arguments.quick
+        self._only = arguments.only
+        self._rounds = arguments.rounds or (1 if quick else 3)
+        self._count = arguments.count or (20_000 if quick else 100_000)
+        self._latency_s = 4 if quick else 10
+        self._plan = Plan(
+            self._count, window=arguments.window, connections=arguments.connections, hears=not arguments.deaf
+        )
+        self._folder = folder
+        self._progress = progress
+        self.report = Report(backlog=arguments.backlog or (30_000 if quick else 300_000), rate_per_s=arguments.rate)
+        self._entries: dict[str, Entry] = {}
+        for contestant in STORING:
+            if contestant.key in self._only:
+                entry = self._entries[contestant.key] = Entry.of(contestant, self._share(contestant))
+                if contestant.kind == "ours":
+                    self.report.ours = entry
+                else:
+                    (self.report.peers if contestant.kind == "peer" else self.report.limits).append(entry)
+        limits = {
+            LOAD: ("load into a socket that acknowledges", "what the publisher itself can do", ("load",)),
+            BROKER: ("load through mosquitto to a null receiver", "the broker's one thread", ("mosquitto",)),
+        }
+        for key, (name, note, processes) in limits.items():
+            if key in self._only:
+                entry = self._entries[key] = Entry(name, note, processes, self._count)
+                self.report.limits.insert(0, entry)
+
+    def _share(self, contestant: Contestant) -> int:
+        return max(200, math.ceil(self._count / contestant.share / 10) * 10)
+
+    def _taking_part(self) -> list[tuple[Contestant, Entry]]:
+        return [
+            (c, self._entries[c.key]) for c in STORING if c.key in self._entries and not self._entries[c.key].reason
+        ]
+
+    def _watched(self, name: str) -> Callable[[float], None]:
+        task = self._progress.add_task(name, total=1.0)
+        return lambda part: self._progress.update(task, completed=part)
+
+    def _attempt(self, entry: Entry, contestant: Contestant, measure: Callable[[], MeasuredT]) -> MeasuredT | None:
+        """Measure; a peer that cannot is named with its reason, ours must."""
+        try:
+            return measure()
+        except NotInstallable as error:
+            entry.reason = f"not installable here: {error}"
+        except BenchError as error:
+            if contestant.kind == "ours":
+                raise
+            entry.reason = f"failed: {error}"
+        return None
+
+    def rates(self) -> None:
+        """Measure sustained rates in rounds, so that noise meets all."""
+        for number in range(1, self._rounds + 1):
+            if LOAD in self._entries:
+                self._entries[LOAD].rates.append(runs.limit_of_load(self._plan))
+            if BROKER in self._entries:
+                done = self._watched(f"round {number}: {self._entries[BROKER].name}")
+                self._entries[BROKER].rates.append(runs.limit_of_broker(self._folder, self._plan))
+                done(1.0)
+            for contestant, entry in self._taking_part():
+                done = self._watched(f"round {number}: {entry.name}")
+                plan = self._plan._replace(messages=entry.count)
+                rate = self._attempt(entry, contestant, partial(runs.sustained, self._folder, contestant, plan, done))
+                if rate is not None:
+                    entry.rates.append(rate)
+                done(1.0)
+
+    def latencies(self) -> None:
+        """Measure latencies of all that keep up with the rate."""
+        per_s = self.report.rate_per_s
+        plan = self._plan._replace(messages=int(per_s * self._latency_s), connections=1)
+        for contestant, entry in self._taking_part():
+            if entry.per_s is not None and entry.per_s < per_s * MARGIN:
+                entry.reason = f"cannot keep up with {per_s:.0f}/s"
+                continue
+            done = self._watched(f"latency: {entry.name}")
+            measure = partial(runs.latency, self._folder, contestant, plan, per_s, done)
+            entry.latency = self._attempt(entry, contestant, measure)
+            done(1.0)
+
+    def drain(self) -> None:
+        """Measure how fast a backlog goes."""
+        if OURS.key not in self._entries:
+            return
+        done = self._watched(f"backlog of {self.report.backlog:,}")
+        self.report.drain = runs.drain(self._folder, self._plan._replace(messages=self.report.backlog), done)
+        done(1.0)
+
+
+def main() -> int:
+    """Measure and print; return the exit code."""
+    arguments = _arguments()
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with (
+        tempfile.TemporaryDirectory(prefix="resik-bench-", dir=arguments.folder) as folder,
+        Progress(*columns, console=Console(stderr=True), transient=True, disable=arguments.json) as progress,
+    ):
+        bench = Bench(arguments, Path(folder), progress)
+        try:
+            for name, measure in (("rate", bench.rates), ("latency", bench.latencies), ("drain", bench.drain)):
+                if name in arguments.measure:
+                    measure()
+        except BenchError as error:
+            print(f"the measurement ends: {error}", file=sys.stderr)
+            return 1
+    report = bench.report
+    if not arguments.json:
+        report.show(Console() if sys.stdout.isatty() else Console(width=PRINTED_COLUMNS))
+    print(json.dumps(report.json()))
+    if arguments.write is not None:
+        write_page(arguments.write, report.markdown("make bench-pipeline"))
+    return 1 if report.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What people would otherwise install, each set up as its own documentation shows."""
