@@ -14,7 +14,7 @@ WEB_SOURCES := $(shell find dashboard_api/web -type f -not -path '*/node_modules
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run real demo web test test-firmware test-wheel lint format typings services wheel bench
-.PHONY: bench-firmware clean
+.PHONY: bench-firmware bench-pipeline clean
 
 help: ## Say what can be done here
 	@echo 'Resik menjaga alun-alun tetap bersih / keeps a town square clean.'
@@ -104,6 +104,9 @@ bench: $(STAMPS)/dev ## Measure speed beside peers and limits
 
 bench-firmware: $(STAMPS)/dev services ## Measure the nodes and write the table of docs/firmware.md
 	$(BIN)/python -m bench.firmware --write docs/firmware.md
+
+bench-pipeline: $(STAMPS)/dev services ## Measure MQTT to InfluxDB beside Node-RED and others
+	@$(BIN)/python -m bench.pipeline $(ARGS)
 
 clean: ## Remove environment and build products, never data (var/)
 	rm -rf $(VENV) build dist typings dashboard_api/static dashboard_api/web/node_modules *.egg-info
