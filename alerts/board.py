@@ -27,11 +27,11 @@ from alerts.views import (
     air_view,
     bin_view,
     crew_view,
-    expected_interval_s,
     incident_view,
     task_view,
     unheard,
 )
+from square.intervals import expected_interval_s
 
 RECENT_TASKS_MS: Final = 2 * HOUR_MS
 """Closed tasks stay on the map this long."""

@@ -9,8 +9,9 @@ from alerts.domain.estimate import Key
 from alerts.domain.policy import Policy
 from alerts.domain.rules import Verdict, air_verdicts, bin_verdicts
 from alerts.plan import AssetPlan
-from alerts.views import View, air_view, bin_view, expected_interval_s, unheard
+from alerts.views import View, air_view, bin_view, unheard
 from ingest.readings import Reading
+from square.intervals import expected_interval_s
 
 Row = dict[str, Any]
 

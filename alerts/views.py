@@ -7,11 +7,11 @@ map gets one object whether it asks or listens.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from square.intervals import expected_interval_s
+
 View = dict[str, Any]
 """A JSON object: snake_case keys, times as integer ms."""
 
-ANNOUNCED_MAX_S: Final = 4 * 3600
-"""Longest interval that a node may announce and be judged by [s]."""
 STALE_INTERVALS: Final = 2.0
 """A value older than this many report intervals is stale: shown, but never as current."""
 DEFAULT_INTERVAL_S: Final = 600
@@ -46,20 +46,6 @@ _TASK_KEYS: Final = (
     "fill_before_pct",
     "fill_after_pct",
 )
-
-
-def expected_interval_s(planned_s: int, announced_s: int | None) -> int:
-    """Return the interval by which a device is judged [s]: the planned one, or a longer one that it announced.
-
-    A node sleeps longer at night and on a weak battery and says so; without this each night would be full of false
-    silence. What it announces counts up to ``ANNOUNCED_MAX_S``, so that no node can talk itself out of being missed.
-
-    Examples
-    --------
-    >>> expected_interval_s(600, 1800), expected_interval_s(600, 120), expected_interval_s(600, 86_400)
-    (1800, 600, 14400)
-    """
-    return max(planned_s, min(announced_s or 0, ANNOUNCED_MAX_S))
 
 
 def is_stale(ts_ms: int | None, interval_s: int | None, now_ms: int) -> bool:

@@ -364,14 +364,14 @@ def _as_int(value: object) -> int:
     return value
 
 
-def note_late(connection: sqlite3.Connection, now_ms: int) -> int:
-    """Report holes that stand for `HOLE_IS_GAP_AFTER_MS` as gaps; return how many are new.
+def note_late(connection: sqlite3.Connection, now_ms: int, after_ms: int = HOLE_IS_GAP_AFTER_MS) -> int:
+    """Report holes that stand for `after_ms` as gaps; return how many are new.
 
     The mark does not pass them: the device may still send what is missing, and then the gap goes away.
     """
     marks = connection.execute(
         "SELECT device, boot, upto, above FROM watermarks WHERE hole_since_ms IS NOT NULL AND hole_since_ms <= ?",
-        (now_ms - HOLE_IS_GAP_AFTER_MS,),
+        (now_ms - after_ms,),
     ).fetchall()
     new = 0
     for device, boot, upto, above in marks:

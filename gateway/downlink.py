@@ -21,8 +21,10 @@ import msgspec
 from firmware import wire
 from gateway.blocks import BlockQueue, Request
 from gateway.errors import OrderRefused, OrdersError
+from gateway.gaps import Gaps
 from gateway.orders import Orders, Rollout
 from gateway.outbox import Outbox, Publish
+from gateway.presence import Attendance
 from gateway.rollout import Track, fetched, heard, is_meant_for, judge, lacks, note, offered, step, version_text
 from square.errors import BrokerUnavailable
 
@@ -77,6 +79,10 @@ class Downlink:
         Square time [ms since 1970].
     blocks_per_s, node_blocks_per_s
         Limits for parts of updates, in total and for a node [1/s, wall time].
+    attendance
+        Is told what nodes say of themselves; None for nobody.
+    gaps
+        Orders what is missing; None for nobody.
     monotonic
         Monotonic wall time [s].
     """
@@ -91,6 +97,8 @@ class Downlink:
         now_ms: Callable[[], int],
         blocks_per_s: float = 100.0,
         node_blocks_per_s: float = 25.0,
+        attendance: Attendance | None = None,
+        gaps: Gaps | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = DownlinkCounts()
@@ -100,10 +108,12 @@ class Downlink:
         self._path = path
         self._is_listening = is_listening
         self._now_ms = now_ms
+        self._attendance = attendance
+        self._gaps = gaps
         self._monotonic = monotonic
         self._orders: Orders | None = None
         self._live: list[_Live] = []
-        self._has_news = False
+        self._has_news = self._has_given = False
         self._statuses: deque[tuple[str, dict[str, Any], int]] = deque(maxlen=STATUSES_LIMIT)
         self._seen: dict[str, int] = {}
         self._fetched: dict[tuple[int, str], int] = {}
@@ -155,6 +165,11 @@ class Downlink:
         return {**msgspec.to_builtins(self.counts), **msgspec.to_builtins(self.outbox.counts), "waiting": self.waiting}
 
     @property
+    def halted(self) -> int:
+        """Roll-outs that were halted."""
+        return len(self._notes)
+
+    @property
     def waiting(self) -> int:
         """Nodes that wait for a part of an update."""
         return len(self._blocks)
@@ -184,7 +199,7 @@ class Downlink:
             return
         try:
             if self._orders is None:
-                self._orders = Orders(self._path)
+                self._orders = self._open()
             self._work(self._orders, now_s)
         except OrdersError as error:
             self._give_up(str(error), now_s + (error.retry_after_s or 30.0))
@@ -197,6 +212,13 @@ class Downlink:
             if self.trouble is not None:
                 _log.warning("orders for nodes are given again")
             self.trouble = None
+
+    def _open(self) -> Orders:
+        orders = Orders(self._path)
+        if self._attendance is not None:
+            for node in orders.nodes().values():
+                self._attendance.restore_node(node.device, node.seen_ms, node.status)
+        return orders
 
     def _give_up(self, why: str, retry_s: float) -> None:
         if self.trouble is None:
@@ -240,6 +262,8 @@ class Downlink:
                 self._seen_s = now_s
             for device, status, at_ms in statuses:
                 orders.note_status(device, status, at_ms)
+                if self._attendance is not None:
+                    self._attendance.note_status(device, status, at_ms)
                 if "cmd" in status:
                     orders.lift_commands(device, status["cmd"], at_ms)
                     orders.note_commands_done(device, status["cmd"], at_ms)
@@ -248,6 +272,8 @@ class Downlink:
                     self._keep(orders, live, device, track)
             for live in self._live:
                 self._advance(orders, live, now_ms)
+            if self._gaps is not None and self._is_listening() and self._gaps.look(orders, now_ms):
+                self._has_news = True
         self.counts.statuses += len(statuses)
         self._notes = [
             f"the roll-out of {live.name} is HALTED: {live.run.why}. See `resik ota status`."
@@ -258,6 +284,8 @@ class Downlink:
     def _note_seen(self, orders: Orders) -> None:
         with self._lock:
             seen, self._seen = self._seen, {}
+        if self._attendance is not None:
+            seen |= self._attendance.readings_since_last()
         for device, at_ms in seen.items():
             orders.note_seen(device, at_ms)
             for live in self._live_with(device):
@@ -330,7 +358,10 @@ class Downlink:
             if node is None or node.status.get("cfg") != config.cfg:
                 self.outbox.config(orders, config, now_ms)
         for command in orders.open_commands(now_ms):
-            self.outbox.command(orders, command, now_ms)
+            # what was given waits in the broker for a node that sleeps: copies of it would only gather there
+            if command.sent_ms is None or not self._has_given:
+                self.outbox.command(orders, command, now_ms)
+        self._has_given = True
         for live in self._live:
             if live.run.phase == "halted":
                 self._halt(live)

@@ -12,7 +12,7 @@ is behind that of most devices: what it would stamp now, ingest would refuse.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -99,7 +99,10 @@ class Intake:
     on_rows
         Called after each commit that wrote rows.
     on_heard
-        Called with device, kind, payload and arrival [ms] of each message of a node as it arrives; MUST be quick.
+        Called with device, kind, payload and arrival [ms] of each message of a node that is no reading, as it arrives;
+        MUST be quick.
+    on_committed
+        Called with the messages of each commit, after their acks; MUST be quick.
     sources
         Topics of other makes; None for none.
     batch_messages, linger_s
@@ -115,6 +118,7 @@ class Intake:
         now_ms: Callable[[], int],
         on_rows: Callable[[], None],
         on_heard: Callable[[str, str, bytes, int], None] | None = None,
+        on_committed: Callable[[Sequence[UpMessage | Errand]], None] | None = None,
         sources: Sources | None = None,
         batch_messages: int = 100,
         linger_s: float = 0.02,
@@ -132,6 +136,7 @@ class Intake:
         self._now_ms = now_ms
         self._on_rows = on_rows
         self._on_heard = on_heard
+        self._on_committed = on_committed
         self._sources = sources
         self._batch_messages = batch_messages
         self._linger_s = linger_s
@@ -182,7 +187,7 @@ class Intake:
             times = [ts for reading in message.readings if isinstance(ts := reading.get("ts"), int)]
             if times:
                 self._clocks.note(message.device, max(times), message.arrived_ms)
-        if self._on_heard is not None and not isinstance(message, Poison | Uplinks):
+        if self._on_heard is not None and not isinstance(message, Readings | Poison | Uplinks):
             kind = delivery.topic.rsplit("/", 1)[1]
             self._on_heard(message.device, kind, delivery.payload, message.arrived_ms)
         self._held.append(_Held(delivery, message))
@@ -240,6 +245,8 @@ class Intake:
             self._ack_device(ack)
         if put.inserted:
             self._on_rows()
+        if self._on_committed is not None:
+            self._on_committed([held.message for held in group])
 
     def _note(self, put: Put) -> None:
         if self.stopped_because is not None:

@@ -151,18 +151,20 @@ class Orders:
 
     def is_changed(self) -> bool:
         """Whether another process has written since the last call; true for the first call."""
-        version: int = self._rows("PRAGMA data_version")[0][0]
+        version: int = self.read("PRAGMA data_version")[0][0]
         was, self._seen_version = self._seen_version, version
         return version != was
 
-    def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    def read(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a query; return its rows."""
         with self._lock:
             try:
                 return self._connection.execute(statement, values).fetchall()
             except sqlite3.Error as error:
                 raise as_orders_error(error, self.path) from error
 
-    def _write(self, statement: str, *values: Any) -> int:
+    def write(self, statement: str, *values: Any) -> int:
+        """Run a statement in a transaction; return how many rows it changed."""
         with self.at_once():
             return self._connection.execute(statement, values).rowcount
 
@@ -170,7 +172,7 @@ class Orders:
 
     def note_seen(self, device: str, at_ms: int) -> None:
         """Note that something was heard of a node."""
-        self._write(
+        self.write(
             "INSERT INTO nodes (device, seen_ms) VALUES (?, ?) "
             "ON CONFLICT (device) DO UPDATE SET seen_ms = MAX(seen_ms, excluded.seen_ms)",
             device, at_ms,
@@ -178,7 +180,7 @@ class Orders:
 
     def note_status(self, device: str, status: Mapping[str, Any], at_ms: int) -> None:
         """Note what a node said last; an older status never replaces a newer one."""
-        self._write(
+        self.write(
             "INSERT INTO nodes VALUES (?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET "
             "seen_ms = MAX(seen_ms, excluded.seen_ms), status_ms = excluded.status_ms, status = excluded.status "
             "WHERE status_ms IS NULL OR status_ms <= excluded.status_ms",
@@ -187,11 +189,11 @@ class Orders:
 
     def nodes(self) -> dict[str, Node]:
         """Return every node that was ever heard, by device id."""
-        return {row[0]: _node(row) for row in self._rows("SELECT * FROM nodes ORDER BY device")}
+        return {row[0]: _node(row) for row in self.read("SELECT * FROM nodes ORDER BY device")}
 
     def node(self, device: str) -> Node | None:
         """Return one node."""
-        rows = self._rows("SELECT * FROM nodes WHERE device = ?", device)
+        rows = self.read("SELECT * FROM nodes WHERE device = ?", device)
         return _node(rows[0]) if rows else None
 
     def _said(self, device: str, key: str) -> int:
@@ -212,23 +214,23 @@ class Orders:
             known = self.config(device)
             cfg: int = max(known.cfg if known is not None else 0, self._said(device, "cfg")) + 1
             _check(wire.decode_config, encode_config(cfg, changes))
-            self._write(
+            self.write(
                 "INSERT OR REPLACE INTO configs VALUES (?, ?, ?, ?, NULL)", device, cfg, json.dumps(changes), now_ms
             )
         return cfg
 
     def config(self, device: str) -> Config | None:
         """Return what a node is meant to have; None when nobody ordered anything."""
-        rows = self._rows("SELECT * FROM configs WHERE device = ?", device)
+        rows = self.read("SELECT * FROM configs WHERE device = ?", device)
         return _config(rows[0]) if rows else None
 
     def configs(self) -> dict[str, Config]:
         """Return all ordered configurations, by device id."""
-        return {row[0]: _config(row) for row in self._rows("SELECT * FROM configs ORDER BY device")}
+        return {row[0]: _config(row) for row in self.read("SELECT * FROM configs ORDER BY device")}
 
     def note_config_sent(self, device: str, cfg: int, now_ms: int) -> None:
         """Note that a configuration was handed to the broker."""
-        self._write("UPDATE configs SET sent_ms = ? WHERE device = ? AND cfg = ?", now_ms, device, cfg)
+        self.write("UPDATE configs SET sent_ms = ? WHERE device = ? AND cfg = ?", now_ms, device, cfg)
 
     # -- commands ------------------------------------------------------------------------------
 
@@ -241,32 +243,32 @@ class Orders:
             If there is no such command, or one of its numbers is missing or out of range.
         """
         with self.at_once():
-            last: int = self._rows("SELECT COALESCE(MAX(id), 0) FROM commands WHERE device = ?", device)[0][0]
+            last: int = self.read("SELECT COALESCE(MAX(id), 0) FROM commands WHERE device = ?", device)[0][0]
             command_id = max(last, self._said(device, "cmd")) + 1
             _check(wire.decode_cmd, encode_cmd(command_id, body))
-            self._write(
+            self.write(
                 "INSERT INTO commands VALUES (?, ?, ?, ?, ?, NULL, NULL)",
                 device, command_id, json.dumps(body), now_ms, expires_ms,
             )  # fmt: skip
-            self._write("DELETE FROM commands WHERE expires_ms < ?", now_ms - COMMANDS_KEPT_MS)
+            self.write("DELETE FROM commands WHERE expires_ms < ?", now_ms - COMMANDS_KEPT_MS)
         return command_id
 
     def commands(self, device: str) -> list[Command]:
         """Return the commands of a node, the oldest first."""
-        return [_command(row) for row in self._rows("SELECT * FROM commands WHERE device = ? ORDER BY id", device)]
+        return [_command(row) for row in self.read("SELECT * FROM commands WHERE device = ? ORDER BY id", device)]
 
     def open_commands(self, now_ms: int) -> list[Command]:
         """Return commands that are neither done nor expired, by device and id."""
         return [
             _command(row)
-            for row in self._rows(
+            for row in self.read(
                 "SELECT * FROM commands WHERE done_ms IS NULL AND expires_ms > ? ORDER BY device, id", now_ms
             )
         ]
 
     def note_command_sent(self, device: str, command_id: int, now_ms: int) -> None:
         """Note that a command was handed to the broker."""
-        self._write("UPDATE commands SET sent_ms = ? WHERE device = ? AND id = ?", now_ms, device, command_id)
+        self.write("UPDATE commands SET sent_ms = ? WHERE device = ? AND id = ?", now_ms, device, command_id)
 
     def lift_commands(self, device: str, upto: int, now_ms: int) -> None:
         """Give open commands numbers above `upto`, when the node has done more than this file ever gave it.
@@ -275,9 +277,14 @@ class Orders:
         and yet say that it did.
         """
         with self.at_once():
-            last: int = self._rows("SELECT COALESCE(MAX(id), 0) FROM commands WHERE device = ?", device)[0][0]
+            last: int = self.read("SELECT COALESCE(MAX(id), 0) FROM commands WHERE device = ?", device)[0][0]
             if last < upto <= wire.U32_MAX - last:
-                self._write(
+                self.write(
+                    "UPDATE resends SET command_id = command_id + ? WHERE device = ? AND command_id IN (SELECT id "
+                    "FROM commands WHERE device = ? AND done_ms IS NULL AND expires_ms > ?)",
+                    upto, device, device, now_ms,
+                )  # fmt: skip
+                self.write(
                     "UPDATE commands SET id = id + ?, sent_ms = NULL "
                     "WHERE device = ? AND done_ms IS NULL AND expires_ms > ?",
                     upto, device, now_ms,
@@ -285,7 +292,7 @@ class Orders:
 
     def note_commands_done(self, device: str, upto: int, now_ms: int) -> None:
         """Note that a node has done its commands up to an id."""
-        self._write(
+        self.write(
             "UPDATE commands SET done_ms = ? WHERE device = ? AND id <= ? AND done_ms IS NULL", now_ms, device, upto
         )
 
@@ -303,7 +310,7 @@ class Orders:
             If this version is there already, or a newer one of this class and type.
         """
         with self.at_once():
-            newest = self._rows(
+            newest = self.read(
                 "SELECT MAX(version) FROM releases WHERE class = ? AND (type = ? OR version = ?) AND version >= ?",
                 release.node_class, release.type, release.version, release.version,
             )[0][0]  # fmt: skip
@@ -316,18 +323,18 @@ class Orders:
                 is_same = rollout.release.type == release.type
                 if rollout.plan.node_class == plan.node_class and (is_same or rollout.run.phase != "done"):
                     self.save_run(rollout.id, msgspec.structs.replace(rollout.run, phase="superseded"))
-            self._write(
+            self.write(
                 "INSERT INTO releases (class, version, type, size, sha256, made_ms, bundle) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 release.node_class, release.version, release.type, release.size, release.sha256, now_ms, bundle,
             )  # fmt: skip
-            self._write(
+            self.write(
                 "INSERT INTO rollouts (release_id, made_ms, plan, run) VALUES "
                 "((SELECT id FROM releases WHERE class = ? AND version = ?), ?, ?, ?)",
                 release.node_class, release.version, now_ms,
                 msgspec.json.encode(plan).decode(), msgspec.json.encode(Run(opened_ms=now_ms)).decode(),
             )  # fmt: skip
-            return int(self._rows("SELECT MAX(id) FROM rollouts")[0][0])
+            return int(self.read("SELECT MAX(id) FROM rollouts")[0][0])
 
     def rollouts(self) -> list[Rollout]:
         """Return all roll-outs, the newest first."""
@@ -339,7 +346,7 @@ class Orders:
                 msgspec.json.decode(row[2], type=Run),
                 row[9],
             )
-            for row in self._rows(
+            for row in self.read(
                 "SELECT o.id, plan, run, version, class, type, size, sha256, r.id, o.made_ms "
                 "FROM rollouts o JOIN releases r ON r.id = release_id ORDER BY o.id DESC"
             )
@@ -347,16 +354,16 @@ class Orders:
 
     def save_run(self, rollout_id: int, run: Run) -> None:
         """Store where a roll-out is now."""
-        self._write("UPDATE rollouts SET run = ? WHERE id = ?", msgspec.json.encode(run).decode(), rollout_id)
+        self.write("UPDATE rollouts SET run = ? WHERE id = ?", msgspec.json.encode(run).decode(), rollout_id)
 
     def tracks(self, rollout_id: int) -> dict[str, Track]:
         """Return what is known of the nodes of a roll-out."""
-        rows = self._rows("SELECT device, track FROM tracks WHERE rollout_id = ?", rollout_id)
+        rows = self.read("SELECT device, track FROM tracks WHERE rollout_id = ?", rollout_id)
         return {device: msgspec.json.decode(track, type=Track) for device, track in rows}
 
     def save_track(self, rollout_id: int, device: str, track: Track) -> None:
         """Store what is known of a node in a roll-out."""
-        self._write(
+        self.write(
             "INSERT OR REPLACE INTO tracks VALUES (?, ?, ?)", rollout_id, device, msgspec.json.encode(track).decode()
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.errors import OrdersError
 from square.sqlite import transaction
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_S = 5.0
 
 _VERSION_1 = """
@@ -44,7 +44,16 @@ CREATE TABLE tracks (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+-- missing readings that the gateway asked a node for by itself, each range once; outcome NULL while nothing is known
+CREATE TABLE resends (
+  device TEXT NOT NULL, boot INTEGER NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
+  command_id INTEGER NOT NULL, asked_ms INTEGER NOT NULL, settled_ms INTEGER, outcome TEXT,
+  came INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device, boot, from_seq)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """Script n brings a file from version n to n + 1; each runs in one transaction and only forwards."""
 
 

@@ -23,6 +23,7 @@ from gateway.errors import GatewayError, SpoolError, UplinkError
 from gateway.foreign import Source, Sources
 from gateway.forward import Forwarder
 from gateway.intake import Intake
+from gateway.sense import Sense
 from gateway.settings import GatewaySettings
 from gateway.spool import Spool
 from square.clock import Clock, now_ms, open_clock
@@ -66,7 +67,9 @@ class Gateway:
         self._why_disconnected = self._why_no_uplink = ""
         self.clock: Clock = open_clock(settings.clock_file)
         self._now_ms = partial(now_ms, self.clock)
-        self.site = load_site(settings.site).id
+        site = load_site(settings.site)
+        self.site = site.id
+        self._gap_after_ms = int(settings.gap_after_s * 1000)
         probe_topic = wire.topic_probe(self.site, settings.gateway_id)
         self._edge = MqttConnection(
             MqttEndpoint.from_settings(settings, SERVICE),
@@ -96,6 +99,13 @@ class Gateway:
             copy_every_s=settings.copy_every_s,
             pace=settings.pace,
         )
+        self.sense = Sense(
+            site,
+            self.spool,
+            settings,
+            now_ms=self._now_ms,
+            sessions_lost=lambda: self._edge.session_lost,
+        )
         self.downlink = Downlink(
             settings.orders_path,
             site=self.site,
@@ -104,6 +114,8 @@ class Gateway:
             now_ms=self._now_ms,
             blocks_per_s=settings.ota_blocks_per_s,
             node_blocks_per_s=settings.ota_node_blocks_per_s,
+            attendance=self.sense.attendance,
+            gaps=self.sense.gaps,
         )
         self.intake = Intake(
             self._edge,
@@ -112,6 +124,7 @@ class Gateway:
             now_ms=self._now_ms,
             on_rows=self.forwarder.notify,
             on_heard=self.downlink.hear,
+            on_committed=self.sense.attendance.committed,
             sources=Sources([Source(make.format, make.filter) for make in settings.makes]),
             batch_messages=settings.intake_messages,
             linger_s=settings.intake_linger_s,
@@ -124,7 +137,7 @@ class Gateway:
 
     def run(self, health_port: int | None) -> int:
         """Work until stopped; return the exit code."""
-        health = HealthServer(health_port, self.health)
+        health = HealthServer(health_port, self.health, pages={"/nodes": self.sense.page})
         workers = [
             self._worker("intake", partial(self.intake.run, self._stop)),
             self._worker("downlink", partial(self.downlink.run, self._stop)),
@@ -192,6 +205,11 @@ class Gateway:
                 "session_lost": self._edge.session_lost + self._uplink.session_lost,
                 "stale_acks": self._edge.stale_acks,
                 **{f"down_{name}": count for name, count in self.downlink.counted().items()},
+                **self.sense.counts(),
+                "unanswered_s": round(self.forwarder.unanswered_s(time.monotonic()), 1),
+                "draining": int(self.forwarder.is_draining),
+                "orders_ok": int(self.downlink.trouble is None),
+                "rollouts_halted": self.downlink.halted,
                 "devices_ahead": self.intake.ahead.devices,
                 "spool_replaced": int(self.spool.replaced is not None),
                 **{f"file_{name}": count for name, count in msgspec.to_builtins(self.spool.totals).items()},
@@ -283,13 +301,14 @@ class Gateway:
         space_s = gaps_s = why_s = 0.0
         while not self._stop.wait(TICK_S):
             now_s = time.monotonic()
+            self.sense.tick(is_listening=self._is_listening())
             try:
                 if now_s - space_s >= SPACE_EVERY_S or self.spool.space.level == "stop":
                     space_s = now_s
                     self.spool.check_space()
                 if now_s - gaps_s >= GAPS_EVERY_S:
                     gaps_s = now_s
-                    self.spool.note_late_gaps(self._now_ms())
+                    self.spool.note_late_gaps(self._now_ms(), self._gap_after_ms)
                 self.spool.prune(self._now_ms())
                 self._backlog = self.spool.backlog()
             except SpoolError as error:

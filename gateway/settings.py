@@ -93,6 +93,12 @@ class GatewaySettings(PipelineSettings):
         Parts of updates sent in a second to all nodes together [1/s, 0.1..1000].
     ota_node_blocks_per_s : float
         The same for one node [1/s, 0.1..1000].
+    gap_after_s : float
+        A reading missing for so long counts as a gap, and its node is asked for it [s of square time, 1..86400].
+    resend_pause_s : float
+        Pause before the same node is asked again for something [s of square time, 60..604800].
+    resend_per_min : float
+        Nodes asked in a minute of wall time, all together [1/min, 0..6000]; 0 = the gateway asks for nothing.
     makes : tuple[MakeSource, ...]
         Topics on which sensors of other makes are heard; docs/makers.md.
     disk_warn_pct : float
@@ -123,6 +129,9 @@ class GatewaySettings(PipelineSettings):
     backlog_bytes_per_s: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     ota_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 100.0
     ota_node_blocks_per_s: Annotated[float, Field(ge=0.1, le=1_000)] = 25.0
+    gap_after_s: Annotated[float, Field(ge=1, le=86_400)] = 600.0
+    resend_pause_s: Annotated[float, Field(ge=60, le=604_800)] = 3_600.0
+    resend_per_min: Annotated[float, Field(ge=0, le=6_000)] = 30.0
     makes: tuple[MakeSource, ...] = ()
     disk_warn_pct: Annotated[float, Field(ge=0, le=100)] = 15.0
     disk_stop_pct: Annotated[float, Field(ge=0, le=100)] = 5.0

@@ -18,10 +18,11 @@ from pathlib import Path
 import msgspec
 
 from gateway import schema
-from gateway.arrivals import Arrivals, Key, LiveRow, Mark, PoisonLevel, note_late
+from gateway.arrivals import HOLE_IS_GAP_AFTER_MS, Arrivals, Key, LiveRow, Mark, PoisonLevel, note_late
 from gateway.disk import DiskWatch, Space
 from gateway.errors import SpoolFull
 from gateway.messages import UpMessage
+from gateway.missing import Fate, Hole, fate, holes, last_arrivals
 from gateway.totals import load_totals
 from gateway.watermark import Range
 from square.sqlite import transaction
@@ -345,10 +346,25 @@ class Spool:
             _log.log(level, "disk of %s: %.1f %% free, %s", self.path, self.space.free_pct, self.space.level)
         return self.space
 
-    def note_late_gaps(self, now_ms: int) -> int:
-        """Report holes older than 10 minutes as gaps; return the number of new ones."""
+    def note_late_gaps(self, now_ms: int, after_ms: int = HOLE_IS_GAP_AFTER_MS) -> int:
+        """Report holes older than 10 minutes (`after_ms`) as gaps; return the number of new ones."""
         with self._lock, self._transaction():
-            return note_late(self._connection, now_ms)
+            return note_late(self._connection, now_ms, after_ms)
+
+    def holes(self) -> list[Hole]:
+        """Return everything that is missing and may still come."""
+        with self._lock, self._as_spool_error():
+            return holes(self._connection)
+
+    def fate(self, hole: Hole) -> Fate:
+        """Return what became of readings that were missing once."""
+        with self._lock, self._as_spool_error():
+            return fate(self._connection, (hole.device, hole.boot), hole.low, hole.high)
+
+    def last_arrivals(self) -> list[tuple[str, str, int]]:
+        """Return (device, kind, last arrival) of every device and kind among the newest rows."""
+        with self._lock, self._as_spool_error():
+            return last_arrivals(self._connection)
 
     def prune(self, now_ms: int, limit: int = 500) -> int:
         """Delete at most `limit` rows that were settled more than 48 h ago; return how many."""

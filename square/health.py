@@ -6,7 +6,7 @@ system and the office page ask every process the same question. ``GET /metrics``
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -51,6 +51,8 @@ class HealthServer:
         figures mean stands in :data:`square.metrics.COUNTS`.
     histograms : Sequence[Histogram]
         What else the process measures.
+    pages : Mapping[str, Callable[[], Any]] | None
+        Further pages by path, each as a function that gives what is shown as JSON; the same rules hold for it.
 
     Raises
     ------
@@ -58,7 +60,14 @@ class HealthServer:
         If the port is taken.
     """
 
-    def __init__(self, port: int | None, snapshot: Callable[[], Health], histograms: Sequence[Histogram] = ()) -> None:
+    def __init__(
+        self,
+        port: int | None,
+        snapshot: Callable[[], Health],
+        histograms: Sequence[Histogram] = (),
+        *,
+        pages: Mapping[str, Callable[[], Any]] | None = None,
+    ) -> None:
         self._server: ThreadingHTTPServer | None = None
         if port is None:
             return
@@ -72,6 +81,8 @@ class HealthServer:
                     health = snapshot()
                     found = families(health.service, ok=health.ok, counts=health.counts, histograms=histograms)
                     self._answer(200, *exposition(found, self.headers.get("Accept", "")))
+                elif pages is not None and (page := pages.get(self.path)) is not None:
+                    self._answer(200, msgspec.json.encode(page()), "application/json")
                 else:
                     self.send_error(404)
 

@@ -242,6 +242,7 @@ def test_our_own_topics_are_read_as_ever(bench: Bench) -> None:
     """A topic that no source names is ours."""
     assert SOURCES.read("resik/a/rsk-b001/up/bin", b"{}", NOW_MS, is_again=False, is_retained=False) is None
     assert bench.take("resik/alun-alun-uji/rsk-b001/up/bin", payload(1, [1])) == NEW
+    assert bench.take("resik/alun-alun-uji/rsk-b001/up/status", b'{"v":1,"boot":1,"up_s":5}') == NEW
     assert bench.heard == ["rsk-b001"]
 
 

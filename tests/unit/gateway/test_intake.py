@@ -308,14 +308,15 @@ def test_an_errand_is_acknowledged_in_its_turn_and_never_stored(bench: Bench) ->
     """A request on up/ota reaches the downlink at once, is no poison and no row, and its PUBACK keeps the order."""
     heard: list[tuple[str, str, bytes]] = []
     bench.intake._on_heard = lambda device, kind, payload, _at_ms: heard.append((device, kind, payload))
+    committed: list[str] = []
+    bench.intake._on_committed = lambda messages: committed.extend(type(message).__name__ for message in messages)
     bench.link.push(BIN, payload(7, [1]))
     bench.link.push(f"resik/{SITE}/rsk-b001/up/ota", b"nonsense too")
     bench.link.push(BIN, payload(7, [2]))
     bench.intake.step(0)
     assert [what for kind, what in bench.log if kind == "puback"] == [1, 2, 3]
-    assert [(device, kind) for device, kind, _payload in heard] == [
-        ("rsk-b001", kind) for kind in ("bin", "ota", "bin")
-    ]
+    assert [(device, kind) for device, kind, _payload in heard] == [("rsk-b001", "ota")]
+    assert committed == ["Readings", "Errand", "Readings"]
     assert (bench.spool.waiting, bench.intake.counts.poison) == (2, 0)
 
 
