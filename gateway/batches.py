@@ -1,6 +1,7 @@
 """What goes between gateway and ingest, as docs/protocol.md describes it: rows in batches up, acks down."""
 
 import base64
+import secrets
 from typing import Any
 
 import msgspec
@@ -20,6 +21,22 @@ class BatchAck(msgspec.Struct, frozen=True):
     batch: str
     stored: list[int] = []
     dead: list[int] = []
+
+
+class Flight:
+    """Rows that were sent together and are not settled yet, and what the forwarder knows of their journey."""
+
+    __slots__ = ("attempts", "due_s", "is_backlog", "name", "overtaken", "rows", "sent_number", "sent_s")
+
+    def __init__(self, rows: list[Row], *, is_backlog: bool = False) -> None:
+        self.name = secrets.token_hex(8)
+        self.rows = {row.id: row for row in rows}
+        self.is_backlog = is_backlog
+        self.attempts = 0
+        self.due_s = 0.0
+        self.sent_number = 0
+        self.sent_s = 0.0
+        self.overtaken = 0
 
 
 def wire_bytes(row: Row) -> int:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gateway.batches import BatchAck, encode_row, wire_bytes
+from gateway.batches import BatchAck, Flight, encode_row, wire_bytes
 from gateway.errors import SpoolError, UplinkError
 from gateway.lanes import Lanes
 from gateway.pace import Pace
@@ -28,6 +28,11 @@ from gateway.spool import Row, Spool
 
 RESEND_LONGEST_S = 300.0
 """Longest pause before an un-acked batch is sent again [s]: resending must not fill the broker of a dead ingest."""
+
+OVERTAKEN_TIMES = 3
+OVERTAKEN_AFTER_S = 2.0
+"""A batch is sent again without waiting when so many that left after it were answered before it, and so long ago [s]:
+it lies with one of several ingest workers, and that one is gone. A single worker answers in the order of sending."""
 
 HEARTBEAT_EVERY_S = 10.0
 """An empty batch goes up when nothing else did for this long [s]."""
@@ -69,19 +74,6 @@ class ForwardCounts(msgspec.Struct):
     acks_stale: int = 0
     failures: int = 0
     heartbeats: int = 0
-
-
-class _Batch:
-    """Rows that were sent together and are not settled yet."""
-
-    __slots__ = ("attempts", "due_s", "is_backlog", "name", "rows")
-
-    def __init__(self, rows: list[Row], *, is_backlog: bool = False) -> None:
-        self.name = secrets.token_hex(8)
-        self.rows = {row.id: row for row in rows}
-        self.is_backlog = is_backlog
-        self.attempts = 0
-        self.due_s = 0.0
 
 
 class Forwarder:
@@ -147,12 +139,13 @@ class Forwarder:
         self._resend_s = resend_s
         self._linger_s = linger_s
         self._copy_every_s = copy_every_s
-        self._flying: dict[str, _Batch] = {}
+        self._flying: dict[str, Flight] = {}
         self._flying_ids: set[int] = set()
         self._more = True  # rows may wait from an earlier run
         self._more_since_s = NOT_LINGERING
         self._copied_s = 0.0
         self._sent_s = 0.0
+        self._sent_number = 0
         self._spoke_s = float("-inf")
         self._unanswered_since_s: float | None = None
         self._acks: list[bytes] = []
@@ -283,11 +276,23 @@ class Forwarder:
         self.counts.settled_dead += died
         if stored + died == 0:
             self.counts.acks_stale += 1
+        self._note_overtaken(ack.batch, now_s)
         self._land(ids)
         self._unanswered_since_s = now_s if self._flying else None
         for batch in self._flying.values():  # upstream is alive: back to the short pause
             batch.attempts = min(batch.attempts, 1)
             batch.due_s = min(batch.due_s, now_s + self._resend_s)
+
+    def _note_overtaken(self, name: str, now_s: float) -> None:
+        """Have those sent again that wait for an answer while later ones get theirs."""
+        answered = self._flying.get(name)
+        if answered is None:
+            return
+        for batch in self._flying.values():
+            if batch.sent_number < answered.sent_number:
+                batch.overtaken += 1
+                if batch.overtaken >= OVERTAKEN_TIMES and now_s - batch.sent_s >= OVERTAKEN_AFTER_S:
+                    batch.due_s = now_s
 
     def _land(self, ids: list[int]) -> None:
         landed = self._flying_ids.intersection(ids)
@@ -346,7 +351,7 @@ class Forwarder:
                 continue  # unless notified meanwhile, this ends the loop
             with self._changed:
                 self._more, self._more_since_s = True, NOT_LINGERING  # there may be more than fitted
-            self._launch(_Batch(rows), now_s)
+            self._launch(Flight(rows), now_s)
         return 0.0
 
     def _may_send_backlog(self) -> bool:
@@ -360,15 +365,15 @@ class Forwarder:
             return False
         rows = self._lanes.take_backlog(now_s, self._flying_ids)
         if rows:
-            self._launch(_Batch(rows, is_backlog=True), now_s)
+            self._launch(Flight(rows, is_backlog=True), now_s)
         return bool(rows)
 
-    def _launch(self, batch: _Batch, now_s: float) -> None:
+    def _launch(self, batch: Flight, now_s: float) -> None:
         self._flying[batch.name] = batch
         self._flying_ids.update(batch.rows)
         self._send(batch, now_s)
 
-    def _send(self, batch: _Batch, now_s: float) -> None:
+    def _send(self, batch: Flight, now_s: float) -> None:
         is_first = batch.attempts == 0
         rows = list(batch.rows.values())
         self._publish(self._encode(batch.name, rows))
@@ -376,6 +381,8 @@ class Forwarder:
         if self._unanswered_since_s is None:
             self._unanswered_since_s = now_s
         batch.attempts += 1
+        self._sent_number += 1
+        batch.sent_number, batch.sent_s, batch.overtaken = self._sent_number, now_s, 0
         batch.due_s = now_s + self._pause_s(batch)
         if is_first:
             self._sent_s = now_s
@@ -400,7 +407,7 @@ class Forwarder:
             self.counts.heartbeats += 1
         return max(1.0, self._spoke_s + HEARTBEAT_EVERY_S - now_s)
 
-    def _pause_s(self, batch: _Batch) -> float:
+    def _pause_s(self, batch: Flight) -> float:
         return min(self._resend_s * 2.0 ** max(0, batch.attempts - 1), max(self._resend_s, RESEND_LONGEST_S))
 
     def _encode(self, name: str, rows: list[Row]) -> bytes:

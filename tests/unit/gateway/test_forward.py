@@ -135,6 +135,35 @@ def test_any_ack_shows_that_upstream_lives(spool: Spool) -> None:
     assert len(bench.step(241.5)) == 1
 
 
+def test_a_batch_that_others_overtake_is_sent_again_soon(spool: Spool) -> None:
+    """It lies with a worker that is gone: three later answers and two seconds are enough, and once is enough."""
+    bench = Bench(spool, batch_rows=10, linger_s=0.0)
+    fill(spool, 640)
+    bench.step(0)
+    stuck = bench.sent[0]
+    for number, now_s in ((1, 0.5), (2, 1.0), (3, 1.9)):
+        bench.ack(bench.sent[number])
+        assert [row["id"] for row in stuck["rows"]] not in bench.step(now_s)
+    bench.ack(bench.sent[4])
+    assert [row["id"] for row in stuck["rows"]] in bench.step(2.1)
+    assert bench.forwarder.counts.resent == 1
+    for number, now_s in ((5, 2.2), (6, 2.3), (7, 2.4)):  # answered meanwhile by whoever got the rest
+        bench.ack(bench.sent[number])
+        bench.step(now_s)
+    assert bench.forwarder.counts.resent == 1
+
+
+def test_answers_in_the_order_of_sending_repeat_nothing(spool: Spool) -> None:
+    """A slow store answers late, but in order: nothing is sent twice."""
+    bench = Bench(spool, batch_rows=10, linger_s=0.0)
+    fill(spool, 320)
+    bench.step(0)
+    for number in range(20):
+        bench.ack(bench.sent[number])
+        bench.step(3.0 * (number + 1))
+    assert bench.forwarder.counts.resent == 0
+
+
 def test_reconnecting_sends_unacked_batches_at_once(bench: Bench) -> None:
     """What may have been lost with the connection does not wait for its pause."""
     fill(bench.spool, 3)
