@@ -56,8 +56,9 @@ def batch(registry: Registry, kind: str, count: int) -> bytes:
 
 def ours(payload: bytes, registry: Registry, encoder: LineEncoder) -> list[str]:
     """Go the way of the worker and the InfluxDB adapters."""
-    encode = encoder.encode
-    return [encode(placed.reading.point()) for placed in decode_batch(payload, registry).readings]
+    readings = [placed.reading for placed in decode_batch(payload, registry).readings]
+    lines, _positions, _rejected = encoder.encode_batch(readings)
+    return lines
 
 
 def decode_only(payload: bytes, registry: Registry) -> int:

@@ -23,7 +23,7 @@ import msgspec
 
 from ingest.errors import StoreRefused
 from ingest.folding import DAY_MS, HOUR_MS, MEASUREMENTS, day_points, floor_day, floor_hour, hour_points
-from ingest.store import FieldValue, Point, Rejected, TimeSeriesStore, WriteResult
+from ingest.store import FieldValue, Point, Rejected, TimeSeriesStore, Writable, WriteResult
 from ingest.stores.series import count_of
 from ingest.stores.shelves import DAILY, DONE, DUE, HOURLY, MARK, NOBODY
 
@@ -338,7 +338,7 @@ class LateMarks:
         else:
             self._began_ms = newest[0].ts_ms if newest else 0
 
-    def write(self, points: Sequence[Point]) -> WriteResult:
+    def write(self, points: Sequence[Writable]) -> WriteResult:
         """Write a batch with a mark for each hour that is over. See :meth:`ingest.store.PointSink.write`."""
         edge_ms = max(floor_hour(self._now_ms() - self._late_ms // 2), self._until_ms() or self._began_ms)
         hours = sorted({floor_hour(point.ts_ms) for point in points if point.ts_ms < edge_ms})

@@ -11,7 +11,7 @@ import msgspec
 FieldValue = float | int | str
 
 
-class Point(msgspec.Struct, frozen=True):
+class Point(msgspec.Struct, frozen=True, gc=False):
     """One row of a time series: the unit of writing.
 
     Attributes
@@ -32,6 +32,29 @@ class Point(msgspec.Struct, frozen=True):
     tags: dict[str, str]
     ts_ms: int
     fields: dict[str, FieldValue]
+
+    def point(self) -> "Point":
+        """Return itself: see :class:`Writable`."""
+        return self
+
+
+class Writable(Protocol):
+    """What a store writes: a point, or what is written as one.
+
+    A :class:`ingest.readings.Reading` is the other: making its point costs as much as encoding it, so adapters that
+    need no point take it as it is.
+    """
+
+    @property
+    def measurement(self) -> str:
+        """Name of the time series."""
+
+    @property
+    def ts_ms(self) -> int:
+        """Point time [ms since 1970 UTC]."""
+
+    def point(self) -> Point:
+        """Return the point that is stored."""
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -76,7 +99,7 @@ class PointSink(Protocol):
     def prepare(self) -> None:
         """Create the database or tables where missing and check address and credentials."""
 
-    def write(self, points: Sequence[Point]) -> WriteResult:
+    def write(self, points: Sequence[Writable]) -> WriteResult:
         """Write a batch and return only when the store has accepted it.
 
         Writing the same point twice changes nothing. Points that the store refuses for good are

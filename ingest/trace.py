@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from ingest.decode import Placed
+from ingest.readings import Placed
 from square.errors import SettingsError
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ class Trace:
             return
         wall_ns = time.time_ns()
         try:
-            self._file.write("".join(f"{r.device},{r.boot},{r.seq},{wall_ns}\n" for _, r in readings))
+            lines = [f"{r.device},{r.boot},{r.seq},{wall_ns}\n" for r in (placed.reading for placed in readings)]
+            self._file.write("".join(lines))
             self._file.flush()
         except OSError as error:
             _log.warning("the trace file ends here: %s", error)

@@ -17,9 +17,10 @@ import msgspec
 
 from firmware import wire
 from ingest.deadletter import DeadLetter, DeadLetterStore, SqliteDeadLetters
-from ingest.decode import Batch, BatchError, Placed, decode_batch
+from ingest.decode import Batch, BatchError, decode_batch
 from ingest.errands import Errands
 from ingest.errors import StoreError, StoreRefused
+from ingest.readings import Placed
 from ingest.refused import DeadRow
 from ingest.replay import Replay
 from ingest.rollup import LateMarks
@@ -271,7 +272,7 @@ class Worker:
 
     def _write(self, group: list[Pending], placed: list[Placed]) -> bool:
         """Write the points of a group; points that the store refuses become dead letters."""
-        points = [p.reading.point() for p in placed]
+        points = [p.reading for p in placed]
         result = self._store_outage.persist(lambda: self._store.write(points))
         if result is None:
             return False
@@ -412,14 +413,56 @@ def _letter_of(dead: DeadRow) -> DeadLetter:
     )
 
 
-def batch_filter(site: str, *, shared: bool) -> str:
-    """Return the topic filter of the batches of a site."""
+def batch_filter(site: str, group: str | None = None) -> str:
+    """Return the topic filter of the batches of a site, or of a share of them for each worker of a group."""
     plain = f"resik/{site}/gw/+/batch"
-    return f"$share/{SERVICE}/{plain}" if shared else plain
+    return plain if group is None else f"$share/{group}/{plain}"
+
+
+def connect(settings: IngestSettings, site: str) -> MqttConnection:
+    """Return the connection of a worker, not started yet.
+
+    The only worker has its session kept by the broker. One of several has a new session at each connect: a broker gives
+    a member of a shared subscription its turn also while it is away, and what waits there would be held up until it
+    is back. The gateway sends again what a worker that died had in hand, and the others get it.
+    """
+    client_id = settings.client_id or settings.name
+    connection = MqttConnection(
+        MqttEndpoint.from_settings(settings, settings.name),
+        client_id,
+        clean=settings.worker is not None,
+        inbound_limit=INBOUND_LIMIT,
+        probe_topic=wire.topic_probe(site, client_id),
+    )
+    if settings.worker is not None:
+        connection.subscribe(batch_filter(site, settings.shared_group))
+    else:
+        connection.forget(batch_filter(site, SERVICE))  # of a session from when the only worker took part in a group
+        connection.subscribe(batch_filter(site))
+    return connection
+
+
+def check_company(settings: IngestSettings) -> None:
+    """See that settings for several workers, and for one alone, are not mixed.
+
+    Raises
+    ------
+    SettingsError
+        With what to change.
+    """
+    if settings.worker is None:
+        if settings.shared_group != SERVICE:
+            raise SettingsError("shared_group is for several workers: give each a number with the setting worker")
+    elif settings.store_url.startswith("sqlite:"):
+        raise SettingsError(
+            f"worker = {settings.worker}: the embedded store has one writing process, so one worker alone can use it: "
+            "leave worker unset, or let store_url name an InfluxDB"
+        )
 
 
 def _compose(settings: IngestSettings, stop: threading.Event) -> Worker:
     """Build the worker from its settings; nothing is connected yet."""
+    check_company(settings)
     registry = Registry.load(settings.site)
     clock = open_clock(settings.clock_file)
     store = open_store(settings.store_url, secret=read_secret(settings.store_token_file))
@@ -427,7 +470,7 @@ def _compose(settings: IngestSettings, stop: threading.Event) -> Worker:
         store,
         registry.site,
         lambda: now_ms(clock),
-        every_s=settings.rollup_every_s,
+        every_s=settings.rolls_up_every_s,
         offset_s=settings.utc_offset_min * 60,
         late_s=settings.rollup_late_s,
     )
@@ -439,18 +482,11 @@ def _compose(settings: IngestSettings, stop: threading.Event) -> Worker:
         late_s=settings.rollup_late_s,
         until_ms=lambda: rollups.until_ms,
     )
-    connection = MqttConnection(
-        MqttEndpoint.from_settings(settings, SERVICE),
-        settings.client_id,
-        inbound_limit=INBOUND_LIMIT,
-        probe_topic=wire.topic_probe(registry.site, settings.client_id),
-    )
-    connection.subscribe(batch_filter(registry.site, shared=settings.shared))
     return Worker(
         registry=registry,
         store=sink,
         letters=letters,
-        connection=connection,
+        connection=connect(settings, registry.site),
         clock=clock,
         settings=settings,
         errands=Errands(Replay(registry, sink, letters), letters),

@@ -5,7 +5,7 @@ devices.toml, and no reading can claim a place by itself.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -22,20 +22,20 @@ class Placement:
         The device.
     asset
         The bin or air station it sits on.
+    kind
+        ``bin`` or ``air``: that of the device.
+    zone
+        Id of the zone of the asset.
     """
 
     device: Device
     asset: Bin | AirStation
+    kind: str = field(init=False)
+    zone: str = field(init=False)
 
-    @property
-    def zone(self) -> str:
-        """Id of the zone of the asset."""
-        return self.asset.zone
-
-    @property
-    def kind(self) -> str:
-        """``bin`` or ``air``."""
-        return self.device.kind
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", self.device.kind)
+        object.__setattr__(self, "zone", self.asset.zone)
 
 
 class Registry:

@@ -24,7 +24,7 @@ from typing import Final, TextIO
 import msgspec
 
 from ingest.errors import StoreRefused, StoreUnavailable
-from ingest.store import Point, Rejected, WriteResult
+from ingest.store import Point, Rejected, Writable, WriteResult
 from ingest.stores import schema, sqlite_reads
 from ingest.stores.points import FieldType, PointError, check_name, check_tags, check_time, field_type
 from ingest.stores.shelves import SHELVES, Shelf, shelf_of
@@ -78,7 +78,7 @@ class EmbeddedStore(SqliteReads):
             schema.check_integrity(connection, self.path)
             schema.create_or_upgrade(connection, self.path)
 
-    def write(self, points: Sequence[Point]) -> WriteResult:
+    def write(self, points: Sequence[Writable]) -> WriteResult:
         """Write a batch in one durable transaction. See :meth:`ingest.store.TimeSeriesStore.write`."""
         if self.read_only:
             raise StoreRefused(f"{self.path} was opened read-only: only ingest writes points")
@@ -87,7 +87,7 @@ class EmbeddedStore(SqliteReads):
             self._take_writer_lock()
             try:
                 with transaction(connection):
-                    rejected = self._write_batch(connection, points)
+                    rejected = self._write_batch(connection, [item.point() for item in points])
             except BaseException:  # what the caches learned was rolled back
                 self._series_ids.clear()
                 self._types.clear()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ingest.errors import StoreRefused
-from ingest.store import Point, Rejected, WriteResult
+from ingest.store import Rejected, Writable, WriteResult
 from ingest.stores.endpoint import Endpoint, Reply
 from ingest.stores.influxql import InfluxQLReads
 from ingest.stores.line_protocol import LineEncoder
@@ -23,7 +23,7 @@ class InfluxStore(InfluxQLReads, ABC):
         self._writing = threading.Lock()
         self._encoder = LineEncoder()
 
-    def write(self, points: Sequence[Point]) -> WriteResult:
+    def write(self, points: Sequence[Writable]) -> WriteResult:
         """Write a batch. See :meth:`ingest.store.TimeSeriesStore.write`."""
         if self.read_only:
             raise StoreRefused(f"{self._endpoint.place} was opened read-only: only ingest writes points")

@@ -10,10 +10,12 @@ a newline is allowed.
 Source: docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference, section special characters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from ingest.store import Point, Rejected
+from firmware import wire
+from ingest.readings import Reading
+from ingest.store import Point, Rejected, Writable
 from ingest.stores.points import (
     INT64_MAX,
     INT64_MIN,
@@ -24,16 +26,22 @@ from ingest.stores.points import (
     check_time,
     field_type,
 )
+from square.quantities import QUANTITIES
 
 HEADS_LIMIT: Final = 50_000
 """Tag heads kept. A square has some thousand series; the limit only bounds a misuse."""
 
-FLOATS_LIMIT: Final = 50_000
-"""Numbers whose text is kept. What sensors send are whole steps of small units, so the same few thousand come again
-and again, and finding the shortest text of a float costs more than all the rest of its field."""
+TEXTS_LIMIT: Final = 50_000
+"""Numbers whose text is kept. Most of what sensors send are whole steps of a coarse unit, so the same few thousand come
+again and again, and finding the shortest text of a float costs more than all the rest of its field."""
+
+SHAPES_LIMIT: Final = 500
+"""Sets of fields whose writer is kept. A square has some dozen; beyond the limit readings are written as points."""
 
 _TAG_ESCAPES: Final = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 _STRING_ESCAPES: Final = str.maketrans({'"': r"\"", "\\": r"\\"})
+_FINE_DIVISOR: Final = 1000
+"""Of quantities in steps so fine that a value seldom comes twice."""
 _TAG_ORDER: Final = sorted(TAGS)
 """InfluxDB sorts the tags of every line; lines that come sorted cost it less."""
 
@@ -56,15 +64,49 @@ def quote_string(value: str) -> str:
     return f'"{value.translate(_STRING_ESCAPES)}"'
 
 
+_STATES: Final = {state: quote_string(state) for state in wire.STATES}
+
+
+def is_coarse(name: str) -> bool:
+    """Whether the values of a field are steps of a coarse unit, so that the text of each is worth keeping.
+
+    >>> is_coarse("temp_c"), is_coarse("pm25_ugm3")
+    (True, False)
+    """
+    return name not in QUANTITIES or QUANTITIES[name].divisor < _FINE_DIVISOR
+
+
+_WriteValues = Callable[[dict[str, float], dict[float, str]], str]
+
+
+def writer_of(names: Sequence[str]) -> _WriteValues:
+    """Return what writes the values of a reading that has precisely these; a coarse one without a text is a KeyError.
+
+    Compiled, because a loop over the values takes twice as long (1.2 us for an air station against 0.6).
+
+    >>> writer_of(["temp_c", "pm25_ugm3"])({"temp_c": 30.5, "pm25_ugm3": 18.704}, {30.5: "30.5"})
+    'temp_c=30.5,pm25_ugm3=18.704'
+    """
+    fields = ",".join(
+        f"{name}={{texts[values[{name!r}]]}}" if is_coarse(name) else f"{name}={{values[{name!r}]!r}}"
+        for name in map(check_name, names)
+    )
+    write: _WriteValues = eval(f'lambda values, texts: f"""{fields}"""')  # noqa: S307 - plain words, checked
+    return write
+
+
 class LineEncoder:
     """Encodes points; keeps the escaped head of every series it has seen. Not for use by several threads at once."""
 
     def __init__(self) -> None:
         self._heads: dict[tuple[str, ...], str] = {}
-        self._floats: dict[float, str] = {}
+        self._texts: dict[float, str] = {}
         self._names: set[str] = set()
+        self._reading_heads: dict[tuple[str, ...], str] = {}
+        self._reading_texts: dict[float, str] = {}
+        self._writers: dict[tuple[str, ...], _WriteValues] = {}
 
-    def encode(self, point: Point) -> str:
+    def encode(self, item: Writable) -> str:
         """Return one line without its newline.
 
         Raises
@@ -72,11 +114,43 @@ class LineEncoder:
         PointError
             When no store would take the point, NaN and infinity among the reasons.
         """
-        tags = point.tags
-        head = self._heads.get((point.measurement, *tags, *tags.values()))
-        if head is None:
-            head = self._add_head(point)
-        floats, names = self._floats, self._names
+        return self._encode_reading(item) if type(item) is Reading else self._encode_point(item.point())
+
+    def _encode_reading(self, reading: Reading) -> str:
+        """Write a reading without its point, which costs half; the line is the same.
+
+        It trusts the types of a reading, and its values to be finite: they are quotients of checked integers.
+        """
+        values = reading.values
+        series = reading.kind, reading.site, reading.asset, reading.device, reading.zone
+        try:
+            write = self._writers[tuple(values)]
+            return (
+                f"{self._reading_heads[series]} {write(values, self._reading_texts)},state={_STATES[reading.state]},"
+                f"quality={reading.quality}i,flags={reading.flags}i,boot={reading.boot}i,seq={reading.seq}i "
+                f"{reading.ts_ms}"
+            )
+        except KeyError:
+            return self._encode_first(reading, series)
+
+    def _encode_first(self, reading: Reading, series: tuple[str, ...]) -> str:
+        """Write a reading in which something is new as a point, and note how it is written from now on."""
+        point = reading.point()
+        line = self._encode_point(point)
+        if len(self._reading_heads) >= HEADS_LIMIT:
+            self._reading_heads.clear()
+        self._reading_heads[series] = self._head_of(point)
+        names = tuple(reading.values)
+        if names and names not in self._writers and len(self._writers) < SHAPES_LIMIT:
+            self._writers[names] = writer_of(names)
+        if len(self._reading_texts) >= TEXTS_LIMIT:
+            self._reading_texts.clear()
+        self._reading_texts |= {value: repr(value) for name, value in reading.values.items() if is_coarse(name)}
+        return line
+
+    def _encode_point(self, point: Point) -> str:
+        head = self._head_of(point)
+        texts, names = self._texts, self._names
         fields = ""
         for name, value in point.fields.items():
             if name not in names:
@@ -84,8 +158,8 @@ class LineEncoder:
             kind = type(value)
             # The plain cases in line: a call per field would double the cost of a point.
             if kind is float:
-                text = floats.get(value)  # type: ignore[arg-type]
-                fields += f",{name}={text if text is not None else self._add_float(name, value)}"  # type: ignore[arg-type]
+                text = texts.get(value)  # type: ignore[arg-type]
+                fields += f",{name}={text if text is not None else self._add_text(name, value)}"  # type: ignore[arg-type]
             elif kind is int and INT64_MIN <= value <= INT64_MAX:  # type: ignore[operator]
                 fields += f",{name}={value}i"
             else:
@@ -95,33 +169,37 @@ class LineEncoder:
             raise PointError("bad-field", "a point needs at least one field")
         return f"{head} {fields[1:]} {check_time(point.ts_ms)}"
 
-    def encode_batch(self, points: Sequence[Point]) -> tuple[list[str], list[int], list[Rejected]]:
+    def encode_batch(self, points: Sequence[Writable]) -> tuple[list[str], Sequence[int], list[Rejected]]:
         """Return the lines, the position in ``points`` of each line, and the points that cannot be written."""
         lines: list[str] = []
-        positions: list[int] = []
         rejected: list[Rejected] = []
-        for index, point in enumerate(points):
+        write_reading, write_point = self._encode_reading, self._encode_point
+        for index, item in enumerate(points):
             try:
-                lines.append(self.encode(point))
+                lines.append(write_reading(item) if type(item) is Reading else write_point(item.point()))
             except PointError as error:
                 rejected.append(Rejected(index=index, code=error.code, reason=error.reason))
-            else:
-                positions.append(index)
-        return lines, positions, rejected
+        if not rejected:
+            return lines, range(len(points)), rejected
+        left_out = {r.index for r in rejected}
+        return lines, [index for index in range(len(points)) if index not in left_out], rejected
 
-    def _add_float(self, name: str, value: float) -> str:
+    def _add_text(self, name: str, value: float) -> str:
         field_type(name, value)  # raises for NaN and infinity
-        if len(self._floats) >= FLOATS_LIMIT:
-            self._floats.clear()
-        text = self._floats[value] = repr(value)
+        if len(self._texts) >= TEXTS_LIMIT:
+            self._texts.clear()
+        text = self._texts[value] = repr(value)
         return text
 
-    def _add_head(self, point: Point) -> str:
-        values = dict(zip(TAGS, check_tags(point.tags), strict=True))
-        # An empty tag cannot be written; InfluxDB reads a missing tag as empty.
-        tags = "".join(f",{name}={escape_tag(values[name])}" for name in _TAG_ORDER if values[name])
-        if len(self._heads) >= HEADS_LIMIT:
-            self._heads.clear()
-        head = check_name(point.measurement) + tags
-        self._heads[point.measurement, *point.tags, *point.tags.values()] = head
+    def _head_of(self, point: Point) -> str:
+        tags = point.tags
+        key = point.measurement, *tags, *tags.values()
+        head = self._heads.get(key)
+        if head is None:
+            values = dict(zip(TAGS, check_tags(tags), strict=True))
+            # An empty tag cannot be written; InfluxDB reads a missing tag as empty.
+            written = "".join(f",{name}={escape_tag(values[name])}" for name in _TAG_ORDER if values[name])
+            if len(self._heads) >= HEADS_LIMIT:
+                self._heads.clear()
+            head = self._heads[key] = check_name(point.measurement) + written
         return head

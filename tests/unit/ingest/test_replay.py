@@ -14,7 +14,7 @@ from ingest.decode import decode_batch
 from ingest.errands import Errands, Finish, Line, Request, decode_answer, folder_of, put_request
 from ingest.errors import StoreUnavailable
 from ingest.replay import Outcome, Replay
-from ingest.store import Point, Rejected, WriteResult
+from ingest.store import Point, Rejected, Writable, WriteResult
 from square.registry import Registry
 from square.site import Device
 from tests.unit.ingest.batches import BOOT, NOW_MS, NOW_S, SITE, TOPIC, batch, poison, registry, row, status
@@ -47,12 +47,12 @@ class Store:
     def close(self) -> None:
         pass
 
-    def write(self, points: Sequence[Point]) -> WriteResult:
+    def write(self, points: Sequence[Writable]) -> WriteResult:
         if self.is_down:
             raise StoreUnavailable("down")
         if self.refuses:
             return WriteResult(0, tuple(Rejected(index, "x", "not of my type") for index in range(len(points))))
-        for point in points:
+        for point in (item.point() for item in points):
             self.points[point.tags["device"], point.ts_ms] = point
         return WriteResult(len(points))
 

@@ -11,7 +11,7 @@ import pytest
 from ingest.deadletter import DeadLetter
 from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.settings import IngestSettings
-from ingest.store import Point, Rejected, WriteResult
+from ingest.store import Rejected, Writable, WriteResult
 from ingest.worker import Worker, batch_filter
 from square import outage
 from square.clock import FixedClock
@@ -73,9 +73,9 @@ class Store:
         self.name = name
         self.kept: list[DeadLetter] = []
         self.purged_before_ms: int | None = None
-        self.script: list[Exception | Callable[[Sequence[Point]], WriteResult]] = []
+        self.script: list[Exception | Callable[[Sequence[Writable]], WriteResult]] = []
 
-    def _next(self) -> Callable[[Sequence[Point]], WriteResult] | None:
+    def _next(self) -> Callable[[Sequence[Writable]], WriteResult] | None:
         step = self.script.pop(0) if self.script else None
         if isinstance(step, Exception):
             self.events.append((self.name, "failed"))
@@ -85,10 +85,10 @@ class Store:
     def prepare(self) -> None:
         self._next()
 
-    def write(self, points: Sequence[Point]) -> WriteResult:
+    def write(self, points: Sequence[Writable]) -> WriteResult:
         step = self._next()
         result = step(points) if step else WriteResult(len(points))
-        self.events.append((self.name, [point.fields["seq"] for point in points]))
+        self.events.append((self.name, [item.point().fields["seq"] for item in points]))
         return result
 
     def put(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
@@ -186,7 +186,7 @@ def test_a_refusal_while_running_is_retried_and_shown(rig: Rig) -> None:
     """The worker stays, says what a person must do, and goes on when it was done."""
     seen: list[tuple[bool, str]] = []
 
-    def look(points: Sequence[Point]) -> WriteResult:
+    def look(points: Sequence[Writable]) -> WriteResult:
         health = rig.worker.health()
         seen.append((health.ok, health.reason))
         return WriteResult(len(points))
@@ -219,7 +219,7 @@ def test_no_ack_while_the_dead_letter_store_is_down(rig: Rig) -> None:
 def test_stopping_during_an_outage_acks_nothing(rig: Rig) -> None:
     """What is in hand when the process ends stays with the broker and the gateway."""
 
-    def stop(_points: Sequence[Point]) -> WriteResult:
+    def stop(_points: Sequence[Writable]) -> WriteResult:
         rig.worker.stop()
         raise StoreUnavailable("down")
 
