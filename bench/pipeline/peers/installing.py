@@ -16,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).parents[1]
 CONSTRAINTS, PACKAGE = HERE / "constraints.txt", HERE / "package.json"
 WITHIN_S = 600
+REASON_LENGTH = 240
 NODE_MAJOR = 20
 """Oldest Node that Node-RED 4 is tested with."""
 
@@ -44,8 +45,14 @@ def _run(command: list[str], folder: Path, environment: dict[str, str] | None = 
     except subprocess.TimeoutExpired as error:
         raise NotInstallable(f"{Path(command[0]).name} took longer than {WITHIN_S} s") from error
     except subprocess.CalledProcessError as error:
-        words = [line for line in (error.stderr or error.stdout or "").strip().splitlines() if line.strip()]
-        raise NotInstallable(f"{Path(command[0]).name}: {words[-1][:200] if words else 'no reason given'}") from error
+        raise NotInstallable(f"{Path(command[0]).name}: {_reason(error.stderr or error.stdout or '')}") from error
+
+
+def _reason(output: str) -> str:
+    """Return what an installer says is wrong: its first lines with an error, or else its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    wrong = [line for line in lines if "error" in line.lower()][:3] or lines[-1:]
+    return " ".join(wrong)[:REASON_LENGTH] or "no reason given"
 
 
 @contextlib.contextmanager
