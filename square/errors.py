@@ -7,6 +7,7 @@ Tree::
     ├── SiteError           a site folder is wrong: file, line, what, remedy
     └── BrokerError         .retryable
         ├── BrokerUnavailable   nobody answers, or the connection is gone: try again
+        │   └── BrokerGarbled   what came is no MQTT; the connection was given up: try again
         └── BrokerRefused       the broker said no to these credentials
 """
 
@@ -56,6 +57,10 @@ class BrokerUnavailable(BrokerError):  # noqa: N818 - a state of the broker, not
     """No connection at the moment: keep the message and try again."""
 
     retryable = True
+
+
+class BrokerGarbled(BrokerUnavailable):
+    """What the broker sent is no MQTT 3.1.1, or nothing that was asked for."""
 
 
 class BrokerRefused(BrokerError):  # noqa: N818 - as above

@@ -1,80 +1,43 @@
-"""The one MQTT connection of Resik's servers: session kept by the broker, acknowledged by hand.
+"""The MQTT connection of Resik's servers where messages are few and large: paho-mqtt.
 
-A message is acknowledged only when its consumer says so, after its own commit. What that needs, and why:
-
-* **Epochs.** After a reconnect packet ids start again, so an ack that belongs to the old connection would
-  acknowledge somebody else's message. Each connect and disconnect starts a new epoch; acks of another are dropped.
-* **Bounded memory.** Broker limits are no back-pressure once acks are delayed. A full inbound queue first makes the
-  network thread wait, for less than half the keepalive; then it cuts the connection on purpose and resumes when the
-  consumer has caught up; the broker sends the rest again.
-* **A probe instead of a flag.** A network thread can die while ``is_connected()`` stays true. Health is a message
-  to ourselves that came back; a service whose connection :meth:`MqttConnection.is_deaf` ends, to be started again.
-
-The client library is paho-mqtt; nothing outside this module knows that.
+What it promises is in :mod:`square.mqtt_session`. Where many small messages arrive, :mod:`square.mqtt_stream` takes its
+place (docs/decisions/0013-hot-path.md). Nothing outside this module knows paho.
 """
 
 import contextlib
 import logging
 import queue
-import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any, cast
 
-import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from square.endpoint import MqttEndpoint, tls_context, tls_trouble, wait_for_broker
-from square.errors import BrokerRefused, BrokerUnavailable
+from square.endpoint import MqttEndpoint, tls_context
+from square.errors import BrokerUnavailable
+from square.mqtt_session import (
+    KEEPALIVE_S,
+    PROBE_EVERY_S,
+    RECONNECT_MAX_S,
+    RECONNECT_MIN_S,
+    ROOM_WITHIN_S,
+    Delivery,
+    MqttSession,
+)
+
+__all__ = ["Delivery", "MqttConnection"]
 
 _log = logging.getLogger(__name__)
-
-PROBE_EVERY_S = 10.0
-KEEPALIVE_S = 30
-ROOM_WITHIN_S = KEEPALIVE_S / 3
-"""How long a full queue may hold up the network thread: the broker cuts us after 1.5 keepalives of silence."""
-DEAF_AFTER_S = 120.0
-"""How long a connection may stand without a probe coming back before starting again is the better choice."""
-RECONNECT_MIN_S = 1
-RECONNECT_MAX_S = 30
 
 _SERVER_UNAVAILABLE = 136
 """Reason code of the broker that cannot serve anybody at the moment (CONNACK 3 of MQTT 3.1.1)."""
 
 
-class Delivery(msgspec.Struct, frozen=True):
-    """One message from the broker, to be acknowledged with :meth:`MqttConnection.ack`."""
-
-    epoch: int
-    mid: int
-    qos: int
-    topic: str
-    payload: bytes
-    retain: bool
-    dup: bool
-
-
-class MqttConnection:
-    """A supervised connection whose messages wait in a bounded queue.
-
-    Parameters
-    ----------
-    endpoint : MqttEndpoint
-        Broker and credentials.
-    client_id : str
-        Fixed for the life of the service: the broker keeps the session under it.
-    clean : bool
-        True makes the broker forget the session at each disconnect.
-    inbound_limit : int
-        Messages that may wait for the consumer before the connection is cut on purpose.
-    probe_topic : str | None
-        Where to talk to ourselves for :meth:`is_healthy`; see :func:`firmware.wire.topic_probe`. Others may use it,
-        too: what counts is a payload that only this connection knows.
-    """
+class MqttConnection(MqttSession):
+    """A supervised connection whose messages wait in a bounded queue; parameters as :class:`MqttSession`."""
 
     def __init__(
         self,
@@ -85,32 +48,9 @@ class MqttConnection:
         inbound_limit: int = 2000,
         probe_topic: str | None = None,
     ) -> None:
-        self.endpoint = endpoint
-        self.client_id = client_id
-        self.session_lost = 0
-        """How often the broker had forgotten a session that it should have kept."""
-        self.stale_acks = 0
-        """Acks dropped because their connection was gone."""
-        self.overflows = 0
-        """How often the connection was cut because the consumer fell behind."""
-        self.was_heard = False
-        """Whether a probe of ours has ever come back: what was subscribed before :meth:`start` is, then."""
-        self._clean = clean
+        super().__init__(endpoint, client_id, clean=clean, inbound_limit=inbound_limit, probe_topic=probe_topic)
         self._inbound: queue.Queue[Delivery] = queue.Queue()
-        self._limit = inbound_limit
-        self._filters: dict[str, int] = {}
-        self._lock = threading.Lock()
-        self._epoch = 0
-        self._overflowing = False
-        self._ever_connected = False
-        self._stopping = threading.Event()
-        self._up = threading.Event()
-        self._refused: str | None = None
-        self._unready: str | None = None
-        self._network: threading.Thread | None = None
-        self._probe_topic = probe_topic
-        self._probe_payload = secrets.token_bytes(8)
-        self._probe_back_at = 0.0
+        self._forgotten: list[str] = []
         self._probe_thread: threading.Thread | None = None
         self._client = self._build()
 
@@ -139,6 +79,13 @@ class MqttConnection:
         if self._up.is_set():
             self._client.subscribe(topic_filter, qos)
 
+    def forget(self, topic_filter: str) -> None:
+        """Unsubscribe at each connect: a kept session may hold what an earlier version asked for.
+
+        It is sent before what is subscribed. Call it before :meth:`start`.
+        """
+        self._forgotten.append(topic_filter)
+
     def start(self) -> None:
         """Connect in the background and keep trying until :meth:`stop`."""
         self._client.connect_async(self.endpoint.host, self.endpoint.port, KEEPALIVE_S)
@@ -146,41 +93,6 @@ class MqttConnection:
         if self._probe_topic is not None:
             self._probe_thread = threading.Thread(target=self._probe, name="mqtt-probe", daemon=True)
             self._probe_thread.start()
-
-    def wait_connected(self, timeout_s: float = 15.0) -> None:
-        """Return once connected.
-
-        Raises
-        ------
-        BrokerRefused
-            If the broker answered and refused us.
-        BrokerUnavailable
-            If nobody answered within ``timeout_s``, or the broker said that it serves nobody.
-        """
-        deadline = time.monotonic() + timeout_s
-        while not self._up.wait(0.05):
-            if self._refused is not None:
-                raise BrokerRefused(
-                    f"the broker at {self.endpoint} refused user {self.endpoint.username!r} ({self._refused}): "
-                    f"check {self.endpoint.side}_username and {self.endpoint.side}_password_file"
-                )
-            if time.monotonic() > deadline:
-                raise BrokerUnavailable(self._why_unreachable())
-
-    def _why_unreachable(self) -> str:
-        try:
-            wait_for_broker(self.endpoint, 0)
-        except BrokerUnavailable as error:
-            return str(error)
-        if self._unready is not None:
-            return f"the broker at {self.endpoint} serves nobody at the moment ({self._unready}): wait, or look at it"
-        if self.endpoint.tls and (trouble := tls_trouble(self.endpoint)) is not None:
-            return trouble
-        side = self.endpoint.side
-        return (
-            f"the broker at {self.endpoint} accepts connections but no MQTT session: check {side}_url (TLS or plain), "
-            f"{side}_username {self.endpoint.username!r} and {side}_password_file"
-        )
 
     def stop(self) -> None:
         """Disconnect cleanly; the broker keeps the session unless ``clean``."""
@@ -190,32 +102,9 @@ class MqttConnection:
         self._up.clear()
 
     @property
-    def connected(self) -> bool:
-        """Whether a connection stood when last heard of. Not evidence of health: see :meth:`is_healthy`."""
-        return self._up.is_set()
-
-    @property
     def waiting(self) -> int:
         """Messages received and not yet taken by the consumer."""
         return self._inbound.qsize()
-
-    def is_healthy(self, max_age_s: float = 3 * PROBE_EVERY_S) -> bool:
-        """Whether a message to ourselves came back within ``max_age_s`` (or, without a probe topic, connected)."""
-        if self._probe_topic is None:
-            return self.connected
-        return self.connected and time.monotonic() - self._probe_back_at < max_age_s
-
-    def is_deaf(self, after_s: float = DEAF_AFTER_S) -> bool:
-        """Whether nothing more will come here although the broker is not to blame: the process should end.
-
-        True when the network thread is dead, or when the connection stands and no probe came back for ``after_s``.
-        A broker that is away is no deafness, and neither is one that never let a probe through (its access list).
-        """
-        if self._stopping.is_set():
-            return False
-        if self._network is not None and not self._network.is_alive():
-            return True
-        return self.connected and self.was_heard and time.monotonic() - self._probe_back_at > after_s
 
     # -- messages -----------------------------------------------------------------------------
 
@@ -225,15 +114,6 @@ class MqttConnection:
             return self._inbound.get(timeout=timeout_s) if timeout_s else self._inbound.get_nowait()
         except queue.Empty:
             return None
-
-    def deliveries(self, timeout_s: float, limit: int = 1000) -> Iterator[Delivery]:
-        """Wait up to ``timeout_s`` for a message, then yield whatever is there, at most ``limit``."""
-        delivery = self.get(timeout_s)
-        count = 0
-        while delivery is not None:
-            yield delivery
-            count += 1
-            delivery = self.get() if count < limit else None
 
     def ack(self, delivery: Delivery) -> bool:
         """Tell the broker to forget ``delivery``. MUST be called in the order of arrival, after the commit.
@@ -295,31 +175,24 @@ class MqttConnection:
         self, client: paho.Client, _userdata: Any, flags: paho.ConnectFlags, reason: ReasonCode, _properties: Any
     ) -> None:
         if reason.is_failure:
-            self._unready = str(reason) if reason.value == _SERVER_UNAVAILABLE else None
-            self._refused = str(reason) if self._unready is None else None
-            _log.warning("broker %s refused the connection: %s", self.endpoint, reason)
+            self._note_refused(str(reason), is_passing=reason.value == _SERVER_UNAVAILABLE)
             return
-        with self._lock:
-            self._epoch += 1
-        self._refused = self._unready = None
-        if self._ever_connected and not self._clean and not flags.session_present:
-            self.session_lost += 1
-            _log.warning("broker %s forgot the session of %s: messages may be missing", self.endpoint, self.client_id)
-        self._ever_connected = True
+        self._new_epoch()
+        self._note_connected(session_present=flags.session_present)
+        for topic_filter in self._forgotten:
+            client.unsubscribe(topic_filter)
         for topic_filter, qos in list(self._filters.items()):
             client.subscribe(topic_filter, qos)
         if self._probe_topic is not None:
             client.subscribe(self._probe_topic, 0)
             client.publish(self._probe_topic, self._probe_payload, 0)
-            self._probe_back_at = time.monotonic()  # grace until the first probe is due
         self._up.set()
         _log.info("connected to %s as %s", self.endpoint, self.client_id)
 
     def _on_disconnect(
         self, _client: paho.Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
     ) -> None:
-        with self._lock:
-            self._epoch += 1
+        self._new_epoch()
         self._up.clear()
         if not self._stopping.is_set():
             _log.warning("connection to %s lost: %s", self.endpoint, reason)
@@ -332,18 +205,12 @@ class MqttConnection:
             client.ack(message.mid, message.qos)
             return
         if topic == self._probe_topic:
-            if message.payload == self._probe_payload:
-                self._probe_back_at = time.monotonic()
-                self.was_heard = True
+            self._note_probe(bytes(message.payload))
             return
         if self._overflowing:
             return  # un-acked: the broker sends it again after the reconnect
         if not self._has_room():
-            self._overflowing = True
-            self.overflows += 1
-            _log.warning(
-                "%s: %d messages wait; cutting the connection until they are done", self.client_id, self._limit
-            )
+            self._note_overflow()
             sock = client.socket()
             if sock is not None:
                 with contextlib.suppress(OSError):  # the broker was quicker: the connection is gone already
