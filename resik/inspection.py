@@ -2,6 +2,7 @@
 
 import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from alerts.adapters.crew_links import read_links, write_links
+from gateway.troubles import NodePage
 from ingest.deadletter import SqliteDeadLetters, StoredLetter
 from resik.errors import StackError
 from resik.process import ask_health
@@ -97,18 +99,39 @@ def read_card(data: Path) -> StackCard:
         raise StackError(f"no stack has run in {data} yet: start it with `make run` or `resik up`") from error
 
 
-def gateway_health(data: Path) -> Health:
-    """Return what the gateway of a running stack says of itself.
+def gateway_port(data: Path) -> int:
+    """Return the health port of the gateway of a stack.
+
+    Raises
+    ------
+    StackError
+        If no stack ever ran there.
+    """
+    return read_card(data).health_ports["gateway"]
+
+
+def ask_gateway(port: int) -> tuple[Health, NodePage | None]:
+    """Return what a gateway on this machine says of itself, and of its nodes if it knows how to.
 
     Raises
     ------
     StackError
         If it does not answer.
     """
-    health = ask_health(read_card(data).health_ports["gateway"])
+    health = ask_health(port)
     if health is None:
-        raise StackError(f"the gateway of {data} does not answer: is the stack running? See {data / 'logs'}")
-    return health
+        raise StackError(
+            f"gerbang data di port {port} tidak menjawab: jalankan dulu stack-nya (`resik up`), lalu lihat "
+            "catatannya di "
+            f"folder logs / the gateway at port {port} does not answer: start the stack, then see its log in the "
+            "folder "
+            "logs"
+        )
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/nodes", timeout=2.0) as reply:
+            return health, msgspec.json.decode(reply.read(), type=NodePage)
+    except (OSError, msgspec.MsgspecError):
+        return health, None
 
 
 def resend_settled(data: Path, hours: float) -> int:

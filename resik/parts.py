@@ -47,15 +47,24 @@ _DATA = click.option("--data", type=click.Path(path_type=Path), help="Data folde
 
 @gateway.command("status")
 @_DATA
+@click.option("--port", type=click.IntRange(1, 65535), help="Instead: health_port of a gateway that runs by itself.")
+@click.option("--all", "everyone", is_flag=True, help="List every node, not only those that want a look.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @plainly
-def gateway_status(data: Path | None) -> None:
-    """Say in words how the gateway of a running stack is."""
-    from gateway.status import status_text
-    from resik.inspection import find_data, gateway_health
+def gateway_status(*, data: Path | None, port: int | None, everyone: bool, as_json: bool) -> None:
+    """Say in words how the gateway is, what is wrong, and what to do.
 
-    health = gateway_health(find_data(data))
-    click.echo(status_text(health))
-    sys.exit(0 if health.ok else 1)
+    Exit code 0: it works, 1: something does not do its work, 2: it could not be asked.
+    """
+    import json
+
+    from gateway.status import status_object, status_text
+    from gateway.troubles import exit_code, troubles
+    from resik.inspection import ask_gateway, find_data, gateway_port
+
+    health, page = ask_gateway(gateway_port(find_data(data)) if port is None else port)
+    click.echo(json.dumps(status_object(health, page)) if as_json else status_text(health, page, everyone=everyone))
+    sys.exit(exit_code(troubles(health, page.nodes if page is not None else ())))
 
 
 @gateway.command("resend")

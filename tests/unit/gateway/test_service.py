@@ -11,9 +11,7 @@ from gateway import clock, service, watermark
 from gateway.service import Gateway, run
 from gateway.settings import GatewaySettings
 from gateway.spool import Spool
-from gateway.status import status_text
 from square.errors import SettingsError
-from square.health import Health
 from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS
 
 
@@ -160,46 +158,6 @@ def test_health_holds_what_conservation_needs(tmp_path: Path) -> None:
     wanted = {"received", "spooled", "duplicates", "poison", "gaps", "acked_to_device", "forwarded", "settled_stored"}
     wanted |= {"settled_dead", "waiting", "oldest_waiting_age_s", "disk_free_pct", "edge_connected", "uplink_connected"}
     assert wanted <= health.counts.keys()
-
-
-def test_status_text_explains_itself() -> None:
-    """Indonesian first, English second, the same facts in both, thousands as Indonesians write them."""
-    counts: dict[str, float] = {
-        "received": 12_345, "duplicates": 5, "waiting": 1_200, "oldest_waiting_age_s": 7200.0, "settled_stored": 11_100,
-        "settled_dead": 45, "missing_lost": 3, "missing_late": 4, "disk_free_pct": 61.4, "edge_connected": 1,
-        "uplink_connected": 0,
-    }  # fmt: skip
-    text = status_text(Health("gateway", ok=True, reason="the city broker does not answer.", counts=counts))
-    indonesian, english = text.split("\n\n")
-    for word in (
-        "bekerja",
-        "12.345",
-        "1.200 (tertua 2 jam)",
-        "11.100",
-        "45",
-        "7 bacaan",
-        "61 %",
-        "Broker kota: TERPUTUS",
-    ):
-        assert word in indonesian
-    for word in (
-        "working",
-        "12.345",
-        "1.200 (oldest 2 h)",
-        "7 readings",
-        "City broker: NOT CONNECTED",
-        "Reason: the city",
-    ):
-        assert word in english
-
-
-def test_status_text_of_an_idle_gateway_has_no_alarm() -> None:
-    """Nothing waiting and nothing missing are said as such."""
-    text = status_text(Health("gateway", ok=True, reason="", counts={"edge_connected": 1, "uplink_connected": 1}))
-    assert "Tidak ada bacaan yang hilang." in text
-    assert "No reading is missing." in text
-    assert "tertua" not in text
-    assert "Reason" not in text
 
 
 @pytest.mark.parametrize("module", [clock, watermark])
