@@ -20,7 +20,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from bench.pipeline import runs
+from bench.pipeline import fleet, runs
 from bench.pipeline.contestants import OURS, STORING, Contestant
 from bench.pipeline.peers.installing import NotInstallable
 from bench.pipeline.report import Entry, Report, write_page
@@ -61,7 +61,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="where spool and store live; a temporary folder if unset")
     parser.add_argument("--json", action="store_true", help="print nothing but the line of JSON")
     parser.add_argument("--write", type=Path, help="page to put the table into")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.connections < 1 or fleet.DEVICES % arguments.connections:
+        parser.error(f"--connections must divide {fleet.DEVICES}: a device keeps to one connection")
+    return arguments
 
 
 MeasuredT = TypeVar("MeasuredT")

@@ -182,8 +182,6 @@ def main() -> None:
     parser.add_argument("--times", type=Path, help="where to write the send times, 8 bytes each")
     parser.add_argument("--hear", action="store_true", help="take the application acks as nodes do")
     arguments = parser.parse_args()
-    if fleet.DEVICES % arguments.connections:
-        parser.error(f"--connections must divide {fleet.DEVICES}: a device keeps to one connection")
     links = [Link(arguments.port, f"bench-load-{number}") for number in range(arguments.connections)]
     encoded: list[list[bytes]] = [[] for _ in links]
     for number, packet in _encoded(arguments, itertools.count()):

@@ -78,6 +78,12 @@ class Entry:
         }
 
     @property
+    def beside_us(self) -> dict[str, float]:
+        """CPU time per message of broker, store, hop and load, medians of the runs [us]."""
+        names = {name for rate in self.rates for name in rate.cpu_us} - set(self.processes)
+        return {name: statistics.median(rate.cpu_us.get(name, 0.0) for rate in self.rates) for name in sorted(names)}
+
+    @property
     def lost(self) -> int | None:
         """Readings that are missing after all runs; None where nothing is stored."""
         kept = [rate.conservation for rate in self.rates if rate.conservation is not None]
@@ -216,7 +222,13 @@ class Report:
             "drain": self.drain,
             "faults": self.faults,
             "ways": {
-                entry.name: {"per_s": entry.per_s, "cpu_us": entry.cpu_us, "latency": entry.latency, "lost": entry.lost}
+                entry.name: {
+                    "per_s": entry.per_s,
+                    "cpu_us": entry.cpu_us,
+                    "beside_us": entry.beside_us,
+                    "latency": entry.latency,
+                    "lost": entry.lost,
+                }
                 | ({"reason": entry.reason} if entry.reason else {})
                 for entry in self.entries()
             },
