@@ -32,7 +32,9 @@ RESEND_LONGEST_S = 300.0
 OVERTAKEN_TIMES = 3
 OVERTAKEN_AFTER_S = 2.0
 """A batch is sent again without waiting when so many that left after it were answered before it, and so long ago [s]:
-it lies with one of several ingest workers, and that one is gone. A single worker answers in the order of sending."""
+it lies with one of several ingest workers, and that one is gone. An answered copy counts as so many: it was sent
+because nothing was answered. A single worker answers in the order of sending."""
+COPIES_KNOWN = 8
 
 HEARTBEAT_EVERY_S = 10.0
 """An empty batch goes up when nothing else did for this long [s]."""
@@ -146,6 +148,7 @@ class Forwarder:
         self._copied_s = 0.0
         self._sent_s = 0.0
         self._sent_number = 0
+        self._copies: dict[str, int] = {}  # names of the last ones, and their place among all that was sent
         self._spoke_s = float("-inf")
         self._unanswered_since_s: float | None = None
         self._acks: list[bytes] = []
@@ -286,11 +289,11 @@ class Forwarder:
     def _note_overtaken(self, name: str, now_s: float) -> None:
         """Have those sent again that wait for an answer while later ones get theirs."""
         answered = self._flying.get(name)
-        if answered is None:
-            return
+        number = self._copies.pop(name, 0) if answered is None else answered.sent_number
+        times = OVERTAKEN_TIMES if answered is None else 1
         for batch in self._flying.values():
-            if batch.sent_number < answered.sent_number:
-                batch.overtaken += 1
+            if batch.sent_number < number:
+                batch.overtaken += times
                 if batch.overtaken >= OVERTAKEN_TIMES and now_s - batch.sent_s >= OVERTAKEN_AFTER_S:
                     batch.due_s = now_s
 
@@ -395,9 +398,14 @@ class Forwarder:
         self._copied_s = now_s
         rows = self._spool.take_live(self._batch_rows, self._batch_bytes)
         if rows:
-            self._publish(self._encode(secrets.token_hex(8), rows))
+            name = secrets.token_hex(8)
+            self._publish(self._encode(name, rows))
             self._spoke_s = now_s
             self.counts.copies += 1
+            self._sent_number += 1
+            self._copies[name] = self._sent_number
+            if len(self._copies) > COPIES_KNOWN:
+                del self._copies[next(iter(self._copies))]
 
     def _beat_if_due(self, now_s: float) -> float:
         if self._beat is None:

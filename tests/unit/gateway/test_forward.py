@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gateway.errors import SpoolError, UplinkError
-from gateway.forward import RESEND_LONGEST_S, Forwarder
+from gateway.forward import COPIES_KNOWN, RESEND_LONGEST_S, Forwarder
 from gateway.messages import read_message
 from gateway.spool import Spool
 from tests.unit.gateway.fakes import NOW_MS, SITE, payload, roomy, up
@@ -151,6 +151,38 @@ def test_a_batch_that_others_overtake_is_sent_again_soon(spool: Spool) -> None:
         bench.ack(bench.sent[number])
         bench.step(now_s)
     assert bench.forwarder.counts.resent == 1
+
+
+def test_an_answered_copy_frees_batches_that_nobody_answers(spool: Spool) -> None:
+    """All four lie with a worker that is gone: the next copy goes to another, and its answer has them sent again."""
+    bench = Bench(spool, batch_rows=10)
+    fill(spool, 64)
+    stuck = bench.step(0)
+    assert len(stuck) == 4
+    spool.put([up("rsk-b002", 7, [1])])
+    bench.forwarder.notify()
+    (copy,) = bench.step(2.5)
+    assert bench.step(2.6) == []
+    bench.ack(bench.sent[-1])
+    sent = bench.step(2.7)
+    assert [ids for ids in stuck if set(ids) - set(copy)] == [ids for ids in sent if ids in stuck]
+    assert bench.forwarder.counts.resent == len([ids for ids in stuck if set(ids) - set(copy)])
+
+
+def test_copies_that_nobody_answers_are_not_remembered_for_ever(spool: Spool) -> None:
+    """The time-series store is down for a day: nothing grows, and an answer to an old copy changes nothing."""
+    bench = Bench(spool, batch_rows=1, resend_s=1e6)
+    fill(spool, 10)
+    for number in range(40):
+        spool.put([up("rsk-b002", 7, [number + 1])])
+        bench.forwarder.notify()
+        bench.step(3.0 * number)
+    assert bench.forwarder.counts.copies > COPIES_KNOWN
+    assert len(bench.forwarder._copies) == COPIES_KNOWN
+    oldest = next(batch for batch in bench.sent[4:])
+    bench.ack(oldest, stored=[])
+    bench.step(130.0)
+    assert bench.forwarder.counts.resent == 0
 
 
 def test_answers_in_the_order_of_sending_repeat_nothing(spool: Spool) -> None:
