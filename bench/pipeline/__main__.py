@@ -26,6 +26,7 @@ from bench.pipeline.peers.installing import NotInstallable
 from bench.pipeline.report import Entry, Report, write_page
 from bench.pipeline.runs import Plan
 from bench.pipeline.stage import BenchError
+from bench.pipeline.usage import wait_for_quiet
 
 LOAD, BROKER = "load", "broker"
 KEYS = (*(contestant.key for contestant in STORING), BROKER, LOAD)
@@ -59,6 +60,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=1, help="publishing connections")
     parser.add_argument("--deaf", action="store_true", help="nobody takes our application acks")
     parser.add_argument("--folder", type=Path, help="where spool and store live; a temporary folder if unset")
+    parser.add_argument(
+        "--patience", type=float, default=0, metavar="S", help="wait so long for a quiet machine before each run"
+    )
     parser.add_argument("--json", action="store_true", help="print nothing but the line of JSON")
     parser.add_argument("--write", type=Path, help="page to put the table into")
     arguments = parser.parse_args()
@@ -88,6 +92,7 @@ class Bench:
         self._only = arguments.only
         self._rounds = arguments.rounds or (1 if quick else 3)
         self._count = arguments.count or (20_000 if quick else 100_000)
+        self._patience_s = arguments.patience
         self._latency_s = 4 if quick else 10
         self._plan = Plan(
             self._count, window=arguments.window, connections=arguments.connections, hears=not arguments.deaf
@@ -126,6 +131,7 @@ class Bench:
 
     def _attempt(self, entry: Entry, contestant: Contestant, measure: Callable[[], MeasuredT]) -> MeasuredT | None:
         """Measure; a peer that cannot is named with its reason, ours must."""
+        wait_for_quiet(self._patience_s)
         try:
             return measure()
         except NotInstallable as error:
@@ -171,6 +177,7 @@ class Bench:
         if OURS.key not in self._entries:
             return
         done = self._watched(f"backlog of {self.report.backlog:,}")
+        wait_for_quiet(self._patience_s)
         self.report.drain = runs.drain(self._folder, self._plan._replace(messages=self.report.backlog), done)
         done(1.0)
 

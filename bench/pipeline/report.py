@@ -84,6 +84,11 @@ class Entry:
         return {name: statistics.median(rate.cpu_us.get(name, 0.0) for rate in self.rates) for name in sorted(names)}
 
     @property
+    def others_pct(self) -> float | None:
+        """Share of the machine that others had, the median of the runs [%]."""
+        return statistics.median(rate.others_pct for rate in self.rates) if self.rates else None
+
+    @property
     def lost(self) -> int | None:
         """Readings that are missing after all runs; None where nothing is stored."""
         kept = [rate.conservation for rate in self.rates if rate.conservation is not None]
@@ -202,6 +207,11 @@ class Report:
                 f"(aim {AIM_DRAIN_PER_S:,}; CPU us a reading: {cpu}); it came in at {self.drain.intake_per_s:,.0f}; "
                 f"the gateway held {self.drain.gateway_rss_mib:.0f} MiB"
             )
+        taken = [rate.others_pct for entry in self.entries() for rate in entry.rates if rate.conservation is not None]
+        if taken:
+            words.append(
+                f"programs that have nothing to do with it used {min(taken):.0f} to {max(taken):.0f} % of the machine"
+            )
         return words + self.faults
 
     def json(self) -> dict[str, Any]:
@@ -226,6 +236,7 @@ class Report:
                     "per_s": entry.per_s,
                     "cpu_us": entry.cpu_us,
                     "beside_us": entry.beside_us,
+                    "others_pct": entry.others_pct,
                     "latency": entry.latency,
                     "lost": entry.lost,
                 }

@@ -42,6 +42,8 @@ class Rate(NamedTuple):
         What became of the readings; None where nothing is stored.
     acked : int | None
         Readings that an application ack covers, where anybody listened.
+    others_pct : float
+        Share of the machine that went to programs that have nothing to do with the run [%].
     """
 
     per_s: float
@@ -50,6 +52,7 @@ class Rate(NamedTuple):
     rss_mib: dict[str, float]
     conservation: Conservation | None = None
     acked: int | None = None
+    others_pct: float = 0.0
 
 
 class Latency(NamedTuple):
@@ -187,6 +190,7 @@ def sustained(
             load.tell()
             rows, last_ns = _await_rows(stage, WARM_UP + plan.messages, WARM_UP, progress)
             used_s, rss_mib = stage.usage.cpu_s(), stage.usage.peak_rss_mib()
+            others_pct = stage.usage.others_pct()
             stage.usage.leave("load")
             sent = load.result()
         finally:
@@ -203,6 +207,7 @@ def sustained(
             rss_mib=rss_mib,
             conservation=conservation,
             acked=sent.get("acked"),
+            others_pct=others_pct,
         )
 
 
