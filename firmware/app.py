@@ -18,7 +18,7 @@ def _begin():
     from firmware import start
 
     life = start.begin()
-    forget("firmware.start", "firmware.core.crash", "firmware.core.memory")
+    forget("start", "core.crash", "core.memory")
     return life
 
 

@@ -57,5 +57,5 @@ class Chores:
 
 def run(*arguments):
     """Return the coroutine of such a boot."""
-    forget("firmware.core.crash")
+    forget("core.crash")
     return Chores(*arguments).run()

@@ -4,6 +4,7 @@ Each step has only the modules that it needs in memory: the head of an update is
 """
 
 import asyncio
+import gc
 
 from firmware import wire
 from firmware.core.slots import put
@@ -15,6 +16,8 @@ MISSES_MAX = 7
 """Wakes without an answer in a row that still double the wait: 2^7 wakes of 10 minutes are most of a day."""
 
 MARGIN_S = 5
+TRIES = 3
+"""A part that gets lost on its way, or finds no memory, is asked for so often in one wake."""
 
 
 class Fetch:
@@ -56,7 +59,7 @@ class Fetch:
             updater.is_linked = True
             boot.settings.active.values["parts"] = boot.board.parts = None
             if updater.has_stage:
-                empty("firmware.core.manifest")  # not needed again before the next boot
+                empty("core.manifest")  # not needed again before the next boot
             await self._connected(left_s)
         elif updater.apply():
             boot.save()
@@ -82,22 +85,28 @@ class Fetch:
         await link.open(("ota",))
         nvs = boot.board.nvs
         misses = nvs.get("otamis", 0)
+        tries = 1  # before anything was answered: an offer that nobody serves must not empty the battery
         furthest = -1
         # counted before it is asked: a part clears it
         put(nvs, ("otamis", min(misses + 1, MISSES_MAX)))
         while True:
             want = updater.wanted()
-            if want is None:
-                return
+            if want is None or want["at"] < furthest:
+                return  # done, or one that begins again and again and gets nowhere
+            gc.collect()
             self._heard.clear()
             request = wire.encode_ota_up(boot.record.boot, want["ver"], want["at"], want["n"])
             await link.publish("ota", request.encode())
             try:
                 await asyncio.wait_for(self._heard.wait(), PART_WAIT_S)
             except asyncio.TimeoutError:
-                return
-            if want["at"] <= furthest or updater.wanted() == want:
-                return  # one that begins again and again gets nowhere
+                pass
+            if updater.wanted() == want:
+                tries -= 1
+                if not tries:
+                    return
+                continue
+            tries = TRIES
             furthest = want["at"]
             put(nvs, ("otamis", 0))
             boot.progress("block")

@@ -88,7 +88,7 @@ class Link:
         if self._client is not None:
             self._client.close()
             self._client = None
-            forget("firmware.net.mqtt", "firmware.net.packets", "firmware.net.stream")
+            forget("net.mqtt", "net.packets", "net.stream")
 
     async def leave(self):
         """Say goodbye, so that the broker keeps the will to itself."""

@@ -6,8 +6,8 @@ from firmware import wire
 from firmware.core.queue import WRITING
 from firmware.modules import forget
 
-SENSORS = ("firmware.sensing", "firmware.hal.pins", "firmware.drivers", "firmware.drivers.")
-JUDGES = ("firmware.core.bins", "firmware.core.air", "firmware.core.distance", "firmware.core.stats")
+SENSORS = ("sensing", "hal.pins", "drivers", "drivers.")
+JUDGES = ("core.bins", "core.air", "core.distance", "core.stats")
 
 
 async def measure(node):
@@ -86,4 +86,4 @@ def _plan(node, reading, is_urgent):
 
 def unload():
     """Leave no module of a reading in memory."""
-    forget("firmware.measuring", "firmware.core.interval", "firmware.core.energy", WRITING)
+    forget("measuring", "core.interval", "core.energy", WRITING)

@@ -4,14 +4,17 @@ import gc
 import sys
 
 WIPE_DEPTH = 12
+PACKAGE = "firmware."
+"""Names below are without it: one text less in each module that unloads others."""
 
 
 def forget(*names):
-    """Unload modules; a name with a dot at its end means all that lie in that package."""
+    """Unload modules of the application; a name with a dot at its end means all that lie in that package."""
     if sys.implementation.name != "micropython":
         return  # other tests of the same process still hold their classes
-    for name in names:
-        if name[-1] == ".":
+    for short in names:
+        name = PACKAGE + short
+        if short[-1] == ".":
             for one in [one for one in sys.modules if one.startswith(name)]:
                 _drop(one)
         elif name in sys.modules:
@@ -38,7 +41,7 @@ def empty(*names):
     """
     if sys.implementation.name == "micropython":
         for name in names:
-            module = sys.modules.get(name)
+            module = sys.modules.get(PACKAGE + name)
             for one in dir(module) if module else ():
                 if one[:2] != "__":
                     delattr(module, one)

@@ -20,8 +20,8 @@ IMAGE_TALKS = 3
 PIN_WAKES = 5
 """So many wakes by a pin, less those by the timer, and pins are left alone for one sleep."""
 
-LINKS = ("firmware.link", "firmware.uplink", "firmware.net", "firmware.net.")
-SLOTS = "firmware.core.slots"
+LINKS = ("link", "uplink", "net", "net.")
+SLOTS = "core.slots"
 
 
 class Node:
@@ -81,7 +81,7 @@ class Node:
         self.keeper.mark()
         self.board.rtc_write(memory.pack(self.record))
         del memory
-        forget("firmware.core.memory")
+        forget("core.memory")
 
     # -- the conversation --------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ class Node:
             self.failed("out of time")
         record = self.record
         if uplink.acks > acks or (uplink.link.is_open() and not self.queue.waiting):
-            record.fails = 0
+            record.fails = record.tight = 0
         else:
             record.fails += 1
             self.hang_up()
@@ -132,6 +132,7 @@ class Node:
                 self.failed(error)
             except MemoryError as error:
                 self.failed(error)
+                self.record.tight = 1
                 uplink.readings = max(1, uplink.readings // 2)
             if not tries_left or self.keeper.elapsed_ms() + (pause_s + RECONNECT_S) * 1000 > until_ms:
                 return
@@ -148,7 +149,8 @@ class Node:
         link = uplink.link
         status = None
         if await link.join():
-            status = self._status()  # made now: beside TLS there is little room
+            if not self.record.tight:  # else a reading has to get through first, with all the memory there is
+                status = self._status()  # made now: beside TLS there is little room
             await link.open(wire.DOWN_KINDS)
         wait_s = self.settings.active.ack_wait_s
         acks = uplink.acks
@@ -190,7 +192,7 @@ class Node:
         self._told = self._news()
         payload = health.status(self)
         del health
-        forget("firmware.health", SLOTS)
+        forget("health", SLOTS)
         return payload
 
     # -- what was ordered --------------------------------------------------------------------
@@ -203,7 +205,7 @@ class Node:
 
             await deeds.do(self)
             del deeds
-            forget("firmware.deeds")
+            forget("deeds")
 
     def hang_up(self):
         """Drop the link and all that it needs in memory."""

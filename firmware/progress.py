@@ -13,7 +13,6 @@ class Progress:
     def __init__(self, feed):
         self._feed = feed
         self._left = {}
-        self.last = ""
 
     def __call__(self, step):
         """Note the step and feed."""
@@ -22,7 +21,6 @@ class Progress:
             left = LIMITS.get(step, LIMIT)
         if left:
             self._left[step] = left - 1
-            self.last = step
             self._feed()
 
     def new_round(self):

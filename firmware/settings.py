@@ -40,7 +40,7 @@ class Settings:
         self.refused = whole.refused
         self.bad = whole.bad
         del config, whole
-        empty("firmware.core.config", "firmware.core.wiring")
+        empty("core.config", "core.wiring")
 
     def offer(self, message):
         """Take a set from the gateway; `bad` says what was wrong with it."""

@@ -74,7 +74,7 @@ class Timekeeper:
             return
         finally:
             del ntp
-            forget("firmware.net.ntp")
+            forget("net.ntp")
         self._set(unix_s)
         self._record.synced_up_s = self.up_s()
         self._is_asked = True

@@ -44,6 +44,8 @@ class Updater:
         """Whether the next step is one for a boot without a link: a head to judge, or a bundle to check as a whole."""
         self.is_linked = False
         """Whether a link is up beside this: then what is on flash is not looked at, the code for it may be gone."""
+        self.is_whole = False
+        """Whether everything is on flash, signed and whole: then `apply`."""
         self._files = files
         self._nvs = nvs
         self._partition = partition
@@ -58,7 +60,7 @@ class Updater:
         """Drop what is in memory; the flash knows the rest."""
         self._filled = self._head_size = 0
         self._stage = None
-        self._ready = False
+        self.is_whole = False
         self._looked = False
 
     # -- what comes down -----------------------------------------------------------------------
@@ -193,7 +195,7 @@ class Updater:
 
     def wanted(self):
         """Return the next request to send, as a dict of ver, at and n; None when there is nothing to ask for."""
-        if not slots.under_way(self._nvs) or self._ready or self.parked or self._is_low():
+        if not slots.under_way(self._nvs) or self.is_whole or self.parked or self._is_low():
             return None
         if not self._looked:
             if self.is_linked:
@@ -206,7 +208,7 @@ class Updater:
             except OSError as error:
                 self._fail(error)
                 return None
-            if self._ready:
+            if self.is_whole:
                 return None
         if self._stage is None:
             at = self._filled
@@ -222,14 +224,9 @@ class Updater:
 
     # -- the switch ----------------------------------------------------------------------------
 
-    def ready(self):
-        """Whether everything is on flash, signed and whole."""
-        self.wanted()
-        return self._ready
-
     def apply(self):
         """Put the update on trial; True: now comes a hard reset."""
-        if not self.ready() or self._stage is None:
+        if not self.is_whole or self._stage is None:
             return False
         version = self._nvs.get("want", 0)
         try:
@@ -279,7 +276,7 @@ class Updater:
         if stage.next() is None:
             if not self._is_genuine(head):
                 return  # the flash lost a bit: the head comes again
-            self._ready = True
+            self.is_whole = True
         self._stage = stage
 
     def _is_genuine(self, head):

@@ -193,10 +193,10 @@ except TypeError:
     _ON_CPYTHON = False  # MicroPython: its parser refuses NaN by itself, its str has no isascii
 
 
-def _loads(text):
+def _loads(payload):
     if _ON_CPYTHON:
-        return json.loads(text, parse_constant=_refuse_constant)  # pyright: ignore[reportCallIssue]
-    return json.loads(text)
+        return json.loads(payload, parse_constant=_refuse_constant)  # pyright: ignore[reportCallIssue]
+    return json.loads(payload)  # no copy as text: a node has no room for it
 
 
 def _is_plain(payload):
@@ -247,7 +247,7 @@ def load_object(payload):
     if not _is_plain(payload):
         raise WireError("bad-json", "only printable ASCII without backslash")
     try:
-        message = _loads(payload.decode())
+        message = _loads(payload)
     except (ValueError, RuntimeError, MemoryError) as error:  # the latter two: nested too deep
         raise WireError("bad-json", str(error)[:120])  # noqa: B904 - MicroPython warns at "from"
     if not isinstance(message, dict):
@@ -473,13 +473,19 @@ def decode_ota_down(payload):
 
     `offer` (a version) with type, class and size; `data` (bytes) with ver, at and of; `halt` (a version).
     """
-    message = load_object(payload)
+    start = payload.find(b'"data":"') + 8
+    end = payload.find(b'"', start)
+    if start < 8 or end < 0:
+        start = end = 0
+    # The bytes of a block never become a text: a node has no room for them three times.
+    text = memoryview(payload)[start:end]
+    message = load_object(payload[:start] + payload[end:])
     found = [key for key in ("offer", "data", "halt") if message.get(key) is not None]
     if len(found) != 1:
         raise WireError("bad-envelope", "one of offer, data and halt")
     key = found[0]
     if key == "data":
-        return _decode_block(message)
+        return _decode_block(message, text)
     result = {key: _int_in(message, key, 1, U32_MAX, "bad-envelope")}
     if key == "offer":
         result["size"] = _need(message, "size", 1, MAX_BUNDLE_BYTES, "bad-envelope")
@@ -490,18 +496,20 @@ def decode_ota_down(payload):
     return result
 
 
-def _decode_block(message):
+def _decode_block(message, text):
     ver = _need(message, "ver", 1, U32_MAX, "bad-envelope")
     at = _need(message, "at", 0, MAX_BUNDLE_BYTES - 1, "bad-envelope")
     of = _need(message, "of", 1, MAX_BUNDLE_BYTES, "bad-envelope")
-    text = message["data"]
-    if not isinstance(text, str) or not text:
-        raise WireError("bad-envelope", "data is not text")
+    if message["data"] != "" or not text:  # else it is what was cut out
+        text = message["data"]
+        if not isinstance(text, str) or not text:
+            raise WireError("bad-envelope", "data is not text")
+        text = text.encode()
     try:
         data = binascii.a2b_base64(text)
     except ValueError:
         data = b""
-    padding = len(text) - len(text.rstrip("="))
+    padding = (text[-1] == 61) + (text[-2:-1] == b"=")
     if not data or len(text) % 4 or len(data) != len(text) // 4 * 3 - padding:
         raise WireError("bad-value", "data is not base64")  # decoders skip foreign characters: the length tells
     if len(data) > MAX_BLOCK_BYTES or at + len(data) > of:

@@ -26,6 +26,7 @@ _NAMES = (
     "seen_cfg",
     "again_boot",
     "again_to",
+    "tight",
 )
 _MAX_HISTORY = 16
 
@@ -38,7 +39,7 @@ class Record:
     believed. fails, no_ack, tls_refused: talks that failed, sends without an ack, both in a row; certificates refused
     in this boot. since_sent, last_state (0 = none, else 1 + index in wire.STATES): of the last send. override_s,
     override_until_s: the command `interval`. pin_wakes: less timer ones. again_boot, again_to: what a `resend` asked
-    for, up to which seq (0 = nothing). history: of core/interval.
+    for, up to which seq (0 = nothing). tight: the last talk ended for want of memory. history: of core/interval.
     """
 
     def __init__(self, boot):
@@ -50,7 +51,7 @@ class Record:
         self.override_s = self.override_until_s = 0
         self.clock_ok = self.pin_wakes = 0
         self.next_up_s = self.loads = self.battery_mv = self.seen_cfg = 0
-        self.again_boot = self.again_to = 0
+        self.again_boot = self.again_to = self.tight = 0
         self.history = ()
 
 

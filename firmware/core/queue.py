@@ -28,8 +28,8 @@ RANGE = "<III"
 _MAX_RANGES = 8  # with these the pointer stays under 128 bytes, which LittleFS keeps beside the name, without a block
 NOTHING = (0, 0)  # no (boot, seq): seq begins at 1
 
-OPENING = "firmware.core.queue_opening"
-WRITING = "firmware.core.queue_writing"
+OPENING = "core.queue_opening"
+WRITING = "core.queue_writing"
 
 # The place in this list is the byte on flash: only ever add at its end. One object, split when needed, is small.
 WORDS = (

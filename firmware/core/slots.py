@@ -12,7 +12,7 @@ imgbad image that was rolled back                              imgat  its blocks
 otamis wakes in a row that asked for a part in vain
 """
 
-PIECE_BYTES = 1024
+PIECE_BYTES = 512
 """Bytes of an application asked for at once: what carries them takes five times that of a heap in pieces."""
 
 IMAGE_HEAD = "/image.head"

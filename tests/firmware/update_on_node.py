@@ -77,7 +77,7 @@ def main(root, bundle_path, version, kind):
             blocks += 1
             gc.collect()
             most = max(most, gc.mem_alloc() - base)  # type: ignore[attr-defined]
-    print("%s %d %d %d" % ("ready" if updater.ready() else "loading", blocks, most, max(took) // 1000))
+    print("%s %d %d %d" % ("ready" if updater.is_whole else "loading", blocks, most, max(took) // 1000))
     return 0 if updater.apply() else 1
 
 

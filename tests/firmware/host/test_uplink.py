@@ -341,7 +341,6 @@ def test_a_step_that_repeats_without_end_stops_feeding():
     assert len(fed) == 100
     progress("ack")
     assert len(fed) == 101
-    assert progress.last == "ack"
     progress.new_round()
     progress("publish")
     assert len(fed) == 102

@@ -279,7 +279,7 @@ class Node:
         """Return how far the download is [bytes]."""
         self.updater.judge_parked()
         request = self.updater.wanted()
-        return request["at"] if request else len(bundle) if self.updater.ready() else 0
+        return request["at"] if request else len(bundle) if self.updater.is_whole else 0
 
     def report(self):
         return slots.report(self.nvs)

@@ -1,8 +1,6 @@
 """What the world does to a node: clocks, certificates, brokers and sensors that fail; it says so, and recovers."""
 
 import itertools
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,7 @@ import pytest
 from tests.fakes import certificates
 from tests.fakes.hostile_broker import HostileBroker
 from tests.firmware.node import rig
-from tests.services import Server, free_port, start_mosquitto
+from tests.services import Server, start_mosquitto
 
 pytestmark = pytest.mark.service
 
@@ -124,41 +122,6 @@ def test_a_hostile_broker_never_holds_a_node(tmp_path: Path, behaviour: str) -> 
 # -- certificates ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def papers(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certificates:
-    """Return a root and servers, good and wrong."""
-    return certificates.make(tmp_path_factory.mktemp("papers"))
-
-
-@pytest.fixture(scope="module")
-def tls_broker(
-    papers: certificates.Certificates, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Server, int]]:
-    """Return mosquitto with a good certificate, and the port of a plain listener for the gateway of the test."""
-    folder = tmp_path_factory.mktemp("tls")
-    server = start_mosquitto(folder, tls=papers.servers["good"])
-    server.stop()
-    plain = free_port()
-    with (folder / "mosquitto.conf").open("a") as conf:
-        conf.write(f"listener {plain} 127.0.0.1\n")
-    server.start()
-    yield server, plain
-    server.stop()
-
-
-def tls_node(
-    folder: Path, papers: certificates.Certificates, device: str, port: int, **changes: object
-) -> rig.RealNode:
-    now_s = int(time.time())
-    settings = rig.config(
-        device, broker_tls=True, broker_host=certificates.NAME, floor_s=now_s - 3600, awake_max_s=60, **changes
-    )
-    # a handshake is work for the processor: on a busy machine its deadline must not pass twenty times faster
-    node = rig.node(folder, settings, port=port, unix_ms=now_s * 1000, pace=4)
-    node.folder.write("ca.der", papers.ca_der.read_bytes())
-    return node
-
-
 def test_a_cold_clock_and_tls(
     tmp_path: Path, papers: certificates.Certificates, tls_broker: tuple[Server, int]
 ) -> None:
@@ -166,7 +129,7 @@ def test_a_cold_clock_and_tls(
     server, plain = tls_broker
     gateway = rig.Gateway(plain)
     try:
-        node = tls_node(tmp_path / "node", papers, "rsk-tls", server.port)
+        node = rig.tls_node(tmp_path / "node", papers, "rsk-tls", server.port)
         begun_s = node.unix_ms // 1000
         boots = [node.boot() for _ in range(3)]
         assert [boot.outcome for boot in boots] == ["sleep"] * 3, node.folder.serial.read_text()
@@ -186,7 +149,7 @@ def test_without_any_time_a_certificate_is_judged_by_the_floor(
     server, plain = tls_broker
     gateway = rig.Gateway(plain)
     try:
-        node = tls_node(tmp_path / "node", papers, "rsk-floor", server.port)
+        node = rig.tls_node(tmp_path / "node", papers, "rsk-floor", server.port)
         node.folder.set_net(ntp="absent")
         node.boot()
         node.boot()
@@ -207,7 +170,7 @@ def test_a_wrong_certificate_is_refused_and_told(
     device = f"rsk-{wrong}"
     gateway = rig.Gateway(plain)
     try:
-        node = tls_node(tmp_path / "node", papers, device, bad.port)
+        node = rig.tls_node(tmp_path / "node", papers, device, bad.port)
         for _ in range(2):
             assert node.boot().outcome == "sleep"
         log = (tmp_path / "bad" / "mosquitto.log").read_text()
