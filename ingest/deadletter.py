@@ -4,15 +4,19 @@ A dead letter is custody: ingest tells the gateway to forget the row, so the let
 ``synchronous=FULL`` before that. The same content from the same device with the same fault is one letter with a
 count; a device that floods is kept to a quota, beyond which its letters are counted and not kept one by one.
 
-One process writes (ingest). Reading for the command line and the office opens the file read-only.
+Only ingest writes; several workers on one machine share the file, one at a time: a lock beside it keeps two from
+checkpointing at once (https://sqlite.org/wal.html#walresetbug). Reading for the command line and the office opens the
+file read-only.
 """
 
 import contextlib
+import fcntl
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TextIO
 
 import msgspec
 
@@ -28,6 +32,8 @@ _COLUMNS: Final = (
     "id, device, topic, code, reason, raw, count, first_ms, last_ms, boot, seq, kind, ts_ms, arrived_ms, time"
 )
 _NO_RAW: Final = "x''"
+LOCKED_FOR_S: Final = 5.0
+"""How long another worker may hold the file before that is said [s]."""
 
 _FOR_A_PERSON: Final = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
@@ -168,6 +174,7 @@ class SqliteDeadLetters:
         self.read_only = read_only
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._turn: TextIO | None = None
 
     def prepare(self) -> None:
         """Create or check the file.
@@ -179,9 +186,10 @@ class SqliteDeadLetters:
         StoreUnavailable
             If the disk is full or the file is locked.
         """
-        with self._use() as connection:
-            if self.read_only:
+        if self.read_only:
+            with self._use():
                 return
+        with self._use(writing=True) as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
                 migrate(connection, 0)
@@ -206,7 +214,7 @@ class SqliteDeadLetters:
         """
         if not letters:
             return
-        with self._use() as connection, transaction(connection):
+        with self._use(writing=True) as connection, transaction(connection):
             held: dict[str, int] = {}
             for letter in letters:
                 self._put_one(connection, letter, now_ms, held)
@@ -305,7 +313,7 @@ class SqliteDeadLetters:
         faults : Sequence[tuple[int, str, str]]
             Id, code and reason.
         """
-        with self._use() as connection, transaction(connection):
+        with self._use(writing=True) as connection, transaction(connection):
             connection.executemany("DELETE FROM letters WHERE id = ?", [(letter_id,) for letter_id in done])
             connection.executemany(
                 "UPDATE letters SET code = ?, reason = ? WHERE id = ?",
@@ -334,25 +342,30 @@ class SqliteDeadLetters:
         if self.read_only:
             raise StoreRefused(f"{self.path} was opened read-only")
         where, arguments = choice.where()
-        with self._use() as connection:
+        with self._use(writing=True) as connection:
             return connection.execute(f"DELETE FROM letters WHERE {where}", arguments).rowcount  # noqa: S608 - fixed text
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             if self._connection is not None:
-                with contextlib.suppress(sqlite3.Error):
+                # the last one to close writes the log into the file
+                with contextlib.suppress(sqlite3.Error, StoreUnavailable), self._alone():
                     self._connection.close()
                 self._connection = None
+            if self._turn is not None:
+                self._turn.close()
+                self._turn = None
 
     @contextlib.contextmanager
-    def _use(self) -> Iterator[sqlite3.Connection]:
+    def _use(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
         """Lend the one connection and turn SQLite's errors into those of :mod:`ingest.errors`."""
         with self._lock:
             try:
-                if self._connection is None:
-                    self._connection = self._open()
-                yield self._connection
+                with self._alone() if writing or self._connection is None else contextlib.nullcontext():
+                    if self._connection is None:
+                        self._connection = self._open()
+                    yield self._connection
             except sqlite3.Error as error:
                 code = getattr(error, "sqlite_errorcode", 0) & 0xFF
                 if code in _FOR_A_PERSON:
@@ -361,6 +374,34 @@ class SqliteDeadLetters:
                     ) from error
                 raise StoreUnavailable(f"dead-letter file {self.path}: {error}; nothing is acknowledged") from error
 
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other workers out of the file; a reader needs no turn."""
+        if self.read_only:
+            yield
+            return
+        if self._turn is None:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._turn = self.path.with_name(self.path.name + ".lock").open("a")
+            except OSError as error:
+                raise StoreRefused(f"cannot lock {self.path} ({error}): change dead_letter_file") from error
+        deadline_s = time.monotonic() + LOCKED_FOR_S
+        while True:
+            try:
+                fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline_s:
+                    raise StoreUnavailable(
+                        f"dead-letter file {self.path}: another worker holds it; nothing is acknowledged"
+                    ) from error
+                time.sleep(0.002)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
+
     def _open(self) -> sqlite3.Connection:
         if self.read_only:
             if not self.path.exists():
@@ -368,10 +409,6 @@ class SqliteDeadLetters:
             return sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
             )
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreRefused(f"cannot make the folder of {self.path} ({error}): change dead_letter_file") from error
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA busy_timeout = 5000")
         connection.execute("PRAGMA journal_mode = WAL")

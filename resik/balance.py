@@ -60,11 +60,12 @@ def gateway_lines(totals: Totals, waiting: int) -> list[Line]:
     ]
 
 
-def ingest_line(health: Health) -> Line:
+def ingest_line(health: Health, worker: str = "ingest") -> Line:
     """Return the equation of an ingest worker, since its start."""
     names = ("stored", "dead_lettered", "status_rows", "rows_in_hand")
+    number = worker.removeprefix("ingest").replace("-", " ")
     return Line(
-        INGEST,
+        Words(INGEST.id + number, INGEST.en + number),
         {"rows_taken": int(health.counts.get("rows_taken", 0))},
         {name: int(health.counts.get(name, 0)) for name in names},
     )
@@ -107,9 +108,10 @@ def _look(chain: Chain) -> list[Line]:
     elif chain.spool.exists():
         with contextlib.suppress(sqlite3.Error):  # held by a gateway that does not answer: that link says so
             lines += gateway_lines(*read_spool(chain))
-    ingest = chain.health("ingest", fresh=True) if chain.is_running else None
-    if ingest is not None:
-        lines.append(ingest_line(ingest))
+    if chain.is_running:
+        for worker in chain.workers:
+            if (ingest := chain.health(worker, fresh=True)) is not None:
+                lines.append(ingest_line(ingest, worker))
     return lines
 
 
@@ -147,7 +149,7 @@ def ledger_line(chain: Chain) -> Line | None:
 
 def _waiting(chain: Chain) -> int:
     """Count readings that gateway, ingest and simulated nodes hold."""
-    places = (("gateway", "waiting"), ("ingest", "rows_in_hand"), ("simulator", "waiting"))
+    places = (("gateway", "waiting"), *((name, "rows_in_hand") for name in chain.workers), ("simulator", "waiting"))
     return sum(
         int(health.counts.get(name, 0))
         for service, name in places

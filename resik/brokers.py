@@ -83,7 +83,7 @@ def embedded_command(folder: Path, *, port: int, passwords: Mapping[str, str]) -
 
 
 def mosquitto_command(
-    folder: Path, *, site: str, secrets: Path, port: int, listen: tuple[str, int] | None = None
+    folder: Path, *, site: str, secrets: Path, port: int, listen: tuple[str, int] | None = None, workers: int = 1
 ) -> list[str]:
     """Write the files of a stack's mosquitto and return the command that starts it.
 
@@ -101,6 +101,8 @@ def mosquitto_command(
         Loopback port without TLS.
     listen : tuple[str, int] | None
         Host, by which nodes reach this machine, and port of a TLS listener; None leaves it as it is.
+    workers : int
+        Ingest workers that this stack has; users of more that the folder has already stay.
 
     Raises
     ------
@@ -113,6 +115,7 @@ def mosquitto_command(
         # connections are no news in a window that shows the square
         plan = broker.plan() if broker.is_made else BrokerPlan(site=site, secrets=str(secrets), notices=False)
         plan = msgspec.structs.replace(plan, site=site, secrets=str(secrets), port=port, part="whole")
+        plan = msgspec.structs.replace(plan, workers=max(plan.workers, workers))
         if listen is not None:
             plan = _listening(plan, *listen, has_certificate=broker.papers.server.exists())
         broker.keep_plan(plan)

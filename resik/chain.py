@@ -14,6 +14,7 @@ from gateway.settings import GatewaySettings
 from ingest.settings import IngestSettings
 from resik.inspection import StackCard, find_data, read_card
 from resik.process import ask_health, last_words
+from square.access import role
 from square.clock import Clock, open_clock
 from square.health import Health
 from square.settings import load_settings, read_secret
@@ -200,9 +201,18 @@ class Chain:
             self._healths[service] = None if port is None else ask_health(port)
         return self._healths[service]
 
+    @property
+    def workers(self) -> list[str]:
+        """Names of the ingest workers whose health pages are known; always one at least."""
+        return [name for name in self.card.health_ports if role(name) == "ingest"] or ["ingest"]
+
     def count(self, service: str, name: str) -> float:
-        """Return a figure of a service, 0 when it does not say."""
-        health = self.health(service)
+        """Return a figure of a service, of ingest that of all workers together, 0 when it does not say."""
+        return sum(self.figure(part, name) for part in (self.workers if service == "ingest" else [service]))
+
+    def figure(self, part: str, name: str) -> float:
+        """Return a figure of one process, 0 when it does not say."""
+        health = self.health(part)
         return 0.0 if health is None else health.counts.get(name, 0.0)
 
     def log(self, part: str) -> str:

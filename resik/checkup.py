@@ -183,16 +183,18 @@ def time_series(chain: Chain) -> Finding:
             Words("Titik uji tidak terbaca kembali.", "A point that was written cannot be read back."),
             todo,
         )
-    ingest = chain.health("ingest")
-    if ingest is not None and not ingest.counts.get("store_ok", 1):
-        return Finding("time-series", "broken", Words("Bacaan tidak dapat disimpan.", ingest.reason), todo)
-    if ingest is not None and not ingest.counts.get("rollup_ok", 1):
-        return Finding(
-            "time-series",
-            "note",
-            Words("Rata-rata per jam tertunda.", "The hourly and daily series wait; readings are stored."),
-            Words(f"Lihat {chain.log('ingest')}.", f"See {chain.log('ingest')}: it goes on by itself."),
-        )
+    healths = {name: health for name in chain.workers if (health := chain.health(name)) is not None}
+    for health in healths.values():
+        if not health.counts.get("store_ok", 1):
+            return Finding("time-series", "broken", Words("Bacaan tidak dapat disimpan.", health.reason), todo)
+    for name, health in healths.items():
+        if not health.counts.get("rollup_ok", 1):
+            return Finding(
+                "time-series",
+                "note",
+                Words("Rata-rata per jam tertunda.", "The hourly and daily series wait; readings are stored."),
+                Words(f"Lihat {chain.log(name)}.", f"See {chain.log(name)}: it goes on by itself."),
+            )
     if is_server:
         return Finding("time-series", "ok", Words("Tulis dan baca berhasil.", "A point was written and read back."))
     return Finding(

@@ -27,16 +27,34 @@ MANY_OF_ROWS: Final = 0.05
 """So many dead letters in an hour, and so many of all rows, are no accident."""
 SHOWN: Final = 5
 ANSWER_S: Final = 5.0
+_GRAVITY: Final = ("ok", "skipped", "note", "unknown", "broken")
 
 
-def service(chain: Chain, name: str) -> Finding:
-    """Ask a service how it is."""
+def ingest(chain: Chain) -> Finding:
+    """Ask every ingest worker how it is; the one that is worst off stands for all."""
+    found = [service(chain, "ingest", worker) for worker in chain.workers]
+    worst = max(found, key=lambda finding: _GRAVITY.index(finding.state))
+    if len(found) == 1 or worst.state != "ok":
+        return worst
+    parts = ", ".join(f"{chain.figure(worker, 'stored'):.0f}" for worker in chain.workers)
+    return Finding(
+        "ingest",
+        "ok",
+        Words(f"{len(found)} pekerja bekerja.", f"{len(found)} workers work; since their starts they stored {parts}."),
+    )
+
+
+def service(chain: Chain, name: str, part: str | None = None) -> Finding:
+    """Ask a service how it is; ``part`` is one of several ingest workers."""
+    link, name = name, part or name
     health = chain.health(name)
-    title_id, title_en = NAMES[name]
+    title_id, title_en = NAMES[link]
+    if name != link:
+        title_id, title_en = f"{title_id} {name}", f"{title_en} worker {name}"
     log = chain.log(name)
     if name not in chain.card.health_ports:
         return Finding(
-            name,
+            link,
             "unknown",
             Words("Tidak punya health_port.", "It has no health_port."),
             Words(f"Isi health_port di [{name}].", f"Set health_port in [{name}] of the settings."),
@@ -44,7 +62,7 @@ def service(chain: Chain, name: str) -> Finding:
     if health is None:
         words = chain.last_words(name)
         return Finding(
-            name,
+            link,
             "broken",
             Words(f"{title_id.capitalize()} tidak menjawab.", f"The {title_en} does not answer."),
             Words(
@@ -54,14 +72,16 @@ def service(chain: Chain, name: str) -> Finding:
         )
     if not health.ok:
         return Finding(
-            name,
+            link,
             "broken",
-            Words(f"{title_id.capitalize()} tidak bekerja.", health.reason),
+            Words(
+                f"{title_id.capitalize()} tidak bekerja.", health.reason if name == link else f"{name}: {health.reason}"
+            ),
             Words(f"Baca sebabnya, lalu lihat {log}.", f"Mend what it says; more in {log}."),
         )
     if health.reason:
-        return Finding(name, "note", Words("Bekerja, dengan catatan.", f"Works, and says: {health.reason}"))
-    return Finding(name, "ok", Words("Bekerja.", "Works."))
+        return Finding(link, "note", Words("Bekerja, dengan catatan.", f"Works, and says: {health.reason}"))
+    return Finding(link, "ok", Words("Bekerja.", "Works."))
 
 
 def flow(chain: Chain) -> Finding:

@@ -13,7 +13,7 @@ import msgspec
 from resik.errors import StackError
 from resik.folder import DataFolder
 from resik.process import Child
-from resik.reconcile import latency_ms, read_dead_letters, read_times, reconcile, stored_identities
+from resik.reconcile import Identity, latency_ms, read_dead_letters, read_times, reconcile, stored_identities
 from resik.screen import poll
 from resik.stack import Stack, StackSettings
 from square.settings import read_secret
@@ -116,7 +116,11 @@ def run_demo(
     identities = stored_identities(stack.store_url, read_secret(settings.store_token_file), stack.site.id)
     dead = read_dead_letters(folder.dead_letters)
     report = reconcile(published, identities, dead.identities)
-    latency = latency_ms(published, read_times(stack.trace_file)) or {}
+    stored_at: dict[Identity, int] = {}
+    for file in stack.trace_files:
+        for identity, wall_ns in read_times(file).items():
+            stored_at[identity] = min(wall_ns, stored_at.get(identity, wall_ns))
+    latency = latency_ms(published, stored_at) or {}
     return DemoReport(
         published=report.published,
         spooled=spooled,

@@ -91,7 +91,7 @@ def _findings(chain: Chain) -> Iterator[Finding]:
     yield _safely("relational", relational)
     if chain.is_running:
         yield _safely("gateway", lambda: checkup_flow.service(chain, "gateway"))
-        yield _safely("ingest", lambda: checkup_flow.service(chain, "ingest"))
+        yield _safely("ingest", lambda: checkup_flow.ingest(chain))
         yield _safely("flow", lambda: checkup_flow.flow(chain))
         yield _safely("alerts", lambda: checkup_flow.engine(chain, beats))
         yield _safely("dashboard", lambda: checkup_flow.dashboard(chain))

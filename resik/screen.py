@@ -72,6 +72,11 @@ def _state(stack: Stack, name: str) -> tuple[str, str]:
     return "sehat / well", "green"
 
 
+def _part(name: str) -> tuple[str, str]:
+    """Take the name of a child apart: its service, and what tells one of several ingest workers from the others."""
+    return ("ingest", f" {name.removeprefix('ingest-')}") if name.startswith("ingest-") else (name, "")
+
+
 def _table(stack: Stack) -> Group:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("bagian / part", no_wrap=True)
@@ -80,8 +85,9 @@ def _table(stack: Stack) -> Group:
     for child in stack.children:
         words, colour = _state(stack, child.name)
         counts = child.health.counts if child.health is not None else {}
-        figures = "  ".join(f"{name} {counts[name]:.0f}" for name in _SHOWN.get(child.name, ()) if name in counts)
-        table.add_row(_WHAT[child.name], Text(words, style=colour), figures)
+        service, number = _part(child.name)
+        figures = "  ".join(f"{name} {counts[name]:.0f}" for name in _SHOWN.get(service, ()) if name in counts)
+        table.add_row(_WHAT[service] + number, Text(words, style=colour), figures)
     heading = Text.assemble(
         ("Resik ", "bold"), (stack.site.name_id, "bold"), f"   {_square_time(stack)}", style="default"
     )

@@ -11,10 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 from resik.broker_config import LISTEN_PORT, listen_address
 from resik.broker_files import BrokerFolder
@@ -24,11 +20,13 @@ from resik.folder import DataFolder
 from resik.inspection import StackCard, write_card
 from resik.ports import claim_port, free_port
 from resik.process import Child, last_words, resik_command
-from square.access import SERVICES
+from resik.stack_settings import StackSettings
+from square.access import SERVICES, services, worker_name
 from square.clock import ClockDriver
 from square.registry import Registry
-from square.settings import BrokerSettings
 from square.site import load_site, resolve_site
+
+__all__ = ["Stack", "StackSettings"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,45 +34,6 @@ READY_WITHIN_S = 30.0
 QUIET_LOOKS = 3
 SIMULATOR_ENDED = (0, 4)
 """Exit codes of a simulator that ran for the time it was given; 4 means that acks were missing at its deadline."""
-
-
-class StackSettings(BrokerSettings):
-    """What the local stack itself decides; everything else belongs to the services.
-
-    Attributes
-    ----------
-    speed : float
-        Square seconds per wall second of a simulated square.
-    start : str
-        Local time of day at which a new simulated square begins, ``HH:MM``.
-    port : int
-        Loopback port of the map.
-    broker : str
-        ``embedded``, ``mosquitto`` (started here) or ``external`` (at ``broker_url``).
-    broker_port : int | None
-        Loopback port of the broker started here; unset takes a free one, for real devices 1883.
-    tls : bool
-        Whether a mosquitto started here also listens with TLS, on loopback unless ``listen`` says more.
-    listen : str | None
-        ``host:port`` of that listener: the name or address of this machine by which nodes reach it.
-    store_url, store_token_file : str | None, Path | None
-        Time-series store; unset means the embedded one in the data folder.
-    database_url : str | None
-        Relational store; unset means the embedded one in the data folder.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="RESIK_STACK_")
-
-    speed: float = Field(default=30.0, gt=0, le=3600)
-    start: str = Field(default="06:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    port: int = Field(default=8080, ge=1, le=65535)
-    broker: Literal["embedded", "mosquitto", "external"] = "embedded"
-    broker_port: int | None = Field(default=None, ge=1, le=65535)
-    tls: bool = False
-    listen: str | None = None
-    store_url: str | None = None
-    store_token_file: Path | None = None
-    database_url: str | None = None
 
 
 class Stack:
@@ -124,6 +83,32 @@ class Stack:
         )
         self.store_url = settings.store_url or f"sqlite:///{folder.points}"
         self.database_url = settings.database_url or f"sqlite:///{folder.relational}"
+        self._check_workers()
+
+    def _check_workers(self) -> None:
+        """See that several ingest workers can work with this broker and this store.
+
+        Raises
+        ------
+        StackError
+            With what to choose instead.
+        """
+        if self.settings.ingest_workers == 1:
+            return
+        wanted = f"{self.settings.ingest_workers} ingest workers"
+        if self.settings.broker == "embedded":
+            raise StackError(
+                f"{wanted} need shared subscriptions, of which the embedded broker dies: --broker mosquitto"
+            )
+        if self.store_url.startswith("sqlite:"):
+            raise StackError(
+                f"{wanted} need an InfluxDB: the embedded store has one writer, give --store influx1://..."
+            )
+
+    @property
+    def workers(self) -> list[str]:
+        """Names of the ingest workers."""
+        return [worker_name(number) for number in range(1, self.settings.ingest_workers + 1)]
 
     @property
     def address(self) -> str:
@@ -131,9 +116,9 @@ class Stack:
         return f"http://127.0.0.1:{self.settings.port}/"
 
     @property
-    def trace_file(self) -> Path:
-        """When each reading was stored, if traced."""
-        return self.folder.run / "stored.csv"
+    def trace_files(self) -> list[Path]:
+        """When each reading was stored, if traced: a file for each ingest worker."""
+        return [self.folder.run / f"stored{name.removeprefix('ingest')}.csv" for name in self.workers]
 
     @property
     def ledger_file(self) -> Path:
@@ -162,7 +147,7 @@ class Stack:
 
     # -- building -------------------------------------------------------------------------------
 
-    def _common(self, service: str, health_port: int) -> dict[str, str]:
+    def _common(self, service: str, name: str, health_port: int) -> dict[str, str]:
         prefix = f"RESIK_{service.upper()}_"
         values = {
             "SITE": str(self.site_folder),
@@ -176,8 +161,8 @@ class Stack:
             if self.settings.broker_ca_file is not None:
                 values["BROKER_CA_FILE"] = str(self.settings.broker_ca_file.absolute())
         if service in SERVICES:
-            values["BROKER_USERNAME"] = service
-            values["BROKER_PASSWORD_FILE"] = str(self.folder.secrets / service)
+            values["BROKER_USERNAME"] = name
+            values["BROKER_PASSWORD_FILE"] = str(self.folder.secrets / name)
         return {prefix + key: value for key, value in values.items()}
 
     def _store(self, service: str) -> dict[str, str]:
@@ -188,15 +173,36 @@ class Stack:
         return values
 
     def _service(
-        self, service: str, words: tuple[str, ...], values: dict[str, str], health_port: int | None = None
+        self,
+        service: str,
+        words: tuple[str, ...],
+        values: dict[str, str],
+        health_port: int | None = None,
+        *,
+        name: str | None = None,
     ) -> Child:
+        name = name or service
         health_port = health_port or free_port()
-        self.metrics_ports.setdefault(service, health_port)
+        self.metrics_ports.setdefault(name, health_port)
         command = resik_command(*words)
         if self._config_file is not None:
             command += ["--config", str(self._config_file.absolute())]
-        environment = self._common(service, health_port) | values
-        return Child(service, command, environment, self.folder.logs / f"{service}.log", health_port)
+        environment = self._common(service, name, health_port) | values
+        return Child(name, command, environment, self.folder.logs / f"{name}.log", health_port)
+
+    def _ingest(self) -> list[Child]:
+        values = {"RESIK_INGEST_DEAD_LETTER_FILE": str(self.folder.dead_letters), **self._store("ingest")}
+        if self.folder.kind == "replay":
+            values["RESIK_INGEST_DEAD_LETTER_QUOTA"] = "100000"  # every row is accounted for, also of a bad file
+        workers = []
+        for number, name in enumerate(self.workers, 1):
+            own = {"RESIK_INGEST_TRACE_FILE": str(self.trace_files[number - 1])} if self._trace else {}
+            if len(self.workers) > 1:
+                # mosquitto lets any device join a group whose name it knows
+                group = self.folder.credentials(["ingest-group"])["ingest-group"]
+                own |= {"RESIK_INGEST_WORKER": str(number), "RESIK_INGEST_SHARED_GROUP": f"ingest-{group[:32]}"}
+            workers.append(self._service("ingest", ("ingest", "run"), values | own, name=name))
+        return workers
 
     def _listen(self) -> tuple[str, int] | None:
         """Return host and port of the TLS listener that was asked for."""
@@ -226,23 +232,18 @@ class Stack:
                 secrets=folder.secrets,
                 port=self.broker_port,
                 listen=self._listen(),
+                workers=self.settings.ingest_workers,
             )
         else:
             revoked = BrokerFolder(folder.broker).revoked()
             devices = (device.id for device in self.registry if device.status == "active")
-            passwords = folder.credentials([*SERVICES, *(device for device in devices if device not in revoked)])
+            passwords = folder.credentials(
+                [*services(self.settings.ingest_workers), *(device for device in devices if device not in revoked)]
+            )
             command = embedded_command(folder.run, port=self.broker_port, passwords=passwords)
         if self.settings.broker != "external":
             self.children.append(Child("broker", command, {}, folder.logs / "broker.log"))
-        ingest = {"RESIK_INGEST_DEAD_LETTER_FILE": str(folder.dead_letters), **self._store("ingest")}
-        if folder.kind == "replay":
-            ingest["RESIK_INGEST_DEAD_LETTER_QUOTA"] = "100000"  # every row is accounted for, also of a bad file
-        if self.settings.broker == "embedded":
-            # it hangs for good when a member of a shared subscription leaves and another client takes its place
-            ingest["RESIK_INGEST_SHARED"] = "false"
-        if self._trace:
-            ingest["RESIK_INGEST_TRACE_FILE"] = str(self.trace_file)
-        services = [
+        children = [
             self._service(
                 "gateway",
                 ("gateway", "run"),
@@ -252,7 +253,7 @@ class Stack:
                     "RESIK_GATEWAY_UPLINK_PASSWORD_FILE": str(folder.secrets / "gateway-uplink"),
                 },
             ),
-            self._service("ingest", ("ingest", "run"), ingest),
+            *self._ingest(),
             self._service(
                 "alerts",
                 ("alerts", "run"),
@@ -264,8 +265,8 @@ class Stack:
             ),
         ]
         self.metrics_ports["dashboard"] = free_port()
-        health_urls = {child.name: f"http://127.0.0.1:{child.health_port}/healthz" for child in services}
-        services.append(
+        health_urls = {child.name: f"http://127.0.0.1:{child.health_port}/healthz" for child in children}
+        children.append(
             self._service(
                 "dashboard",
                 ("dashboard", "run"),
@@ -280,7 +281,7 @@ class Stack:
             )
         )
         if self._simulate is not None:
-            services.append(
+            children.append(
                 self._service(
                     "simulator",
                     ("simulate",),
@@ -294,7 +295,7 @@ class Stack:
                     },
                 )
             )
-        self.children += services
+        self.children += children
 
     def _start_clock(self) -> None:
         if self.folder.kind == "real":
@@ -336,12 +337,12 @@ class Stack:
                 claim_port(self.broker_port, "the MQTT broker", "stop the other one, or choose another --broker-port")
             if (listen := self._listen()) is not None:
                 claim_port(listen[1], "the TLS listener", "stop the other one, or choose another port with --listen")
-            for file in (self.trace_file, self.ledger_file):
+            for file in (*self.trace_files, self.ledger_file):
                 file.unlink(missing_ok=True)
             self._start_clock()
             self._build()
             write_card(self.folder.run / "stack.json", self.card())
-            for together in (("broker",), ("gateway", "ingest", "alerts"), ("dashboard",), ("simulator",)):
+            for together in (("broker",), ("gateway", *self.workers, "alerts"), ("dashboard",), ("simulator",)):
                 group = [child for child in self.children if child.name in together]
                 for child in group:
                     progress(child.name)
@@ -390,7 +391,7 @@ class Stack:
 
     def waiting(self) -> int:
         """Return how many rows the gateway holds and ingest has in hand; 1 for a part that does not answer."""
-        healths = (self.child(name).poll_health() for name in ("gateway", "ingest"))
+        healths = (self.child(name).poll_health() for name in ("gateway", *self.workers))
         return sum(1 if health is None else int(health.counts.get("waiting", 0)) for health in healths)
 
     def drain(self, within_s: float, also: Callable[[], bool] = lambda: True) -> None:

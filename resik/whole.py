@@ -35,6 +35,11 @@ def _stack_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--store-token-file", type=click.Path(path_type=Path), help="File with its token or password."
             ),
+            click.option(
+                "--ingest-workers",
+                type=int,
+                help="Ingest workers that share the readings; needs mosquitto and InfluxDB [1].",
+            ),
             click.option("--database", "database_url", help="Relational store, e.g. postgresql+psycopg://..."),
             CONFIG,
         ]

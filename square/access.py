@@ -83,7 +83,12 @@ def role(principal: str) -> str:
 def services(workers: int = 1) -> tuple[str, ...]:
     """Return the service principals of a site with so many ingest workers, 1 to :data:`MAX_WORKERS`."""
     assert 1 <= workers <= MAX_WORKERS
-    return SERVICES + tuple(f"ingest-{number}" for number in range(2, workers + 1))
+    return SERVICES + tuple(map(worker_name, range(2, workers + 1)))
+
+
+def worker_name(number: int) -> str:
+    """Return the principal of an ingest worker, numbered from 1."""
+    return "ingest" if number == 1 else f"ingest-{number}"
 
 
 NO_PUBLISHERS: Final[Mapping[str, str]] = {}

@@ -206,12 +206,9 @@ def batches(row_ids: range, size: int = 100) -> list[bytes]:
     return [batch([good(n) for n in ids[i : i + size]], number=i) for i in range(0, len(ids), size)]
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_readings_are_stored_and_acknowledged(
-    any_broker: int, tmp_path: Path, closing: ExitStack, shared: bool
-) -> None:
-    """Through each broker, shared or not: every row is acked once and stored once, and the worker ends with 0."""
-    worker = open_ingest(closing, tmp_path, any_broker, embedded(tmp_path), shared=shared)
+def test_readings_are_stored_and_acknowledged(any_broker: int, tmp_path: Path, closing: ExitStack) -> None:
+    """Through each broker: every row is acked once and stored once, and the worker ends with 0."""
+    worker = open_ingest(closing, tmp_path, any_broker, embedded(tmp_path))
     gateway = open_gateway(closing, any_broker)
     for payload in batches(range(1, 1001)):
         gateway.send(payload)
@@ -425,9 +422,9 @@ def test_the_broker_is_killed_three_times(broker: Server, tmp_path: Path, closin
 
 def test_two_workers_share_the_batches(broker: Server, influxd: Server, tmp_path: Path, closing: ExitStack) -> None:
     """A second worker needs no coordination: every batch is acked exactly once in total."""
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        open_ingest(closing, tmp_path / name, broker.port, influx(influxd), client_id=f"ingest-{name}")
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        open_ingest(closing, tmp_path / str(number), broker.port, influx(influxd), worker=number)
     gateway = open_gateway(closing, broker.port)
     for payload in batches(range(1, 2001), size=50):
         gateway.send(payload)

@@ -1,11 +1,13 @@
 """The dead-letter store keeps what could not be stored, once, and within bounds."""
 
+import fcntl
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
-from ingest import deadletter_schema
+from ingest import deadletter, deadletter_schema
 from ingest.deadletter import OVER_QUOTA, Choice, DeadLetter, SqliteDeadLetters
 from ingest.deadletter_schema import SCHEMA_VERSION
 from ingest.errors import StoreRefused, StoreUnavailable
@@ -243,3 +245,48 @@ def test_a_missing_file_is_unavailable_for_a_reader(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="not there yet"):
         reader.list()
     assert not (tmp_path / "none.sqlite3").exists()
+
+
+def test_two_workers_take_turns_at_one_file(tmp_path: Path) -> None:
+    """Two writers at once, the same letters and others: every sight is counted, and neither is refused."""
+    path = tmp_path / "dead.sqlite3"
+    faults: list[Exception] = []
+
+    def work(name: str) -> None:
+        letters = SqliteDeadLetters(path)
+        try:
+            letters.prepare()
+            for number in range(50):
+                letters.put([letter(device="both"), letter(device=f"{name}-{number}")], 1_000)
+        except Exception as error:  # noqa: BLE001 - reported below
+            faults.append(error)
+        finally:
+            letters.close()
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert faults == []
+    reader = SqliteDeadLetters(path, read_only=True)
+    (shared,) = reader.list(device="both")
+    assert shared.count == 100
+    assert sum(reader.counts().values()) == 200
+    reader.close()
+
+
+def test_a_worker_that_holds_the_file_too_long_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting has an end: the batch stays with the gateway, and the reason names the file."""
+    monkeypatch.setattr(deadletter, "LOCKED_FOR_S", 0.02)
+    path = tmp_path / "dead.sqlite3"
+    store = SqliteDeadLetters(path)
+    store.prepare()
+    with path.with_name("dead.sqlite3.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StoreUnavailable, match="another worker holds it"):
+            store.put([letter()], 1_000)
+        assert store.counts() == {}  # reading waits for nobody
+    store.put([letter()], 1_000)
+    assert sum(store.counts().values()) == 1
+    store.close()

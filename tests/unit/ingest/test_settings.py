@@ -32,6 +32,21 @@ def test_a_wrong_setting_names_file_and_key(tmp_path: Path, text: str, word: str
     assert str(config) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "name", "every_s"),
+    [
+        ({}, "ingest", 300),
+        ({"worker": 1}, "ingest", 300),
+        ({"worker": 2}, "ingest-2", 0),
+        ({"worker": 99, "rollup_every_s": 60}, "ingest-99", 60),
+    ],
+)
+def test_a_worker_follows_from_its_number(given: dict[str, int], name: str, every_s: int) -> None:
+    """Name at the broker and who rolls up need no settings of their own."""
+    settings = IngestSettings(**given)
+    assert (settings.name, settings.rolls_up_every_s) == (name, every_s)
+
+
 def test_the_readme_lists_every_module() -> None:
     """Nobody looks for a file that the page does not mention."""
     folder = Path(ingest.__file__).parent

@@ -373,9 +373,9 @@ def test_the_backoff_stays_inside_its_bounds(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_filter_is_shared_or_plain() -> None:
-    """A broker without shared subscriptions gets the plain filter."""
-    assert batch_filter("abc", shared=True) == "$share/ingest/resik/abc/gw/+/batch"
-    assert batch_filter("abc", shared=False) == "resik/abc/gw/+/batch"
+    """The only worker asks for everything, one of several for its share."""
+    assert batch_filter("abc", "ingest-x") == "$share/ingest-x/resik/abc/gw/+/batch"
+    assert batch_filter("abc") == "resik/abc/gw/+/batch"
 
 
 def test_roll_ups_begin_when_the_store_is_ready_and_end_before_it_is_closed() -> None:
