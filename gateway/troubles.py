@@ -284,7 +284,7 @@ def _many(count: float, what: str) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(names[:SHOWN]) + (f" +{len(names) - SHOWN}" if len(names) > SHOWN else "")
 
 
 def _files(counts: Mapping[str, float]) -> Iterator[Trouble]:
