@@ -208,6 +208,7 @@ class Report:
                 f"the gateway held {self.drain.gateway_rss_mib:.0f} MiB"
             )
         taken = [rate.others_pct for entry in self.entries() for rate in entry.rates if rate.conservation is not None]
+        taken += [self.drain.others_pct] if self.drain is not None else []
         if taken:
             words.append(
                 f"programs that have nothing to do with it used {min(taken):.0f} to {max(taken):.0f} % of the machine"

@@ -90,6 +90,8 @@ class Drain(NamedTuple):
         Most memory that the gateway held [MiB].
     conservation : Conservation
         What became of the readings.
+    others_pct : float
+        Share of the machine that others had while draining [%].
     """
 
     per_s: float
@@ -98,6 +100,7 @@ class Drain(NamedTuple):
     cpu_us: dict[str, float]
     gateway_rss_mib: float
     conservation: Conservation
+    others_pct: float
 
 
 class Plan(NamedTuple):
@@ -351,7 +354,7 @@ def drain(parent: Path, plan: Plan, progress: Progress) -> Drain:
         rows = stage.store.rows()
         wanted = WARM_UP + plan.messages
         _, last_ns = _await_rows(stage, wanted, rows, lambda part: progress(0.5 + part / 2))
-        draining_s = stage.usage.cpu_s()
+        draining_s, others_pct = stage.usage.cpu_s(), stage.usage.others_pct()
         conservation = reconcile(map(fleet.identity, range(wanted)), stage.store.identities())
         return Drain(
             per_s=(wanted - rows) / ((last_ns - began_ns) / 1e9),
@@ -360,6 +363,7 @@ def drain(parent: Path, plan: Plan, progress: Progress) -> Drain:
             cpu_us={name: value / plan.messages * 1e6 for name, value in draining_s.items()},
             gateway_rss_mib=stage.usage.peak_rss_mib()["gateway"],
             conservation=conservation,
+            others_pct=others_pct,
         )
 
 
