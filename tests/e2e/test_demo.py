@@ -52,7 +52,7 @@ def test_demo_on_embedded_parts(tmp_path):
 
 @pytest.mark.service
 def test_demo_on_production_parts(tmp_path):
-    """The same verdict on mosquitto, InfluxDB and PostgreSQL: only options tell them apart."""
+    """The same verdict on mosquitto, InfluxDB and PostgreSQL, with two ingest workers: only options tell them apart."""
     influxd, postgres = start_influxd(tmp_path / "influxd"), start_postgres(tmp_path / "postgres")
     try:
         report = demo(
@@ -64,6 +64,8 @@ def test_demo_on_production_parts(tmp_path):
             f"influx1://127.0.0.1:{influxd.port}/resik",
             "--database",
             postgres.url,
+            "--ingest-workers",
+            "2",
             cwd=tmp_path,
         )
     finally:

@@ -25,3 +25,13 @@ def test_only_mosquitto_listens_with_tls(tmp_path, asked):
     with pytest.raises(StackError, match="use --broker mosquitto"), stack.running():
         pass
     assert stack.node_address is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "remedy"),
+    [({"broker": "embedded"}, "--broker mosquitto"), ({"broker": "mosquitto"}, "--store influx1")],
+)
+def test_several_ingest_workers_need_a_broker_and_a_store_for_them(tmp_path, asked, remedy):
+    """The embedded broker dies of shared subscriptions and the embedded store has one writer: refused at once."""
+    with pytest.raises(StackError, match=remedy):
+        Stack(StackSettings(port=1, ingest_workers=2, **asked), DataFolder(tmp_path / "data", "real"))

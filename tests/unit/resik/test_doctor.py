@@ -327,3 +327,35 @@ def test_a_ledger_without_its_store_leaves_the_rest_of_the_report(tmp_path):
     report = examine(chain, with_ledger=True)
     assert {found.link: found.state for found in report.findings}["time-series"] == "broken"
     assert report.findings[-1].link == "balance"
+
+
+def test_every_ingest_worker_is_asked(tmp_path):
+    """One of three that is ill is named; their figures are one sum, and the books have a line for each."""
+    counts = {"rows_taken": 10, "stored": 9, "dead_lettered": 1}
+    well, ill = {"counts": counts}, {"ok": False, "reason": "the store is away", "counts": {**counts, "store_ok": 0}}
+    chain = chain_in(tmp_path)
+    chain.card.health_ports.update({"ingest-2": 9, "ingest-10": 9})
+    names = ["ingest", "ingest-2", "ingest-10"]
+    assert chain.workers == names
+
+    def said(*healths):
+        chain._healths = {
+            name: Health("ingest", one.get("ok", True), one.get("reason", ""), one["counts"])
+            for name, one in zip(names, healths, strict=False)
+        }
+        return checkup_flow.ingest(chain)
+
+    found = said(well, well, well)
+    assert (found.link, found.state) == ("ingest", "ok")
+    assert "3 workers" in found.what.en
+    assert "9, 9, 9" in found.what.en
+    assert chain.count("ingest", "stored") == 27
+    found = said(well, ill, well)
+    assert (found.link, found.state) == ("ingest", "broken")
+    assert "ingest-2" in found.what.en
+    found = said(well, well)
+    assert found.state == "broken"
+    assert "ingest-10" in found.what.en
+    lines = [ingest_line(chain.health("ingest"), name) for name in names]
+    assert [line.name.en for line in lines] == ["ingest", "ingest 2", "ingest 10"]
+    assert [line.difference for line in lines] == [0, 0, 0]
