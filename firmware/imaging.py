@@ -5,9 +5,9 @@ import hashlib
 from firmware.core import files as flash
 from firmware.core import slots
 from firmware.core.manifest import Refused
+from firmware.core.slots import PIECE_BYTES
 
 BLOCK_BYTES = 4096
-PIECE_BYTES = 2048
 SAVE_BLOCKS = 8
 """Blocks after which the place is noted in NVS: fewer wear it out, more are lost at each sleep."""
 
@@ -54,8 +54,9 @@ class ImageStage:
         self._position += len(data)
         if self._position % BLOCK_BYTES and self._position < self._manifest.files[0][1]:
             return
-        written = memoryview(self._block)[: at + len(data)]
-        self._idle.write_block((self._position - 1) // BLOCK_BYTES, bytes(written))
+        for rest in range(at + len(data), BLOCK_BYTES):
+            self._block[rest] = 255  # as an erased flash has it
+        self._idle.write_block((self._position - 1) // BLOCK_BYTES, self._block)
         blocks = (self._position + BLOCK_BYTES - 1) // BLOCK_BYTES
         if not blocks % SAVE_BLOCKS or self._position == self._manifest.files[0][1]:
             slots.put(self._nvs, ("imgat", blocks))

@@ -16,8 +16,8 @@ class FirmwareSlot:
         self.label = facts[4]
 
     def write_block(self, number, data):
-        """Erase a block and write up to 4096 bytes to it."""
-        self._slot.writeblocks(number, data if len(data) == 4096 else data + b"\xff" * (4096 - len(data)))
+        """Erase a block and write its 4096 bytes."""
+        self._slot.writeblocks(number, data)
 
     def read_block(self, number, buffer):
         """Read into a buffer, from the start of a block."""

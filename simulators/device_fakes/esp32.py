@@ -118,6 +118,7 @@ class NVS:
         _store("nvs.json", whole)
 
 
+_ERASED = b"\xff" * 4096  # made with the fakes: in the heap of a node its flash takes nothing
 _FACTORY = {"running": 0, "boot": 0, "states": ["valid", "undefined"]}
 _ota = None
 
@@ -187,7 +188,7 @@ class Partition:
         except OSError:
             with open(self._path, "wb") as file:
                 for _ in range(self.SIZE // self._BLOCK):
-                    file.write(b"\xff" * self._BLOCK)
+                    file.write(_ERASED)
             return open(self._path, "r+b")
 
     def readblocks(self, block, buffer, offset=0):
@@ -203,7 +204,7 @@ class Partition:
             if offset is None:
                 file.seek(block * self._BLOCK)
                 for _ in range((len(buffer) + self._BLOCK - 1) // self._BLOCK):
-                    file.write(b"\xff" * self._BLOCK)
+                    file.write(_ERASED)
                 file.seek(block * self._BLOCK)
                 file.write(buffer)
                 return
@@ -218,5 +219,5 @@ class Partition:
         if op == 5:
             return self._BLOCK
         if op == 6:
-            self.writeblocks(argument, b"\xff" * self._BLOCK)
+            self.writeblocks(argument, _ERASED)
         return 0

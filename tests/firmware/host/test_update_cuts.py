@@ -132,7 +132,7 @@ def _image_wake(node):
     slots.confirm(node.nvs, node.partitions.idle)
     if node.partitions.running == 0:
         node.offer(IMAGE_BUNDLE, 20000, "image")
-        node.download(IMAGE_BUNDLE, 40)
+        node.download(IMAGE_BUNDLE, 160)
         node.updater.apply()
 
 

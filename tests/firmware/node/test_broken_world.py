@@ -142,6 +142,26 @@ def test_a_cold_clock_and_tls(
         gateway.close()
 
 
+@pytest.mark.parametrize("device", ["rsk", "rsk-by-the-gate-of-the-old-town1"])
+def test_names_of_any_length_fit(
+    tmp_path: Path, papers: certificates.Certificates, tls_broker: tuple[Server, int], device: str
+) -> None:
+    """The shortest and the longest names that a configuration may have: rounds over TLS go as ever in 96 KB."""
+    server, plain = tls_broker
+    gateway = rig.Gateway(plain)
+    wide = len(device) == 32
+    names = {"wifi_ssid": "w" * 32, "wifi_psk": "p" * 63, "ntp_host": "n" * 60 + ".net"} if wide else {"wifi_ssid": "w"}
+    try:
+        node = rig.tls_node(tmp_path / "node", papers, device, server.port, **names)
+        node.folder.write("secret", b"s" * 43)
+        for _ in range(4):
+            assert node.boot().outcome == "sleep"
+        assert [reading["seq"] for reading in readings_of(gateway, device)] == [1, 2, 3, 4]
+        assert "memory" not in node.folder.serial.read_text()
+    finally:
+        gateway.close()
+
+
 def test_without_any_time_a_certificate_is_judged_by_the_floor(
     tmp_path: Path, papers: certificates.Certificates, tls_broker: tuple[Server, int]
 ) -> None:

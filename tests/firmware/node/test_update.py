@@ -5,6 +5,7 @@ They have the heap of every node here, 96 KB, and over TLS 100 KB, see docs/firm
 
 import base64
 import functools
+import json
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -43,9 +44,11 @@ def bundle(kind: str = "bin", version: int = NEW, *, signed_by: str = "us", cras
 class Office(rig.Gateway):
     """A gateway that has an update for one node: it offers it after each status and answers what is asked for."""
 
-    def __init__(self, port: int, device: str, data: bytes, *, kind: str = "bin", version: int = NEW) -> None:
+    def __init__(
+        self, port: int, device: str, data: bytes, *, kind: str = "bin", version: int = NEW, update_type: str = "app"
+    ) -> None:
         self.device, self.data = device, data
-        self.offer = {"v": 1, "offer": version, "type": "app", "class": kind, "size": len(data)}
+        self.offer = {"v": 1, "offer": version, "type": update_type, "class": kind, "size": len(data)}
         self.is_offering = False
         self.parts = 0
         self.is_serving = True
@@ -203,5 +206,44 @@ def test_an_update_over_tls(tmp_path: Path, papers: certificates.Certificates, t
         assert (status["fw"], status["ota"], status["ota_ver"]) == ("2.0.0", "confirmed", NEW)
         asked_once = -(-len(office.data) // PIECE_BYTES)
         assert office.parts <= asked_once + 5
+    finally:
+        office.close()
+
+
+IMAGE_VERSION = 12_900
+
+
+def image() -> bytes:
+    """Return what begins like an image of the interpreter, and is not a whole number of blocks long."""
+    return b"\xe9" + bytes(at * at % 251 for at in range(9 * 4096 + 700))
+
+
+def partition(node: rig.RealNode) -> tuple[int, list[str]]:
+    """Return which firmware partition runs, and the states of both."""
+    found = json.loads((node.folder.path / "ota.json").read_text())
+    return found["running"], found["states"]
+
+
+@pytest.mark.parametrize("is_heard", [True, False], ids=["acked", "never-acked"])
+def test_an_image_of_the_interpreter(tmp_path: Path, broker: Server, *, is_heard: bool) -> None:
+    """It goes into the idle partition and stays once it gets an ack; else the bootloader goes back; told truly."""
+    data = release.build_image(image(), "bin", IMAGE_VERSION, key())
+    office = Office(broker.port, f"rsk-img-{is_heard}".lower(), data, version=IMAGE_VERSION, update_type="image")
+    try:
+        node = make(tmp_path / "node", office, broker.port)
+        for _ in range(12):
+            if node.boot().outcome == "reset":
+                break
+        written = (node.folder.path / "ota_1.bin").read_bytes()
+        assert written[: len(image())] == image()
+        if not is_heard:
+            office.answer = lambda *_: None
+            node.boot()
+            office.answer = office.acknowledge
+        status = live(node, office, 4)
+        outcome = "confirmed" if is_heard else "rolled-back"
+        assert (status["fw"], status["ota"], status["ota_ver"]) == ("1.0.0", outcome, IMAGE_VERSION)
+        running, states = partition(node)
+        assert (running, states[1]) == ((1, "valid") if is_heard else (0, "aborted"))
     finally:
         office.close()
