@@ -14,7 +14,7 @@ WEB_SOURCES := $(shell find dashboard_api/web -type f -not -path '*/node_modules
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run real demo web test test-firmware test-wheel lint format typings services wheel bench
-.PHONY: bench-firmware bench-pipeline clean
+.PHONY: bench-firmware bench-pipeline endure clean
 
 help: ## Say what can be done here
 	@echo 'Resik menjaga alun-alun tetap bersih / keeps a town square clean.'
@@ -107,6 +107,9 @@ bench-firmware: $(STAMPS)/dev services ## Measure the nodes and write the table 
 
 bench-pipeline: $(STAMPS)/dev services ## Measure MQTT to InfluxDB beside Node-RED and others
 	@$(BIN)/python -m bench.pipeline $(ARGS)
+
+endure: $(STAMPS)/dev services ## Break everything on purpose and write docs/endurance.md (12 minutes)
+	$(BIN)/python -m bench.endurance --write docs/endurance.md $(ARGS)
 
 clean: ## Remove environment and build products, never data (var/)
 	rm -rf $(VENV) build dist typings dashboard_api/static dashboard_api/web/node_modules *.egg-info
