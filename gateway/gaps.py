@@ -144,7 +144,7 @@ class Gaps:
         try:
             found = [hole for hole in self._holes() if not hole.device.startswith(MARK)]
             self._note_ages(found, now_ms)
-            entries = self._settle(orders, resends, now_ms)
+            entries = self._settle(resends, found, now_ms)
         except SpoolError as error:
             _log.warning("holes are looked at later: %s", error)
             return False
@@ -180,13 +180,15 @@ class Gaps:
 
     # -- what came of it -------------------------------------------------------------------------
 
-    def _settle(self, orders: Orders, resends: Resends, now_ms: int) -> list[Resend]:
+    def _settle(self, resends: Resends, found: list[Hole], now_ms: int) -> list[Resend]:
         entries = resends.all()
+        whole = set(found)
         for index, entry in enumerate(entries):
             if entry.outcome is not None:
                 continue
-            fate = self._fate(Hole(entry.device, entry.boot, entry.low, entry.high))
-            outcome = self._outcome(orders, entry, fate, now_ms)
+            hole = Hole(entry.device, entry.boot, entry.low, entry.high)
+            fate = Fate(0, 0, entry.high - entry.low + 1) if hole in whole else self._fate(hole)
+            outcome = self._outcome(entry, fate, now_ms)
             if outcome is None:
                 continue
             resends.settle(entry, outcome, fate.came, now_ms)
@@ -194,16 +196,15 @@ class Gaps:
             self._tell(entry, outcome, fate)
         return entries
 
-    def _outcome(self, orders: Orders, entry: Resend, fate: Fate, now_ms: int) -> Outcome | None:
+    def _outcome(self, entry: Resend, fate: Fate, now_ms: int) -> Outcome | None:
         if not fate.missing:
             return "came" if not fate.gone else "partly" if fate.came else "gone"
         if self._dropped_since(entry.device, entry.asked_ms) >= fate.missing:
             return "partly" if fate.came else "gone"
-        found = orders.read(
-            "SELECT done_ms, expires_ms FROM commands WHERE device = ? AND id = ?", entry.device, entry.command_id
-        )
-        done_ms, expires_ms = found[0] if found else (None, 0)
-        is_over = expires_ms < now_ms if done_ms is None else done_ms + UNANSWERED_AFTER_MS < now_ms
+        if entry.done_ms is not None:
+            is_over = entry.done_ms + UNANSWERED_AFTER_MS < now_ms
+        else:
+            is_over = entry.expires_ms is None or entry.expires_ms < now_ms
         return "unanswered" if is_over else None
 
     def _tell(self, entry: Resend, outcome: Outcome, fate: Fate) -> None:

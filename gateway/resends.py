@@ -33,6 +33,8 @@ class Resend(msgspec.Struct, frozen=True):
         what it was told, or never took the order, and nothing came.
     came
         How many came.
+    done_ms, expires_ms
+        When the node did what the command told it, and until when it is given. None = not yet; not known any more.
     """
 
     device: str
@@ -43,14 +45,15 @@ class Resend(msgspec.Struct, frozen=True):
     asked_ms: int
     outcome: Outcome | None
     came: int
-
-    @property
-    def readings(self) -> int:
-        """How many readings were missing."""
-        return self.high - self.low + 1
+    done_ms: int | None
+    expires_ms: int | None
 
 
-_COLUMNS = "device, boot, from_seq, to_seq, command_id, asked_ms, outcome, came"
+_ALL = """
+SELECT r.device, boot, from_seq, to_seq, command_id, asked_ms, outcome, came, done_ms, expires_ms
+FROM resends r LEFT JOIN commands c ON c.device = r.device AND c.id = command_id AND outcome IS NULL
+ORDER BY r.device, boot, from_seq
+"""
 
 
 class Resends:
@@ -61,10 +64,7 @@ class Resends:
 
     def all(self) -> list[Resend]:
         """Return every entry, by device, boot and number."""
-        return [
-            Resend(*row)
-            for row in self._orders.read(f"SELECT {_COLUMNS} FROM resends ORDER BY device, boot, from_seq")  # noqa: S608
-        ]
+        return [Resend(*row) for row in self._orders.read(_ALL)]
 
     def ask(self, wanted: list[Hole], now_ms: int, expires_ms: int) -> int:
         """Order that a node sends again what is missing of one boot; return the id of the command."""

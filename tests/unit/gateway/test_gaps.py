@@ -334,7 +334,7 @@ def test_resent_readings_are_acked_and_stored_once(bench: Bench) -> None:
     assert bench.spool.fate(Hole(DEVICE, 7, 30, 70)) == Fate(came=35, gone=0, missing=6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("asdlto"), st.integers(1, 30)), max_size=25))
 def test_no_reading_is_asked_for_twice_whatever_arrives_in_which_order(events: list[tuple[str, int]]) -> None:
     """Arrivals, losses, statuses, restarts and time in any order.
