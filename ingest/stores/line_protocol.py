@@ -31,17 +31,18 @@ from square.quantities import QUANTITIES
 HEADS_LIMIT: Final = 50_000
 """Tag heads kept. A square has some thousand series; the limit only bounds a misuse."""
 
-TEXTS_LIMIT: Final = 50_000
-"""Numbers whose text is kept. Most of what sensors send are whole steps of a coarse unit, so the same few thousand come
-again and again, and finding the shortest text of a float costs more than all the rest of its field."""
+TEXTS_LIMIT: Final = 20_000
+"""Numbers whose text is kept [some 3 MB]; later ones are written afresh each time. Most of what sensors send are steps
+of a coarse unit, so the same few thousand come again and again, and the shortest text of a float takes 3 to 8 times as
+long to find as to look up."""
 
 SHAPES_LIMIT: Final = 500
 """Sets of fields whose writer is kept. A square has some dozen; beyond the limit readings are written as points."""
 
 _TAG_ESCAPES: Final = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 _STRING_ESCAPES: Final = str.maketrans({'"': r"\"", "\\": r"\\"})
-_FINE_DIVISOR: Final = 1000
-"""Of quantities in steps so fine that a value seldom comes twice."""
+_COARSE_STEPS: Final = 20_000
+"""Believable values of a quantity up to which their texts are worth keeping."""
 _TAG_ORDER: Final = sorted(TAGS)
 """InfluxDB sorts the tags of every line; lines that come sorted cost it less."""
 
@@ -68,30 +69,35 @@ _STATES: Final = {state: quote_string(state) for state in wire.STATES}
 
 
 def is_coarse(name: str) -> bool:
-    """Whether the values of a field are steps of a coarse unit, so that the text of each is worth keeping.
+    """Whether the values of a field come again so often that the text of each is worth keeping.
 
     >>> is_coarse("temp_c"), is_coarse("pm25_ugm3")
     (True, False)
     """
-    return name not in QUANTITIES or QUANTITIES[name].divisor < _FINE_DIVISOR
+    q = QUANTITIES.get(name)
+    return q is not None and (q.plausible_max - q.plausible_min) * q.divisor <= _COARSE_STEPS
 
 
-_WriteValues = Callable[[dict[str, float], dict[float, str]], str]
+_TextOf = Callable[[float], str | None]
+_WriteValues = Callable[[dict[str, float], _TextOf, _TextOf], str]
 
 
 def writer_of(names: Sequence[str]) -> _WriteValues:
-    """Return what writes the values of a reading that has precisely these; a coarse one without a text is a KeyError.
+    """Return what writes the values of a reading that has precisely these.
 
-    Compiled, because a loop over the values takes twice as long (1.2 us for an air station against 0.6).
+    It takes the values, what finds the text of a number that was kept, and what makes it. Compiled, because a loop over
+    the values takes twice as long (1.2 us for an air station against 0.6).
 
-    >>> writer_of(["temp_c", "pm25_ugm3"])({"temp_c": 30.5, "pm25_ugm3": 18.704}, {30.5: "30.5"})
+    >>> writer_of(["temp_c", "pm25_ugm3"])({"temp_c": 30.5, "pm25_ugm3": 18.704}, {}.get, repr)
     'temp_c=30.5,pm25_ugm3=18.704'
     """
     fields = ",".join(
-        f"{name}={{texts[values[{name!r}]]}}" if is_coarse(name) else f"{name}={{values[{name!r}]!r}}"
+        f"{name}={{find(values[{name!r}]) or make(values[{name!r}])}}"
+        if is_coarse(name)
+        else f"{name}={{values[{name!r}]!r}}"
         for name in map(check_name, names)
     )
-    write: _WriteValues = eval(f'lambda values, texts: f"""{fields}"""')  # noqa: S307 - plain words, checked
+    write: _WriteValues = eval(f'lambda values, find, make: f"""{fields}"""')  # noqa: S307 - plain words, checked
     return write
 
 
@@ -101,9 +107,9 @@ class LineEncoder:
     def __init__(self) -> None:
         self._heads: dict[tuple[str, ...], str] = {}
         self._texts: dict[float, str] = {}
+        self._find_text, self._make_text = self._texts.get, self._add_text  # binding them each time would cost 0.1 us
         self._names: set[str] = set()
         self._reading_heads: dict[tuple[str, ...], str] = {}
-        self._reading_texts: dict[float, str] = {}
         self._writers: dict[tuple[str, ...], _WriteValues] = {}
 
     def encode(self, item: Writable) -> str:
@@ -124,11 +130,10 @@ class LineEncoder:
         values = reading.values
         series = reading.kind, reading.site, reading.asset, reading.device, reading.zone
         try:
-            write = self._writers[tuple(values)]
+            head, write, state = self._reading_heads[series], self._writers[tuple(values)], _STATES[reading.state]
             return (
-                f"{self._reading_heads[series]} {write(values, self._reading_texts)},state={_STATES[reading.state]},"
-                f"quality={reading.quality}i,flags={reading.flags}i,boot={reading.boot}i,seq={reading.seq}i "
-                f"{reading.ts_ms}"
+                f"{head} {write(values, self._find_text, self._make_text)},state={state},quality={reading.quality}i,"
+                f"flags={reading.flags}i,boot={reading.boot}i,seq={reading.seq}i {reading.ts_ms}"
             )
         except KeyError:
             return self._encode_first(reading, series)
@@ -143,9 +148,6 @@ class LineEncoder:
         names = tuple(reading.values)
         if names and names not in self._writers and len(self._writers) < SHAPES_LIMIT:
             self._writers[names] = writer_of(names)
-        if len(self._reading_texts) >= TEXTS_LIMIT:
-            self._reading_texts.clear()
-        self._reading_texts |= {value: repr(value) for name, value in reading.values.items() if is_coarse(name)}
         return line
 
     def _encode_point(self, point: Point) -> str:
@@ -159,7 +161,10 @@ class LineEncoder:
             # The plain cases in line: a call per field would double the cost of a point.
             if kind is float:
                 text = texts.get(value)  # type: ignore[arg-type]
-                fields += f",{name}={text if text is not None else self._add_text(name, value)}"  # type: ignore[arg-type]
+                if text is None:
+                    field_type(name, value)  # raises for NaN and infinity
+                    text = self._add_text(value) if is_coarse(name) else repr(value)  # type: ignore[arg-type]
+                fields += f",{name}={text}"
             elif kind is int and INT64_MIN <= value <= INT64_MAX:  # type: ignore[operator]
                 fields += f",{name}={value}i"
             else:
@@ -184,11 +189,10 @@ class LineEncoder:
         left_out = {r.index for r in rejected}
         return lines, [index for index in range(len(points)) if index not in left_out], rejected
 
-    def _add_text(self, name: str, value: float) -> str:
-        field_type(name, value)  # raises for NaN and infinity
-        if len(self._texts) >= TEXTS_LIMIT:
-            self._texts.clear()
-        text = self._texts[value] = repr(value)
+    def _add_text(self, value: float) -> str:
+        text = repr(value)
+        if len(self._texts) < TEXTS_LIMIT:
+            self._texts[value] = text
         return text
 
     def _head_of(self, point: Point) -> str:

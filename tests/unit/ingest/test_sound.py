@@ -261,7 +261,7 @@ def test_the_encoder_keeps_no_more_than_its_limits(monkeypatch: pytest.MonkeyPat
         assert encoder.encode(reading) == LineEncoder().encode(reading.point())
     assert len(encoder._writers) == 2
     assert len(encoder._reading_heads) <= 2
-    assert len(encoder._reading_texts) <= 2 + len(names)
+    assert len(encoder._texts) == 2
 
 
 def test_a_reading_that_no_store_takes_is_refused_by_its_place() -> None:
