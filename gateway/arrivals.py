@@ -11,6 +11,7 @@ import msgspec
 
 from firmware import wire
 from gateway.clock import ANCHOR_MOVE_MAX_MS, ANCHOR_SLACK_MS, anchor_ms, anchored_ts_s
+from gateway.envelope import Reading
 from gateway.messages import Poison, Presence, Readings, Uplinks, UpMessage, poison
 from gateway.watermark import Range, Watermark, intersect
 
@@ -30,6 +31,12 @@ Key = tuple[str, int]
 
 _INSERT = """INSERT OR IGNORE INTO rows (id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_READINGS = "INSERT OR IGNORE INTO rows (id, device, kind, boot, seq, ts_ms, arrived_ms, time, body) VALUES "
+_REPLACE_MARKS = "INSERT OR REPLACE INTO watermarks VALUES "
+
+ROWS_AT_ONCE = (64, 16, 4, 1)
+"""Rows in one statement: each statement costs two changes of the interpreter's lock, which is dear beside other busy
+threads. Few sizes, so that all of them stay prepared."""
 
 
 class Mark(msgspec.Struct):
@@ -105,11 +112,12 @@ class Arrivals:
         self._connection = connection
         self._known = marks
         self._created_ms = created_ms
-        self._pending: list[tuple[object, ...]] = []
+        self._pending: list[object] = []
+        self._n_pending = 0
         self.next_id = next_id
         self.changed: dict[Key, Mark] = {}
         self.touched: dict[Key, list[int]] = {}
-        self.live: list[LiveRow] = []
+        self.live: dict[tuple[str, str], LiveRow] = {}
         self.offered = 0
         self.readings = 0
         self.inserted = 0
@@ -133,17 +141,27 @@ class Arrivals:
 
     def finish(self) -> None:
         """Write readings and marks; the spool commits afterwards."""
-        if self._pending:
-            written = self._connection.executemany(_INSERT, self._pending).rowcount
-            self.inserted += written
-            self.duplicates += len(self._pending) - written
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO watermarks VALUES (?, ?, ?, ?, ?)",
-            [
-                (device, boot, mark.watermark.upto, _ranges_to_text(mark.watermark.above), mark.hole_since_ms)
-                for (device, boot), mark in self.changed.items()
-            ],
-        )
+        written = self._write_rows(_INSERT_READINGS, 9, self._pending)
+        self.inserted += written
+        self.duplicates += self._n_pending - written
+        marks: list[object] = []
+        for (device, boot), mark in self.changed.items():
+            watermark = mark.watermark
+            above = _ranges_to_text(watermark.above) if watermark.n_ranges else "[]"
+            marks += (device, boot, watermark.upto, above, mark.hole_since_ms)
+        self._write_rows(_REPLACE_MARKS, 5, marks)
+
+    def _write_rows(self, statement: str, columns: int, values: list[object]) -> int:
+        """Write rows of so many columns, many in one statement; return how many the database took."""
+        at = written = 0
+        one = f"({', '.join('?' * columns)})"
+        for size in ROWS_AT_ONCE:
+            step = size * columns
+            text = statement + ", ".join([one] * size)
+            while len(values) - at >= step:
+                written += self._connection.execute(text, values[at : at + step]).rowcount
+                at += step
+        return written
 
     # -- readings -------------------------------------------------------------------------------
 
@@ -152,14 +170,14 @@ class Arrivals:
         mark = self._mark(key)
         watermark = mark.watermark
         if watermark.n_ranges + len(message.readings) > MAX_RANGES and any(
-            not watermark.covers(reading["seq"]) for reading in message.readings
+            not watermark.covers(reading.seq) for reading in message.readings
         ):
             self._enter_poison(poison(message.topic, message.raw, "too-many", message.arrived_ms))
             return
         upto_before, had_holes = watermark.upto, watermark.n_ranges > 0
         touched = self.touched.setdefault(key, [])
         for reading in message.readings:
-            seq = reading["seq"]
+            seq = reading.seq
             self.offered += 1
             self.readings += 1
             touched.append(seq)
@@ -177,19 +195,22 @@ class Arrivals:
             self._shrink_late(key, watermark.holes())
         mark.is_new = False
 
-    def _append(self, message: Readings, mark: Mark, reading: dict[str, object], seq: int) -> None:
-        ts_s = reading.get("ts")
-        how = "device"
-        if not isinstance(ts_s, int):
+    def _append(self, message: Readings, mark: Mark, reading: Reading, seq: int) -> None:
+        device, kind, boot, ts_s, how = message.device, message.kind, message.boot, reading.ts_s, "device"
+        if ts_s is None:
+            assert reading.up_s is not None, "checked by the envelope"
             how = "anchor"
-            ts_s = anchored_ts_s(self._anchor(message, mark), _as_int(reading["up_s"]))
-        ts_ms: int = wire.point_ms(ts_s, message.boot, seq)
+            ts_s = anchored_ts_s(self._anchor(message, mark), reading.up_s)
+        ts_ms: int = wire.point_ms(ts_s, boot, seq)
         row_id = self._take_id()
-        self._pending.append((
-            row_id, message.device, message.kind, message.boot, seq, ts_ms, message.arrived_ms, how, None, None,
-            msgspec.json.encode(reading),
-        ))  # fmt: skip
-        self.live.append(LiveRow(message.device, message.kind, ts_ms, row_id))
+        self._pending += (row_id, device, kind, boot, seq, ts_ms, message.arrived_ms, how, reading.body)
+        self._n_pending += 1
+        self._note_live(device, kind, ts_ms, row_id)
+
+    def _note_live(self, device: str, kind: str, ts_ms: int, row_id: int) -> None:
+        newest = self.live.get((device, kind))
+        if newest is None or ts_ms >= newest.ts_ms:
+            self.live[device, kind] = LiveRow(device, kind, ts_ms, row_id)
 
     def _anchor(self, message: Readings, mark: Mark) -> int:
         if mark.anchor_ms is None:
@@ -285,7 +306,7 @@ class Arrivals:
         if written:
             self.presence += 1
             self.inserted += 1
-            self.live.append(LiveRow(message.device, kind, message.arrived_ms, row_id))
+            self._note_live(message.device, kind, message.arrived_ms, row_id)
         else:
             self.duplicates += 1
 
@@ -307,7 +328,7 @@ class Arrivals:
                 message.topic, None, row.body,
             ))  # fmt: skip
             self.inserted += 1
-            self.live.append(LiveRow(row.device, "uplink", row.ts_ms, row_id))
+            self._note_live(row.device, "uplink", row.ts_ms, row_id)
 
     def _enter_poison(self, message: Poison) -> None:
         self.offered += 1
@@ -357,11 +378,6 @@ def ranges_from_text(text: str) -> list[Range]:
 
 def _ranges_to_text(ranges: list[Range]) -> str:
     return json.dumps(ranges, separators=(",", ":"))
-
-
-def _as_int(value: object) -> int:
-    assert isinstance(value, int), "checked by the envelope"
-    return value
 
 
 def note_late(connection: sqlite3.Connection, now_ms: int, after_ms: int = HOLE_IS_GAP_AFTER_MS) -> int:

@@ -1,18 +1,21 @@
 """Takes messages from devices into the spool: commit first, then acknowledge, always in this order.
 
-Up to 100 messages share one commit. A commit never waits for company: what has arrived while the previous
-commit was on its way to the disk is what the next one takes, 20 ms at most.
+Many messages share one commit. A commit never waits for company: what has arrived while the previous one was on its way
+to the disk is what the next one takes; in a flood the connection itself hands over what came within 20 ms.
 
-A device gets its application ack after the commit, one per boot and commit; the broker gets its PUBACKs in
-order of arrival. While the spool cannot take anything (disk full) nobody gets either: the device keeps its
-readings, the broker keeps its messages, and the intake tries again. The same holds while the gateway's clock
-is behind that of most devices: what it would stamp now, ingest would refuse.
+A device gets its application ack after the commit, one per boot. In a flood acks wait for those of later commits,
+a quarter of a second at most: a device that sends message after message needs no ack for each, and a broker pays for
+every one of them twice. The broker gets its PUBACKs at once and in order of arrival. While the spool cannot take
+anything (disk full) nobody gets either: the device keeps its readings, the broker keeps its messages, and the intake
+tries again. The same holds while the gateway's clock is behind that of most devices: what it would stamp now, ingest
+would refuse.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -24,7 +27,16 @@ from gateway.foreign import Sources
 from gateway.messages import Errand, Poison, Readings, Uplinks, UpMessage, read_message
 from gateway.spool import AppAck, Put, Spool
 from square.errors import BrokerUnavailable
-from square.mqtt import Delivery
+from square.mqtt_session import Delivery
+
+FLOOD_FROM = 32
+"""So many messages in one commit are a flood."""
+
+ACKS_WITHIN_S = 0.25
+"""How long application acks wait for company in a flood. A node waits for 20 s before it sends again."""
+
+ACK_RANGES_KEPT = 64
+"""An ack with more ranges than this goes out before it is replaced: the next one may have no room for them."""
 
 HELD_LIMIT = 5000
 """Un-acked messages held while the spool takes none. Beyond, the connection's own limit cuts it off."""
@@ -33,16 +45,16 @@ _log = logging.getLogger(__name__)
 
 
 class Link(Protocol):
-    """The part of `square.mqtt.MqttConnection` that the gateway uses."""
+    """The part of `square.mqtt_stream.MqttStream` that the intake uses."""
 
-    def get(self, timeout_s: float | None = None) -> Delivery | None:
-        """Take the next message."""
+    def take(self, timeout_s: float, limit: int) -> list[Delivery]:
+        """Wait for messages, and take what is there."""
 
-    def ack(self, delivery: Delivery) -> bool:
-        """Acknowledge it to the broker."""
+    def ack_all(self, deliveries: Sequence[Delivery]) -> int:
+        """Acknowledge them to the broker, in order."""
 
-    def publish(self, topic: str, payload: bytes | str, qos: int = 1) -> object:
-        """Send a message."""
+    def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Send messages."""
 
 
 class IntakeCounts(msgspec.Struct):
@@ -78,11 +90,6 @@ class IntakeCounts(msgspec.Struct):
     acks_unsent: int = 0
 
 
-class _Held(msgspec.Struct, frozen=True):
-    delivery: Delivery
-    message: UpMessage | Errand
-
-
 class Intake:
     """Moves messages from a connection into the spool.
 
@@ -105,8 +112,8 @@ class Intake:
         Called with the messages of each commit, after their acks; MUST be quick.
     sources
         Topics of other makes; None for none.
-    batch_messages, linger_s
-        At most so many messages in one commit, collected for at most so long [s].
+    batch_messages
+        At most so many messages in one commit.
     """
 
     def __init__(
@@ -120,8 +127,7 @@ class Intake:
         on_heard: Callable[[str, str, bytes, int], None] | None = None,
         on_committed: Callable[[Sequence[UpMessage | Errand]], None] | None = None,
         sources: Sources | None = None,
-        batch_messages: int = 100,
-        linger_s: float = 0.02,
+        batch_messages: int = 500,
     ) -> None:
         self.counts = IntakeCounts()
         self.last_commit_s: float | None = None
@@ -139,11 +145,13 @@ class Intake:
         self._on_committed = on_committed
         self._sources = sources
         self._batch_messages = batch_messages
-        self._linger_s = linger_s
         self._clocks = ClockWatch()
         self._is_clock_behind = False
-        self._held: list[_Held] = []
+        self._held: list[Delivery] = []
+        self._messages: list[UpMessage | Errand] = []  # what the held deliveries say, one for one
         self._retry_at_s = 0.0
+        self._acks: dict[tuple[str, int], AppAck] = {}
+        self._acks_since_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Take messages in until `stop` is set.
@@ -153,44 +161,47 @@ class Intake:
         SpoolError
             If the spool failed in a way that waiting does not heal; the process must end.
         """
-        while not stop.is_set():
-            self.step(0.2)
+        try:
+            while not stop.is_set():
+                self.step(0.2)
+        finally:
+            self._send_acks()  # of what is committed, whatever ended us
 
     def step(self, timeout_s: float) -> None:
-        """Collect what arrives within `timeout_s` [s] and commit it."""
-        self._collect(timeout_s)
+        """Take what arrives within `timeout_s` [s] and commit it."""
+        count = self._collect(min(timeout_s, 0.03) if self._acks else timeout_s)
         self._watch_clock()
         if self._held and not self._is_clock_behind and time.monotonic() >= self._retry_at_s:
             self._commit()
+        elif not count:
+            self._send_acks()
 
-    def _collect(self, timeout_s: float) -> None:
+    def _collect(self, timeout_s: float) -> int:
+        """Take what is there; return how many messages that was."""
         if len(self._held) >= HELD_LIMIT:
             self._drop_superseded()
             time.sleep(timeout_s)
-            return
-        blocked_s = self._retry_at_s - time.monotonic()
-        delivery = self._link.get(0.001 if self._held and blocked_s <= 0 else timeout_s)
-        deadline_s = time.monotonic() + self._linger_s
-        taken = 0
-        while delivery is not None:
-            self._hold(delivery)
-            taken += 1
-            if taken >= self._batch_messages or time.monotonic() >= deadline_s:
-                return
-            delivery = self._link.get()
+            return 0
+        is_blocked = self._is_clock_behind or self._retry_at_s > time.monotonic()
+        deliveries = self._link.take(0.0 if self._held and not is_blocked else timeout_s, self._batch_messages)
+        now_ms = self._now_ms()
+        for delivery in deliveries:
+            self._hold(delivery, now_ms)
+        return len(deliveries)
 
-    def _hold(self, delivery: Delivery) -> None:
+    def _hold(self, delivery: Delivery, now_ms: int) -> None:
         self.counts.messages += 1
         self.counts.bytes += len(delivery.payload)
-        message = self._read(delivery, self._now_ms())
+        message = self._read(delivery, now_ms)
         if isinstance(message, Readings):
-            times = [ts for reading in message.readings if isinstance(ts := reading.get("ts"), int)]
-            if times:
-                self._clocks.note(message.device, max(times), message.arrived_ms)
-        if self._on_heard is not None and not isinstance(message, Readings | Poison | Uplinks):
+            newest_s = message.newest_ts_s
+            if newest_s is not None:
+                self._clocks.note(message.device, newest_s, now_ms)
+        elif self._on_heard is not None and not isinstance(message, Poison | Uplinks):
             kind = delivery.topic.rsplit("/", 1)[1]
-            self._on_heard(message.device, kind, delivery.payload, message.arrived_ms)
-        self._held.append(_Held(delivery, message))
+            self._on_heard(message.device, kind, delivery.payload, now_ms)
+        self._held.append(delivery)
+        self._messages.append(message)
 
     def _read(self, delivery: Delivery, now_ms: int) -> UpMessage | Errand:
         if self._sources is not None:
@@ -217,17 +228,19 @@ class Intake:
             self._is_clock_behind = False
             self.stopped_because = None
             _log.warning("intake goes on: the gateway's clock agrees with the devices")
-            self._held = [_Held(held.delivery, self._read(held.delivery, now_ms)) for held in self._held]
+            self._messages = [self._read(delivery, now_ms) for delivery in self._held]
 
     def _drop_superseded(self) -> None:
         """Let go of messages whose connection is gone: the broker sends them again on the present one."""
-        newest = self._held[-1].delivery.epoch
-        self._held = [held for held in self._held if held.delivery.epoch == newest]
+        newest = self._held[-1].epoch
+        kept = [at for at, delivery in enumerate(self._held) if delivery.epoch == newest]
+        self._held = [self._held[at] for at in kept]
+        self._messages = [self._messages[at] for at in kept]
 
     def _commit(self) -> None:
-        group = self._held[: self._batch_messages]
+        deliveries, messages = self._held[: self._batch_messages], self._messages[: self._batch_messages]
         try:
-            put = self._spool.put([held.message for held in group if not isinstance(held.message, Errand)])
+            put = self._spool.put([message for message in messages if not isinstance(message, Errand)])
         except SpoolError as error:
             self.counts.commit_failures += 1
             if not error.retryable:
@@ -238,15 +251,13 @@ class Intake:
             self._retry_at_s = time.monotonic() + (error.retry_after_s or 1.0)
             return
         self._note(put)
-        del self._held[: len(group)]
-        for held in group:
-            self._link.ack(held.delivery)
-        for ack in put.acks:
-            self._ack_device(ack)
+        del self._held[: len(deliveries)], self._messages[: len(deliveries)]
+        self._link.ack_all(deliveries)
+        self._answer(put.acks, is_flood=len(deliveries) >= FLOOD_FROM)
         if put.inserted:
             self._on_rows()
         if self._on_committed is not None:
-            self._on_committed([held.message for held in group])
+            self._on_committed(messages)
 
     def _note(self, put: Put) -> None:
         if self.stopped_because is not None:
@@ -263,11 +274,36 @@ class Intake:
         counts.poison_let_go += put.poison_let_go
         counts.presence += put.presence
 
-    def _ack_device(self, ack: AppAck) -> None:
-        topic = wire.topic_down(self._site, ack.device, "ack")
+    def _answer(self, acks: Sequence[AppAck], *, is_flood: bool) -> None:
+        """Send acks, in a flood together with those of later commits; of one boot the later covers the earlier."""
+        if not self._acks:
+            self._acks_since_s = time.monotonic()
+        elif any(len(known.also) > ACK_RANGES_KEPT for known in self._acks.values()):
+            self._send_acks()
+        for ack in acks:
+            self._acks[ack.device, ack.boot] = ack
+        if not is_flood or time.monotonic() - self._acks_since_s >= ACKS_WITHIN_S:
+            self._send_acks()
+
+    def _send_acks(self) -> None:
+        acks, self._acks = self._acks, {}
+        if not acks:
+            return
         try:
-            self._link.publish(topic, wire.encode_ack(ack.boot, ack.upto, ack.also), qos=1)
+            self._link.publish_all([(_ack_topic(self._site, ack.device), encode_ack(ack)) for ack in acks.values()])
         except BrokerUnavailable:
-            self.counts.acks_unsent += 1  # the device sends again and is answered then
+            self.counts.acks_unsent += len(acks)  # the devices send again and are answered then
         else:
-            self.counts.acked_to_device += 1
+            self.counts.acked_to_device += len(acks)
+
+
+@lru_cache(maxsize=16_384)
+def _ack_topic(site: str, device: str) -> str:
+    return str(wire.topic_down(site, device, "ack"))
+
+
+def encode_ack(ack: AppAck) -> bytes:
+    """Encode an application ack, as `wire.encode_ack` does."""
+    if ack.also:
+        return str(wire.encode_ack(ack.boot, ack.upto, ack.also)).encode()
+    return b'{"v":1,"boot":%d,"upto":%d}' % (ack.boot, ack.upto)

@@ -7,11 +7,13 @@ nobody can read is evidence and travels on to the dead-letter store.
 
 import hashlib
 import logging
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from firmware import wire
+from gateway.envelope import Reading, read_envelope
 
 MAX_RAW_BYTES = 4096
 """How much of an unreadable payload is kept [bytes]."""
@@ -39,7 +41,7 @@ class Readings(msgspec.Struct, frozen=True):
     arrived_ms
         Arrival at the gateway [ms since 1970, square time].
     readings
-        The reading objects as they came; identity and time are checked, nothing else.
+        The readings; identity and time are checked, nothing else.
     """
 
     device: str
@@ -48,9 +50,16 @@ class Readings(msgspec.Struct, frozen=True):
     oldest_seq: int | None
     sent_up_s: int | None
     arrived_ms: int
-    readings: list[dict[str, Any]]
+    readings: list[Reading]
     topic: str
     raw: bytes
+
+    @property
+    def newest_ts_s(self) -> int | None:
+        """Newest time that the device gave [s since 1970], None when it has none."""
+        if len(self.readings) == 1:
+            return self.readings[0].ts_s
+        return max((reading.ts_s for reading in self.readings if reading.ts_s is not None), default=None)
 
 
 class Presence(msgspec.Struct, frozen=True):
@@ -185,22 +194,17 @@ def read_message(topic: str, payload: bytes, arrived_ms: int) -> UpMessage | Err
         return poison(topic, payload, "bad-envelope", arrived_ms)
 
 
+_parse_topic = lru_cache(maxsize=16_384)(wire.parse_topic)
+
+
 def _read(topic: str, payload: bytes, arrived_ms: int) -> UpMessage | Errand:
-    _site, device, direction, kind = wire.parse_topic(topic)
+    _site, device, direction, kind = _parse_topic(topic)
     if direction != "up":
         raise wire.WireError("bad-topic", f"{topic[:80]!r} is not an up topic")
     if kind in READING_KINDS:
-        envelope = wire.decode_envelope(payload)
+        found = read_envelope(payload)
         return Readings(
-            device=device,
-            kind=kind,
-            boot=envelope["boot"],
-            oldest_seq=envelope["oldest_seq"],
-            sent_up_s=envelope["up_s"],
-            arrived_ms=arrived_ms,
-            readings=envelope["readings"],
-            topic=topic,
-            raw=payload,
+            device, kind, found.boot, found.oldest_seq, found.up_s, arrived_ms, found.readings, topic, payload
         )
     if kind == "ota":
         return Errand(device, arrived_ms)

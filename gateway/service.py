@@ -31,6 +31,8 @@ from square.endpoint import MqttEndpoint
 from square.errors import BrokerError, BrokerUnavailable, SquareError
 from square.health import Health, HealthServer
 from square.mqtt import MqttConnection
+from square.mqtt_session import MqttSession
+from square.mqtt_stream import MqttStream
 from square.process import EXIT_FAULT, EXIT_OK, EXIT_SETTINGS, stop_on_signals
 from square.settings import read_secret
 from square.site import load_site
@@ -71,11 +73,12 @@ class Gateway:
         self.site = site.id
         self._gap_after_ms = int(settings.gap_after_s * 1000)
         probe_topic = wire.topic_probe(self.site, settings.gateway_id)
-        self._edge = MqttConnection(
+        self._edge = MqttStream(
             MqttEndpoint.from_settings(settings, SERVICE),
             f"{SERVICE}-{settings.gateway_id}",
             inbound_limit=settings.inbound_limit,
             probe_topic=probe_topic,
+            flood_rest_s=settings.intake_linger_s,
         )
         self._uplink = MqttConnection(
             _uplink_endpoint(settings, self._edge.endpoint),
@@ -127,7 +130,6 @@ class Gateway:
             on_committed=self.sense.attendance.committed,
             sources=Sources([Source(make.format, make.filter) for make in settings.makes]),
             batch_messages=settings.intake_messages,
-            linger_s=settings.intake_linger_s,
         )
         self._edge.subscribe(f"resik/{self.site}/+/up/+")
         for make in settings.makes:
@@ -330,7 +332,7 @@ class Gateway:
                     self._die(f"the connection to {connection.endpoint} is deaf")
 
 
-def _why(connection: MqttConnection, known: str, *, ask: bool) -> str:
+def _why(connection: MqttSession, known: str, *, ask: bool) -> str:
     """Say why there is no connection; what is known stands until it is time to ask again."""
     if connection.connected:
         return ""

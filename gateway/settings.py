@@ -69,7 +69,7 @@ class GatewaySettings(PipelineSettings):
     intake_messages : int
         Messages that share one commit [1..1000].
     intake_linger_s : float
-        How long one commit may collect messages [s, 0..1].
+        How long a flood gathers for one commit [s, 0..1]; a few messages never wait.
     inbound_limit : int
         Messages that may wait in memory before the connection is cut on purpose [100..100000].
     batch_rows : int
@@ -116,7 +116,7 @@ class GatewaySettings(PipelineSettings):
     uplink_username: str | None = None
     uplink_password_file: Path | None = None
     uplink_ca_file: Path | None = None
-    intake_messages: Annotated[int, Field(ge=1, le=1_000)] = 100
+    intake_messages: Annotated[int, Field(ge=1, le=1_000)] = 500
     intake_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.02
     inbound_limit: Annotated[int, Field(ge=100, le=100_000)] = 2_000
     batch_rows: Annotated[int, Field(ge=1, le=500)] = 500

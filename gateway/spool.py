@@ -231,7 +231,7 @@ class Spool:
         self._marks.update(arrivals.changed)
         while len(self._marks) > MARKS_IN_MEMORY:
             del self._marks[next(iter(self._marks))]
-        for row in arrivals.live:
+        for row in arrivals.live.values():
             newest = self._live.get((row.device, row.kind))
             if newest is None or row.ts_ms >= newest.ts_ms:
                 self._live[row.device, row.kind] = row
@@ -300,16 +300,17 @@ class Spool:
         settled already change nothing: an old acknowledgement is harmless.
         """
         with self._lock:
-            counts: list[int] = []
             with self._transaction():
-                for statement, values in (
-                    (
-                        "UPDATE rows SET state = ?, settled_ms = ? WHERE id = ? AND state = 0",
-                        [(schema.STORED, now_ms, row_id) for row_id in stored],
-                    ),
-                    ("DELETE FROM rows WHERE id = ? AND state = 0", [(row_id,) for row_id in dead]),
-                ):
-                    counts.append(max(0, self._connection.executemany(statement, values).rowcount))
+                counts = [
+                    self._connection.execute(
+                        "UPDATE rows SET state = ?, settled_ms = ?"
+                        " WHERE id IN (SELECT value FROM json_each(?)) AND state = 0",
+                        (schema.STORED, now_ms, _as_json(stored)),
+                    ).rowcount,
+                    self._connection.execute(
+                        "DELETE FROM rows WHERE id IN (SELECT value FROM json_each(?)) AND state = 0", (_as_json(dead),)
+                    ).rowcount,
+                ]
                 totals = self.totals.plus(self._connection, stored=counts[0], dead=counts[1])
             self._waiting -= sum(counts)
             self.totals = totals
@@ -423,6 +424,10 @@ class Spool:
 
     def _commit(self) -> None:
         self._connection.execute("COMMIT")
+
+
+def _as_json(ids: Iterable[int]) -> str:
+    return msgspec.json.encode(list(ids)).decode()
 
 
 def _fit(rows: list[Row], max_bytes: int) -> list[Row]:

@@ -31,8 +31,9 @@ class Watermark:
     def copy(self) -> "Watermark":
         """Make an independent copy, so that a rolled-back transaction leaves the original as it was."""
         twin = Watermark(self.upto)
-        twin._low = self._low.copy()
-        twin._high = self._high.copy()
+        if self._low:
+            twin._low = self._low.copy()
+            twin._high = self._high.copy()
         return twin
 
     @property

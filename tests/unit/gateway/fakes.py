@@ -1,6 +1,7 @@
 """Messages, disks and links that tests make by hand."""
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from gateway.messages import UpMessage, read_message
 from gateway.spool import Spool
 from gateway.watermark import Range
 from square.errors import BrokerUnavailable
-from square.mqtt import Delivery
+from square.mqtt_session import Delivery
 
 SITE = "alun-alun"
 NOW_MS = 1_795_488_752_000
@@ -64,17 +65,17 @@ class FakeLink:
         self.inbound.append(delivery)
         return delivery
 
-    def get(self, timeout_s: float | None = None) -> Delivery | None:  # noqa: ARG002 - the real one's signature
-        """Take the next message; never waits."""
-        return self.inbound.popleft() if self.inbound else None
+    def take(self, timeout_s: float, limit: int) -> list[Delivery]:  # noqa: ARG002 - the real one's signature
+        """Take what is there; never waits."""
+        return [self.inbound.popleft() for _ in range(min(limit, len(self.inbound)))]
 
-    def ack(self, delivery: Delivery) -> bool:
-        """Note a PUBACK."""
-        self.log.append(("puback", delivery.mid))
-        return True
+    def ack_all(self, deliveries: Sequence[Delivery]) -> int:
+        """Note PUBACKs."""
+        self.log.extend(("puback", delivery.mid) for delivery in deliveries)
+        return len(deliveries)
 
-    def publish(self, topic: str, payload: bytes | str, qos: int = 1) -> None:  # noqa: ARG002 - the real one's signature
-        """Note a publish."""
+    def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Note publishes."""
         if self.is_down:
             raise BrokerUnavailable("down")
-        self.log.append(("publish", (topic, payload)))
+        self.log.extend(("publish", message) for message in messages)

@@ -14,7 +14,7 @@ from gateway import intake as intake_module
 from gateway.disk import DiskWatch
 from gateway.errors import SpoolCorrupt, SpoolError
 from gateway.intake import Intake
-from gateway.spool import Spool
+from gateway.spool import AppAck, Spool
 from tests.unit.gateway.fakes import NOW_MS, SITE, FakeLink, mark_of, payload, roomy
 
 BIN = f"resik/{SITE}/rsk-b001/up/bin"
@@ -50,7 +50,7 @@ class Bench:
 
     def app_acks(self) -> list[tuple[str, Any]]:
         """Return application acks as (topic, decoded)."""
-        return [(what[0], wire.decode_ack(what[1].encode())) for kind, what in self.log if kind == "publish"]
+        return [(what[0], wire.decode_ack(what[1])) for kind, what in self.log if kind == "publish"]
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_held_messages_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch
             bench.link.push(BIN, payload(7, [seq]), epoch=3)
         bench.intake.step(0)  # takes all six at once
         bench.intake.step(0)
-        assert [held.delivery.epoch for held in bench.intake._held] == [3, 3, 3, 3]
+        assert [held.epoch for held in bench.intake._held] == [3, 3, 3, 3]
         bench.link.push(BIN, payload(7, [5]), epoch=3)
         bench.intake.step(0)
         assert len(bench.link.inbound) == 1
@@ -335,3 +335,59 @@ def test_poison_tells_the_downlink_nothing(bench: Bench) -> None:
     bench.link.push(BIN, b"junk")
     bench.intake.step(0)
     assert heard == []
+
+
+def test_acks_of_a_flood_wait_for_each_other_and_never_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PUBACKs go after each commit; devices hear once of several commits, at the latest after the time for it."""
+    monkeypatch.setattr(intake_module, "FLOOD_FROM", 3)
+    now_s = [1000.0]
+    monkeypatch.setattr(intake_module.time, "monotonic", lambda: now_s[0])
+    bench = Bench(tmp_path, batch_messages=3)
+    for seq in range(1, 16):
+        bench.link.push(BIN, payload(7, [seq]))
+    bench.intake.step(0)
+    bench.intake.step(0)
+    assert bench.happened() == ["commit", *["puback"] * 3, "rows"] * 2
+    assert bench.app_acks() == []
+    now_s[0] += intake_module.ACKS_WITHIN_S
+    bench.intake.step(0)
+    assert [ack for _, ack in bench.app_acks()] == [(7, 9, [])]
+    bench.intake.step(0)
+    bench.intake.step(0)
+    assert len(bench.app_acks()) == 1
+    bench.intake.step(0)  # nothing came any more: nobody needs to wait
+    assert [ack for _, ack in bench.app_acks()] == [(7, 9, []), (7, 15, [])]
+
+
+def test_acks_of_a_flood_are_sent_when_the_intake_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that is stopped in a flood has answered for everything that it committed."""
+    monkeypatch.setattr(intake_module, "FLOOD_FROM", 1)
+    bench = Bench(tmp_path, batch_messages=2)
+    stop = threading.Event()
+    bench.intake._on_rows = stop.set
+    for seq in range(1, 5):
+        bench.link.push(BIN, payload(7, [seq]))
+    bench.intake.run(stop)
+    assert bench.happened() == ["commit", "puback", "puback", "publish"]
+    assert [ack for _, ack in bench.app_acks()] == [(7, 2, [])]
+
+
+def test_an_ack_with_many_ranges_is_not_replaced_unsent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The later ack of a boot full of holes may have no room for what the earlier one brought: both are sent."""
+    monkeypatch.setattr(intake_module, "FLOOD_FROM", 1)
+    monkeypatch.setattr(intake_module, "ACK_RANGES_KEPT", 2)
+    bench = Bench(tmp_path, batch_messages=1)
+    bench.link.push(BIN, payload(7, [1, 3, 5, 7]))
+    bench.link.push(BIN, payload(7, [9]))
+    bench.intake.step(0)
+    bench.intake.step(0)
+    assert [ack[2] for _, ack in bench.app_acks()] == [[(3, 3), (5, 5), (7, 7)]]
+
+
+@pytest.mark.parametrize("also", [[], [(3, 4), (9, 9)]])
+def test_acks_are_encoded_as_the_wire_says(also: list[tuple[int, int]]) -> None:
+    """The fast way and `wire.encode_ack` write the same bytes."""
+    ack = AppAck("rsk-b001", 305_419_896, 17, also)
+    assert intake_module.encode_ack(ack) == wire.encode_ack(ack.boot, ack.upto, also).encode()

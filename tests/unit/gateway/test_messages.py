@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import messages
+from gateway.envelope import Reading
 from gateway.messages import MAX_RAW_BYTES, Poison, Presence, Readings, poison, read_message
 from tests.unit.gateway.fakes import NOW_MS, SITE
 
@@ -17,7 +18,7 @@ def test_readings_are_opaque_beyond_identity_and_time() -> None:
     assert isinstance(message, Poison), "a nested value is refused by the envelope"
     message = read_message(TOPIC, b'{"v":1,"boot":7,"r":[{"seq":1,"ts":5,"distance_mm":"far","new_field":2}]}', NOW_MS)
     assert isinstance(message, Readings)
-    assert message.readings == [{"seq": 1, "ts": 5, "distance_mm": "far", "new_field": 2}]
+    assert message.readings == [Reading(1, 5, None, b'{"seq":1,"ts":5,"distance_mm":"far","new_field":2}')]
     assert (message.device, message.kind, message.oldest_seq, message.sent_up_s) == ("rsk-b001", "bin", None, None)
 
 
