@@ -89,6 +89,20 @@ def flow(chain: Chain) -> Finding:
     waiting = int(chain.count("gateway", "waiting"))
     speed = chain.open_clock().speed()
     age_s = chain.count("gateway", "oldest_waiting_age_s") / speed if speed > 0 else 0.0
+    is_answered = chain.count("gateway", "unanswered_s") < WAITS_TOO_LONG_S
+    if waiting and age_s > WAITS_TOO_LONG_S and chain.count("gateway", "draining") and is_answered:
+        return Finding(
+            "flow",
+            "note",
+            Words(
+                f"{waiting} baris dari gangguan sedang dikirim dengan laju terbatas; yang baru tidak menunggu.",
+                f"{waiting} rows of an outage go up at their limited pace; new ones do not wait.",
+            ),
+            Words(
+                "Tunggu saja, atau naikkan backlog_rows_per_s pada gerbang.",
+                "Wait, or raise backlog_rows_per_s of the gateway.",
+            ),
+        )
     if waiting and age_s > WAITS_TOO_LONG_S:
         return Finding(
             "flow",

@@ -121,6 +121,13 @@ def test_rows_that_wait_while_all_answer_are_stuck(tmp_path, waiting, age_s, spe
     assert checkup_flow.flow(chain_in(tmp_path, speed=speed, gateway={"counts": counts})).state == state
 
 
+@pytest.mark.parametrize(("draining", "unanswered_s", "state"), [(1, 2, "note"), (1, 61, "broken"), (0, 2, "broken")])
+def test_an_outage_that_is_worked_off_is_no_broken_link(tmp_path, draining, unanswered_s, state):
+    """Old rows go up at a limited pace; as long as ingest answers, that they wait is how it should be."""
+    counts = {"waiting": 9000, "oldest_waiting_age_s": 7200, "draining": draining, "unanswered_s": unanswered_s}
+    assert checkup_flow.flow(chain_in(tmp_path, speed=1, gateway={"counts": counts})).state == state
+
+
 def test_a_service_speaks_for_itself(tmp_path):
     """No answer quotes the last line of its log; not well gives its reason; a remark is a note."""
     chain = chain_in(
