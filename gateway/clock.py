@@ -114,6 +114,7 @@ class ClockWatch:
     def __init__(self) -> None:
         self._said: dict[str, tuple[int, float]] = {}
         self._suspects: set[str] = set()
+        self._now_ms = 0
 
     def note(self, device: str, ts_s: int, arrived_ms: int) -> None:
         """Note the newest time that a device gave in a message.
@@ -146,6 +147,10 @@ class ClockWatch:
         now_ms
             The gateway's clock [ms since 1970].
         """
+        if self._now_ms - now_ms > AHEAD_MS:
+            # our own clock has stepped back: what devices said before it did tells so before the next commit
+            self._suspects = set(self._said)
+        self._now_ms = now_ms
         if not self._suspects:
             return Ahead(0, len(self._said), 0)
         oldest_s = time.monotonic() - VOTE_VALID_S

@@ -224,6 +224,34 @@ def test_a_clock_behind_most_devices_holds_everything(bench: Bench, caplog: pyte
     assert [row.arrived_ms for row in bench.spool.take_backlog(0, 10, 10**6, ())] == [NOW_MS + 3_600_000] * 4
 
 
+def test_a_clock_that_steps_back_is_seen_before_the_next_commit(bench: Bench) -> None:
+    """What devices said before the step counts at once: not even the first reading after it gets a wrong arrival."""
+    for number in range(4):
+        timed(bench, f"rsk-b00{number}", 1, 0)
+    bench.intake.step(0)
+    bench.log.clear()
+    bench.now_ms -= 3_600_000
+    timed(bench, "rsk-b000", 2, 1)
+    bench.intake.step(0)
+    assert bench.log == []
+    assert "behind that of 4 of 4 devices" in (bench.intake.stopped_because or "")
+    bench.now_ms += 3_600_000
+    bench.intake.step(0)
+    assert [row.arrived_ms for row in bench.spool.take_backlog(0, 10, 10**6, ())] == [NOW_MS] * 5
+
+
+def test_a_clock_that_was_ahead_and_is_set_right_holds_nothing(bench: Bench) -> None:
+    """A step back onto the devices' time is a cure: they agree with it."""
+    bench.now_ms += 86_400_000
+    for number in range(4):
+        timed(bench, f"rsk-b00{number}", 1, 0)
+    bench.intake.step(0)
+    bench.now_ms -= 86_400_000
+    timed(bench, "rsk-b000", 2, 1)
+    bench.intake.step(0)
+    assert bench.happened().count("puback") == 5
+
+
 def test_a_minority_or_two_devices_ahead_hold_nothing(tmp_path: Path) -> None:
     """Devices with a wrong clock are theirs to mend: their readings go on, and are counted for health."""
     bench = Bench(tmp_path)
