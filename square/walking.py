@@ -1,7 +1,7 @@
 """Walking distances over the paths of a square."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -10,6 +10,13 @@ from square.geometry import Frame, LonLat
 
 _NODE_DECIMALS = 7
 """Vertices that agree to 1e-7 degrees (1 cm) are one node."""
+
+_CELL_M = 20.0
+"""Width of the cells in which vertices are looked up [m]: a plan of many bins must not be read in square time."""
+_RINGS = 8
+"""A point with nothing in so many rings of cells around it is compared with all vertices."""
+_SURELY = 1 - 1e-9
+"""Leaves room for rounding."""
 
 
 class WalkingGraph:
@@ -69,9 +76,37 @@ class WalkingGraph:
         """
         if not self.nodes:
             raise ValueError("the plan has no paths")
-        distances = [self._frame.distance_m((lon, lat), node) for node in self.nodes]
-        node = min(range(len(distances)), key=distances.__getitem__)
-        return node, distances[node]
+        per_lon_m, per_lat_m = self._frame.m_per_deg_lon, self._frame.m_per_deg_lat
+
+        def best(numbers: Iterable[int]) -> tuple[float, int]:
+            return min(
+                (math.hypot((lon - self.nodes[n][0]) * per_lon_m, (lat - self.nodes[n][1]) * per_lat_m), n)
+                for n in numbers
+            )
+
+        column, row = self._cell(lon, lat)
+        found: list[tuple[float, int]] = []
+        for ring in range(_RINGS):
+            near = [n for cell in _around(column, row, ring) for n in self._grid.get(cell, ())]
+            found += [best(near)] if near else []
+            # whatever lies in a ring not looked at is farther away than the rings before it are wide
+            if found and min(found)[0] < ring * _CELL_M * _SURELY:
+                break
+        else:
+            found = [best(range(len(self.nodes)))]
+        distance_m, node = min(found)
+        return node, distance_m
+
+    @cached_property
+    def _grid(self) -> dict[tuple[int, int], list[int]]:
+        grid: dict[tuple[int, int], list[int]] = {}
+        for number, node in enumerate(self.nodes):
+            grid.setdefault(self._cell(*node), []).append(number)
+        return grid
+
+    def _cell(self, lon: float, lat: float) -> tuple[int, int]:
+        east_m, north_m = self._frame.to_m(lon, lat)
+        return math.floor(east_m / _CELL_M), math.floor(north_m / _CELL_M)
 
     def distance_m(self, a: LonLat, b: LonLat) -> float:
         """Length of the shortest walk between two points [m]; infinite when no path joins them."""
@@ -117,6 +152,15 @@ class WalkingGraph:
 
             self._from_node[low] = dict(nx.single_source_dijkstra_path_length(self._graph, low))
         return self._from_node[low].get(high, math.inf)
+
+
+def _around(column: int, row: int, ring: int) -> Iterator[tuple[int, int]]:
+    """Yield the cells that are so many cells away from one."""
+    for x in range(column - ring, column + ring + 1):
+        if abs(x - column) == ring:
+            yield from ((x, y) for y in range(row - ring, row + ring + 1))
+        else:
+            yield from ((x, row - ring), (x, row + ring))
 
 
 def _snap(point: LonLat) -> LonLat:

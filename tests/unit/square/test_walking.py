@@ -52,6 +52,18 @@ def test_nearest_without_paths_is_an_error():
         WalkingGraph([], FRAME).nearest(112.9, -7.6)
 
 
+@given(
+    st.lists(st.tuples(st.floats(-300, 300), st.floats(-300, 300)), min_size=1, max_size=30),
+    st.tuples(st.floats(-900, 900), st.floats(-900, 900)),
+)
+def test_nearest_is_what_looking_at_every_vertex_finds(vertices, place):
+    """The cells only save work: the same vertex and the same last bit, near, far, and among equals the first."""
+    graph = WalkingGraph([[at(*vertex) for vertex in vertices]], FRAME)
+    point = at(*place)
+    distances = [FRAME.distance_m(point, node) for node in graph.nodes]
+    assert graph.nearest(*point) == (distances.index(min(distances)), min(distances))
+
+
 @given(places, places)
 def test_distance_m_is_symmetric_and_at_least_straight(a, b):
     """There and back are equal to the last bit, and no walk beats the straight line."""
