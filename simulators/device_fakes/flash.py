@@ -6,6 +6,7 @@ import virtual
 
 BLOCK = 4096
 BLOCKS = 240
+_ERASED = b"\xff" * BLOCK  # made with the fakes: in the heap of a node its flash takes nothing
 
 
 class Image:
@@ -30,7 +31,7 @@ class Image:
         if op == 5:
             return BLOCK
         if op == 6:
-            self._write(argument * BLOCK, b"\xff" * BLOCK)
+            self._write(argument * BLOCK, _ERASED)
         return 0
 
     def _write(self, at, data):
@@ -97,7 +98,7 @@ def blank(path):
     """Make an erased chip."""
     with open(path, "wb") as file:
         for _ in range(BLOCKS):
-            file.write(b"\xff" * BLOCK)
+            file.write(_ERASED)
 
 
 def copy(source, target):
