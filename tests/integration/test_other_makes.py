@@ -72,7 +72,6 @@ class Chain:
             "BROKER_PASSWORD_FILE": str(password),
             "STORE_URL": f"sqlite:///{self.folder / 'points.sqlite3'}",
             "DEAD_LETTER_FILE": str(self.folder / "dead.sqlite3"),
-            "SHARED": "false",
         }
         environment = os.environ | {f"RESIK_INGEST_{key}": value for key, value in values.items()}
         log = (self.folder / "ingest.log").open("ab")
