@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bench.pipeline import fleet, runs
-from bench.pipeline.contestants import OURS, STORING, Contestant
+from bench.pipeline.contestants import STORING, Contestant
 from bench.pipeline.peers.installing import NotInstallable
 from bench.pipeline.report import Entry, Report, write_page
 from bench.pipeline.runs import Plan
@@ -32,6 +32,8 @@ LOAD, BROKER = "load", "broker"
 KEYS = (*(contestant.key for contestant in STORING), BROKER, LOAD)
 MEASURES = ("rate", "latency", "drain")
 PRINTED_COLUMNS = 140
+TRIES, CALM_PCT = 3, 20
+"""How often a run is done when others use more of the machine than this [%], if there is patience."""
 MARGIN = 1.2
 """A way gets no latency run at a rate that it cannot keep up with."""
 
@@ -61,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--deaf", action="store_true", help="nobody takes our application acks")
     parser.add_argument("--folder", type=Path, help="where spool and store live; a temporary folder if unset")
     parser.add_argument(
-        "--patience", type=float, default=0, metavar="S", help="wait so long for a quiet machine before each run"
+        "--patience", type=float, default=0, metavar="S", help="wait so long for quiet before each run, and repeat it"
     )
     parser.add_argument("--json", action="store_true", help="print nothing but the line of JSON")
     parser.add_argument("--write", type=Path, help="page to put the table into")
@@ -71,7 +73,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-MeasuredT = TypeVar("MeasuredT")
+MeasuredT = TypeVar("MeasuredT", runs.Rate, runs.Latency, runs.Drain)
 
 
 class Bench:
@@ -125,39 +127,46 @@ class Bench:
             (c, self._entries[c.key]) for c in STORING if c.key in self._entries and not self._entries[c.key].reason
         ]
 
-    def _watched(self, name: str) -> Callable[[float], None]:
-        task = self._progress.add_task(name, total=1.0)
-        return lambda part: self._progress.update(task, completed=part)
+    def _show(self, task: TaskID, part: float) -> None:
+        self._progress.update(task, completed=part)
 
-    def _attempt(self, entry: Entry, contestant: Contestant, measure: Callable[[], MeasuredT]) -> MeasuredT | None:
-        """Measure; a peer that cannot is named with its reason, ours must."""
-        wait_for_quiet(self._patience_s)
+    def _attempt(self, entry: Entry, name: str, measure: Callable[[runs.Progress], MeasuredT]) -> MeasuredT | None:
+        """Measure; what cannot be measured is named with its reason.
+
+        With patience a run that others disturbed is done again, and the calmest counts.
+        """
+        done: list[MeasuredT] = []
         try:
-            return measure()
+            while not done or (self._patience_s and len(done) < TRIES and done[-1].others_pct > CALM_PCT):
+                wait_for_quiet(self._patience_s)
+                task = self._progress.add_task(name if not done else f"{name}, again", total=1.0)
+                done.append(measure(partial(self._show, task)))
+                self._show(task, 1.0)
         except NotInstallable as error:
             entry.reason = f"not installable here: {error}"
         except BenchError as error:
-            if contestant.kind == "ours":
-                raise
             entry.reason = f"failed: {error}"
-        return None
+        if not done:
+            return None
+        calmest = min(done, key=lambda run: run.others_pct)
+        self.report.set_aside += [run for run in done if run is not calmest and entry is self.report.ours]
+        return calmest
 
     def rates(self) -> None:
         """Measure sustained rates in rounds, so that noise meets all."""
         for number in range(1, self._rounds + 1):
             if LOAD in self._entries:
                 self._entries[LOAD].rates.append(runs.limit_of_load(self._plan))
-            if BROKER in self._entries:
-                done = self._watched(f"round {number}: {self._entries[BROKER].name}")
-                self._entries[BROKER].rates.append(runs.limit_of_broker(self._folder, self._plan))
-                done(1.0)
+            if (entry := self._entries.get(BROKER)) is not None and not entry.reason:
+                self._round(number, entry, lambda _: runs.limit_of_broker(self._folder, self._plan))
             for contestant, entry in self._taking_part():
-                done = self._watched(f"round {number}: {entry.name}")
                 plan = self._plan._replace(messages=entry.count)
-                rate = self._attempt(entry, contestant, partial(runs.sustained, self._folder, contestant, plan, done))
-                if rate is not None:
-                    entry.rates.append(rate)
-                done(1.0)
+                self._round(number, entry, partial(runs.sustained, self._folder, contestant, plan))
+
+    def _round(self, number: int, entry: Entry, measure: Callable[[runs.Progress], runs.Rate]) -> None:
+        rate = self._attempt(entry, f"round {number}: {entry.name}", measure)
+        if rate is not None:
+            entry.rates.append(rate)
 
     def latencies(self) -> None:
         """Measure latencies of all that keep up with the rate."""
@@ -167,19 +176,16 @@ class Bench:
             if entry.per_s is not None and entry.per_s < per_s * MARGIN:
                 entry.reason = f"cannot keep up with {per_s:.0f}/s"
                 continue
-            done = self._watched(f"latency: {entry.name}")
-            measure = partial(runs.latency, self._folder, contestant, plan, per_s, done)
-            entry.latency = self._attempt(entry, contestant, measure)
-            done(1.0)
+            measure = partial(runs.latency, self._folder, contestant, plan, per_s)
+            entry.latency = self._attempt(entry, f"latency: {entry.name}", measure)
 
     def drain(self) -> None:
         """Measure how fast a backlog goes."""
-        if OURS.key not in self._entries:
-            return
-        done = self._watched(f"backlog of {self.report.backlog:,}")
-        wait_for_quiet(self._patience_s)
-        self.report.drain = runs.drain(self._folder, self._plan._replace(messages=self.report.backlog), done)
-        done(1.0)
+        entry = self.report.ours
+        if entry is not None and not entry.reason:
+            plan = self._plan._replace(messages=self.report.backlog)
+            name = f"backlog of {self.report.backlog:,}"
+            self.report.drain = self._attempt(entry, name, partial(runs.drain, self._folder, plan))
 
 
 def main() -> int:
@@ -191,13 +197,9 @@ def main() -> int:
         Progress(*columns, console=Console(stderr=True), transient=True, disable=arguments.json) as progress,
     ):
         bench = Bench(arguments, Path(folder), progress)
-        try:
-            for name, measure in (("rate", bench.rates), ("latency", bench.latencies), ("drain", bench.drain)):
-                if name in arguments.measure:
-                    measure()
-        except BenchError as error:
-            print(f"the measurement ends: {error}", file=sys.stderr)
-            return 1
+        for name, measure in (("rate", bench.rates), ("latency", bench.latencies), ("drain", bench.drain)):
+            if name in arguments.measure:
+                measure()
     report = bench.report
     if not arguments.json:
         report.show(Console() if sys.stdout.isatty() else Console(width=PRINTED_COLUMNS))

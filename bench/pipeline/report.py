@@ -138,6 +138,8 @@ class Report:
         Its size.
     rate_per_s : float
         Rate of the latency runs.
+    set_aside : list[Any]
+        Runs of ours that others disturbed: their figures do not count, their losses do.
     """
 
     ours: Entry | None = None
@@ -146,6 +148,7 @@ class Report:
     drain: Drain | None = None
     backlog: int = 0
     rate_per_s: float = 0
+    set_aside: list[Any] = field(default_factory=list)
 
     @property
     def best_peer(self) -> Entry | None:
@@ -159,10 +162,11 @@ class Report:
 
     @property
     def faults(self) -> list[str]:
-        """What must not be: ours lost, doubled or invented something."""
-        kept = [rate.conservation for rate in self.ours.rates] if self.ours is not None else []
-        kept += [self.drain.conservation] if self.drain is not None else []
-        return [
+        """What must not be: ours failed, lost, doubled or invented something."""
+        done = [*(self.ours.rates if self.ours is not None else []), self.drain, *self.set_aside]
+        kept = [getattr(run, "conservation", None) for run in done]
+        failed = [self.ours.reason] if self.ours is not None and self.ours.reason else []
+        return failed + [
             f"not conserved: {c.sent:,} sent, {c.lost:,} lost, {c.duplicated:,} duplicated, {c.foreign:,} never sent"
             for c in kept
             if c is not None and not c.is_kept

@@ -20,6 +20,8 @@ Progress = Callable[[float], None]
 
 WARM_UP = fleet.DEVICES
 """Messages before the clock starts: every device once, so that series exist and just-in-time compilers have begun."""
+UNLIMITED = {"BACKLOG_ROWS_PER_S": "0", "BATCHES_IN_FLIGHT": "10"}
+"""Settings of a gateway that may empty its spool as fast as it can."""
 STALLED_S = 20.0
 """So long without a new row, and what is missing is taken for lost."""
 PATIENCE_S = 600.0
@@ -66,6 +68,8 @@ class Latency(NamedTuple):
         CPU of the contestant's own processes [% of one core].
     lost : int
         Messages that were never stored.
+    others_pct : float
+        Share of the machine that others had [%].
     """
 
     p50_ms: float
@@ -73,6 +77,7 @@ class Latency(NamedTuple):
     max_ms: float
     cpu_pct: float
     lost: int
+    others_pct: float = 0.0
 
 
 class Drain(NamedTuple):
@@ -161,7 +166,7 @@ def _await_rows(stage: Stage, wanted: int, before: int, progress: Progress) -> t
         took_s = time.monotonic() - began_s
         if took_s > PATIENCE_S:
             break
-        left_s = (wanted - rows) * took_s / max(1, rows - before)
+        left_s = (wanted - rows) * took_s / (rows - before) if rows > before else 0.1
         time.sleep(min(0.5, max(0.01, left_s / 2)))
     return rows, moved_ns
 
@@ -252,7 +257,7 @@ def limit_of_broker(parent: Path, plan: Plan) -> Rate:
             stage.usage.reset()
             load.tell()
             load.expect("sent")
-            used_s = stage.usage.cpu_s()
+            used_s, others_pct = stage.usage.cpu_s(), stage.usage.others_pct()
             sent = load.result()
             receiver.end()
             taken = receiver.result()["taken"]
@@ -264,7 +269,7 @@ def limit_of_broker(parent: Path, plan: Plan) -> Rate:
         raise BenchError(f"the broker delivered {taken} of {plan.messages} messages")
     per_s = plan.messages / ((sent["finished_ns"] - sent["started_ns"]) / 1e9)
     cpu_us = {name: value / plan.messages * 1e6 for name, value in used_s.items() if name != "influxd"}
-    return Rate(per_s, per_s, cpu_us, {})
+    return Rate(per_s, per_s, cpu_us, {}, others_pct=others_pct)
 
 
 def latency(parent: Path, contestant: Contestant, plan: Plan, per_s: float, progress: Progress) -> Latency:
@@ -289,6 +294,7 @@ def latency(parent: Path, contestant: Contestant, plan: Plan, per_s: float, prog
                 stage.check()
                 time.sleep(0.1)
             used_s, took_s = stage.usage.cpu_s(), time.monotonic() - began_s
+            others_pct = stage.usage.others_pct()
             load.result()
         finally:
             load.stop()
@@ -305,7 +311,8 @@ def latency(parent: Path, contestant: Contestant, plan: Plan, per_s: float, prog
         raise BenchError(f"only {len(waits_ms)} readings of {plan.messages} came through the tap")
     cuts = statistics.quantiles(waits_ms, n=100)
     own_s = sum(used_s.get(name, 0.0) for name in contestant.processes)
-    return Latency(cuts[49], cuts[98], max(waits_ms), own_s / took_s * 100, plan.messages - len(waits_ms))
+    lost = plan.messages - len(waits_ms)
+    return Latency(cuts[49], cuts[98], max(waits_ms), own_s / took_s * 100, lost, others_pct)
 
 
 def _first_stored(path: Path) -> dict[fleet.Identity, int]:
@@ -319,10 +326,10 @@ def _first_stored(path: Path) -> dict[fleet.Identity, int]:
 def drain(parent: Path, plan: Plan, progress: Progress) -> Drain:
     """Stop ingest, fill the spool, start ingest again, and wait for the last row.
 
-    The limit for backlogs, which spares a thin uplink, is off: what is measured is what the parts can do.
+    The limits that spare a thin uplink are off: what is measured is what the parts can do.
     """
     with open_stage(parent) as stage:
-        gateway = ours.start_gateway(stage, BACKLOG_ROWS_PER_S="0")
+        gateway = ours.start_gateway(stage, **UNLIMITED)
         ingest = ours.start_ingest(stage)
         ours.wait_connected(stage, gateway, ingest)
         start_s = _start_s(plan.messages + WARM_UP)
