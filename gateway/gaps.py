@@ -152,7 +152,8 @@ class Gaps:
         if due:
             last_ms: dict[str, int] = {}
             for entry in entries:
-                last_ms[entry.device] = max(entry.asked_ms, last_ms.get(entry.device, 0))
+                if entry.asked_ms <= now_ms:
+                    last_ms[entry.device] = max(entry.asked_ms, last_ms.get(entry.device, 0))
             asked = self._ask(orders, due, last_ms, now_ms)
         self.asking = self._sum_up(found, entries, due, asked)
         if now_s - self._pruned_s >= PRUNE_EVERY_S:
@@ -169,7 +170,7 @@ class Gaps:
         self._since = {
             hole: min(
                 (
-                    since_ms
+                    min(since_ms, now_ms)  # the clock may have been set back
                     for known, since_ms in before.get((hole.device, hole.boot), ())
                     if known.low <= hole.high and hole.low <= known.high
                 ),

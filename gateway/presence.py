@@ -80,7 +80,7 @@ class Attendance:
         self._dropped: dict[str, int] = {}
         self._drops: dict[str, deque[tuple[int, int]]] = {}
         self._told: dict[str, int] = {}
-        self._listening_ms = now_ms
+        self._listening_ms = self._now_ms = now_ms
         self._lock = threading.Lock()
 
     def _add(self, device: Device) -> None:
@@ -121,19 +121,34 @@ class Attendance:
         """Take over what the spool knows: (device, kind, last arrival) of each device and kind."""
         for device, kind, at_ms in arrivals:
             where = {"status": self._heard, "will": self._wills}.get(kind, self._readings)
-            where[device] = max(at_ms, where.get(device, 0))
+            where[device] = max(min(at_ms, self._now_ms), where.get(device, 0))
 
     def restore_node(self, device: str, seen_ms: int, status: Mapping[str, Any]) -> None:
         """Take over what the file of orders knows of a node."""
-        self._heard[device] = max(seen_ms, self._heard.get(device, 0))
+        self._heard[device] = max(min(seen_ms, self._now_ms), self._heard.get(device, 0))
         if device not in self._announced_s and "interval_s" in status:
             self._announced_s[device] = int(status["interval_s"])
         if device not in self._dropped and "dropped" in status:
             self._dropped[device] = int(status["dropped"])
 
-    def deaf_until(self, now_ms: int) -> None:
-        """Note that devices could not be heard until now."""
-        self._listening_ms = now_ms
+    def tick(self, now_ms: int, *, is_listening: bool) -> None:
+        """Look at the clock.
+
+        Parameters
+        ----------
+        now_ms
+            Square time. When it was set back, nobody was heard later than now: else a node could be silent for as long
+            as the clock was ahead without being missed.
+        is_listening
+            Whether devices can be heard.
+        """
+        if now_ms < self._now_ms:
+            for times in (self._heard, self._readings, self._wills):
+                times.update({name: now_ms for name, at_ms in times.copy().items() if at_ms > now_ms})
+            self._listening_ms = min(self._listening_ms, now_ms)
+        self._now_ms = now_ms
+        if not is_listening:
+            self._listening_ms = now_ms
 
     # -- what it means ---------------------------------------------------------------------------
 

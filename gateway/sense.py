@@ -93,8 +93,7 @@ class Sense:
         """Look at the clock; call it every second."""
         now_s = time.monotonic()
         self._trend.note(now_s, self._spool.waiting)
-        if not is_listening:
-            self.attendance.deaf_until(self._now_ms())
+        self.attendance.tick(self._now_ms(), is_listening=is_listening)
         if (lost := self._sessions_lost()) > self._lost_before:
             self._lost_before, self._lost_s = lost, now_s
 

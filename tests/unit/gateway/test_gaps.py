@@ -39,6 +39,7 @@ class Bench:
         self.spool = Spool(folder / "spool.sqlite3", now_ms=NOW_MS, disk=roomy(folder))
         self.desk = Orders(folder / "orders.sqlite3")
         self.now_s = 1000.0
+        self.now_ms_offset = 0
         self.sessions_lost = 0
         self.per_min = per_min
         self.sent: list[tuple[str, dict[str, Any]]] = []
@@ -46,7 +47,7 @@ class Bench:
 
     @property
     def now_ms(self) -> int:
-        return NOW_MS + int((self.now_s - 1000) * 1000)
+        return NOW_MS + self.now_ms_offset + int((self.now_s - 1000) * 1000)
 
     def start(self) -> None:
         """Start a gateway, as after a kill."""
@@ -264,6 +265,18 @@ def test_holes_of_one_boot_are_one_order_and_two_boots_wait_for_each_other(bench
     assert (bench.gaps.asking.open_requests, bench.gaps.asking.waiting) == (3, 1)
     assert bench.run(PAUSE_S - 200) == []
     assert bench.run(400) == [(DEVICE, resend(1, 2, 8))]
+
+
+def test_a_clock_that_is_set_back_holds_up_no_request(bench: Bench) -> None:
+    """Asked while the clock was ten days ahead: the next hole waits for its grace, not for ten days."""
+    bench.spool.put([up(DEVICE, 7, [1, 3])])
+    bench.now_ms_offset = 10 * 86_400_000
+    bench.run(GRACE_S + 20)
+    bench.say(cmd=1)
+    bench.run(20)
+    bench.now_ms_offset = 0
+    bench.spool.put([up(DEVICE, 7, [5])])
+    assert bench.run(GRACE_S + 30) == [(DEVICE, resend(4, 2))]
 
 
 def test_all_nodes_together_are_asked_no_faster_than_the_limit(tmp_path: Path) -> None:

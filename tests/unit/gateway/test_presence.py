@@ -102,9 +102,20 @@ def test_the_gateways_own_silence_is_no_silence_of_nodes(attendance: Attendance)
     attendance.committed([up(NODE, 7, [1])])
     hour_ms = NOW_MS + 60 * MINUTE_MS
     assert state_of(attendance, hour_ms).state == "silent"
-    attendance.deaf_until(hour_ms)
+    attendance.tick(hour_ms, is_listening=False)
     assert state_of(attendance, hour_ms).state == "late"
     assert state_of(attendance, hour_ms + 31 * MINUTE_MS).state == "silent"
+
+
+def test_a_clock_that_is_set_back_hides_no_silence(attendance: Attendance) -> None:
+    """It was a day ahead: whoever was heard then counts as heard now, not tomorrow."""
+    day_ms = NOW_MS + 24 * 60 * MINUTE_MS
+    attendance.tick(day_ms, is_listening=True)
+    attendance.restore_arrivals([(NODE, "bin", day_ms), (NODE, "will", day_ms)])
+    attendance.tick(NOW_MS, is_listening=True)
+    assert state_of(attendance, NOW_MS + MINUTE_MS).expected_ms == NOW_MS + 10 * MINUTE_MS
+    assert state_of(attendance, NOW_MS).will_ms == NOW_MS
+    assert state_of(attendance, NOW_MS + 31 * MINUTE_MS).state == "silent"
 
 
 def test_it_is_put_together_again_after_a_restart(site: Site, spool: Spool) -> None:
