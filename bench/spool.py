@@ -65,8 +65,8 @@ def run_plain(folder: Path, messages: list[UpMessage], batch: int) -> float:
         assert isinstance(message, Readings)
         reading = message.readings[0]
         rows.append((
-            message.device, message.kind, message.boot, reading["seq"], reading["ts"] * 1000, message.arrived_ms,
-            json.dumps(reading),
+            message.device, message.kind, message.boot, reading.seq, (reading.ts_s or 0) * 1000, message.arrived_ms,
+            reading.body,
         ))  # fmt: skip
     connection = sqlite3.connect(folder / "plain.sqlite3", isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -127,7 +127,7 @@ def main() -> None:
     arguments = parser.parse_args()
     messages = make_messages(arguments.rows)
     print(f"SQLite {sqlite3.sqlite_version}, Python {platform.python_version()}, {platform.machine()}")
-    print(f"{arguments.rows} rows of {len(json.dumps(messages[0].readings[0]))} bytes, median of {arguments.repeats}\n")  # type: ignore[union-attr]
+    print(f"{arguments.rows} rows of {len(messages[0].readings[0].body)} bytes, median of {arguments.repeats}\n")  # type: ignore[union-attr]
     print("rows/commit  spool commits/s  spool rows/s  plain rows/s  spool/plain")
     results = []
     for batch in BATCHES:

@@ -128,7 +128,7 @@ class Gateway:
             on_rows=self.forwarder.notify,
             on_heard=self.downlink.hear,
             on_committed=self.sense.attendance.committed,
-            sources=Sources([Source(make.format, make.filter) for make in settings.makes]),
+            sources=Sources([Source(make.format, make.filter) for make in settings.makes]) if settings.makes else None,
             batch_messages=settings.intake_messages,
         )
         self._edge.subscribe(f"resik/{self.site}/+/up/+")

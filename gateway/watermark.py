@@ -30,16 +30,16 @@ class Watermark:
 
     def copy(self) -> "Watermark":
         """Make an independent copy, so that a rolled-back transaction leaves the original as it was."""
-        twin = Watermark(self.upto)
-        if self._low:
-            twin._low = self._low.copy()
-            twin._high = self._high.copy()
+        twin = Watermark.__new__(Watermark)
+        twin.upto = self.upto
+        twin._low = self._low.copy()
+        twin._high = self._high.copy()
         return twin
 
     @property
     def above(self) -> list[Range]:
         """Ranges that arrived beyond a hole, ascending."""
-        return list(zip(self._low, self._high, strict=True))
+        return list(zip(self._low, self._high, strict=True)) if self._low else []
 
     @property
     def n_ranges(self) -> int:
@@ -84,6 +84,8 @@ class Watermark:
         oldest_seq
             Lowest sequence number that the device can still send [>= 1].
         """
+        if not self._low and oldest_seq <= self.upto + 1:  # the usual case
+            return []
         lost: list[Range] = []
         for low, high in self.holes():
             if low >= oldest_seq:

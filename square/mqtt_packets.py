@@ -139,9 +139,13 @@ class PacketCutter:
             length = data[at + 1]
             body = at + 2
             if length >= _MORE:
-                length, body = _long_length(data, at, end)
-                if not body:
-                    break
+                if end - at >= 3 and data[at + 2] < _MORE:  # noqa: PLR2004 - two bytes of length: almost every message
+                    length += (data[at + 2] << 7) - _MORE
+                    body += 1
+                else:
+                    length, body = _long_length(data, at, end)
+                    if not body:
+                        break
             kind = first & 0xF0
             if kind != PUBLISH and _LENGTHS.get(kind, length) != length:
                 raise BrokerGarbled(f"a packet of type {first >> 4} with {length} bytes is no MQTT")

@@ -34,7 +34,13 @@ UNANSWERED_LIMIT: Final = packets.MAX_PACKET_ID - 1000
 
 
 class MqttStream(MqttSession):
-    """A supervised connection for many messages; parameters as :class:`MqttSession`."""
+    """A supervised connection for many messages; parameters as :class:`MqttSession`, and one more.
+
+    Parameters
+    ----------
+    flood_rest_s : float
+        How long a flood gathers between two reads.
+    """
 
     def __init__(
         self,
@@ -44,6 +50,7 @@ class MqttStream(MqttSession):
         clean: bool = False,
         inbound_limit: int = 2000,
         probe_topic: str | None = None,
+        flood_rest_s: float = 0.01,
     ) -> None:
         super().__init__(endpoint, client_id, clean=clean, inbound_limit=inbound_limit, probe_topic=probe_topic)
         self._tls = tls_context(endpoint) if endpoint.tls else None
@@ -51,6 +58,7 @@ class MqttStream(MqttSession):
         self._arrived = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wire: Wire | None = None
+        self._flood_rest_s = flood_rest_s
         self._live_task: asyncio.Task[None] | None = None
         self._handed_bytes = 0
         self._attempts = 0
@@ -222,7 +230,7 @@ class MqttStream(MqttSession):
     async def _connect_and_serve(self) -> None:
         """Connect, and return or raise when the connection has ended."""
         loop = asyncio.get_running_loop()
-        wire = Wire(self._hello(), self._probe_topic, self._hooks)
+        wire = Wire(self._hello(), self._probe_topic, self._hooks, flood_rest_s=self._flood_rest_s)
         async with asyncio.timeout(CONNECT_WITHIN_S):
             await loop.create_connection(
                 lambda: wire,

@@ -21,8 +21,7 @@ SILENT_AFTER_S: Final = 1.5 * KEEPALIVE_S
 """A broker that sends nothing for so long, not even answers to pings, is gone, whatever the network says."""
 GOODBYE_WITHIN_S: Final = 1.0
 REST_S: Final = 0.002
-BUSY_REST_S: Final = 0.01
-BUSY_FROM: Final = 32
+FLOOD_FROM: Final = 32
 """So many messages in one read are a flood: rest longer, as nobody waits for a single one of them."""
 TOPICS_IN_MEMORY: Final = 20_000
 
@@ -66,9 +65,11 @@ class Wire(asyncio.Protocol):
         Messages on it are probes, and no deliveries.
     hooks : Hooks
         Whom to tell.
+    flood_rest_s : float
+        Pause between two reads while much arrives.
     """
 
-    def __init__(self, hello: bytes, probe_topic: str | None, hooks: Hooks) -> None:
+    def __init__(self, hello: bytes, probe_topic: str | None, hooks: Hooks, *, flood_rest_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Raises why the connection ended."""
@@ -81,6 +82,7 @@ class Wire(asyncio.Protocol):
         self._hello = hello
         self._probe_topic = probe_topic
         self._hooks = hooks
+        self._flood_rest_s = flood_rest_s
         self._transport: asyncio.Transport | None = None
         self._cutter = packets.PacketCutter()
         self._is_greeted = False
@@ -119,7 +121,7 @@ class Wire(asyncio.Protocol):
             return
         if self._is_greeted and not self.ended.done():
             self._is_resting = True
-            self._later("rest", BUSY_REST_S if count >= BUSY_FROM else REST_S, self._rested)
+            self._later("rest", self._flood_rest_s if count >= FLOOD_FROM else REST_S, self._rested)
             self._read_or_not()
 
     # -- reading --------------------------------------------------------------------------------
