@@ -16,6 +16,7 @@ import time
 import msgspec
 
 from firmware import wire
+from ingest.ahead import Ahead
 from ingest.deadletter import DeadLetter, DeadLetterStore, SqliteDeadLetters
 from ingest.decode import Batch, BatchError, decode_batch
 from ingest.errands import Errands
@@ -118,8 +119,8 @@ class Worker:
         self._stopping = stop or threading.Event()
         self._store_outage = Outage("time-series store", self._stopping, rng=rng)
         self._letters_outage = Outage("dead-letter store", self._stopping, rng=rng)
-        self._in_hand = 0
-        self._rows_in_hand = 0
+        self._ahead = Ahead(self._read_next, settings.max_points, self._stopping)
+        self._taken = self._settled = self._rows_answered = 0
         self._last_write_s: float | None = None
         self._next_purge_s = 0.0
         self.batches = 0
@@ -202,34 +203,34 @@ class Worker:
 
     def work(self) -> None:
         """Take and settle deliveries until :meth:`stop`, or until the connection has gone deaf."""
-        while not self._stopping.is_set():
-            if self._connection.is_deaf():
-                _log.error("the connection to %s is deaf: ingest ends, to be started again", self._connection.endpoint)
-                return
-            group = self.collect()
-            if group:
-                self.settle(group)
-            if self._errands is not None:
-                self._errands.step()
-            self._purge()
+        self._ahead.start()
+        try:
+            while not self._stopping.is_set():
+                if self._connection.is_deaf():
+                    _log.error(
+                        "the connection to %s is deaf: ingest ends, to be started again", self._connection.endpoint
+                    )
+                    return
+                group = self.collect()
+                if group:
+                    self.settle(group)
+                if self._errands is not None:
+                    self._errands.step()
+                self._purge()
+        finally:
+            self._ahead.stop()
 
     def collect(self) -> list[Pending]:
         """Wait for deliveries and gather them for at most ``linger_ms`` or until ``max_points`` are together."""
+        return self._ahead.take(POLL_S, self._settings.linger_ms / 1000)
+
+    def _read_next(self) -> Pending | None:
+        """Wait for a delivery and decode it."""
         delivery = self._connection.get(POLL_S)
         if delivery is None:
-            return []
-        group = [self._read(delivery)]
-        points = group[0].points
-        deadline = time.monotonic() + self._settings.linger_ms / 1000
-        while points < self._settings.max_points:
-            left_s = deadline - time.monotonic()
-            delivery = self._connection.get(left_s if left_s > 0 else None)
-            if delivery is None:
-                break
-            group.append(self._read(delivery))
-            points += group[-1].points
-        self._in_hand = len(group)
-        return group
+            return None
+        self._taken += 1
+        return self._read(delivery)
 
     def _read(self, delivery: Delivery) -> Pending:
         """Decode a delivery; whatever is in it, this never raises."""
@@ -246,7 +247,6 @@ class Worker:
             return self._bad_batch(delivery, "bad-batch", reason)
         letters = [_letter_of(dead) for dead in batch.dead]
         self.rows_taken += batch.rows
-        self._rows_in_hand += batch.rows
         return Pending(delivery, batch, letters, [d.row_id for d in batch.dead if d.row_id is not None], batch.rows)
 
     def _bad_batch(self, delivery: Delivery, code: str, reason: str) -> Pending:
@@ -268,7 +268,7 @@ class Worker:
             return
         for pending in group:
             self._answer(pending)
-        self._in_hand = 0
+        self._settled += len(group)
 
     def _write(self, group: list[Pending], placed: list[Placed]) -> bool:
         """Write the points of a group; points that the store refuses become dead letters."""
@@ -331,7 +331,7 @@ class Worker:
             self.rows += batch.rows + len(pending.letters) - len(batch.dead)
             self.stored += len(batch.readings)
             self.status_rows += len(batch.statuses)
-            self._rows_in_hand -= pending.rows
+            self._rows_answered += pending.rows
             ack = {
                 "v": wire.VERSION,
                 "spool": batch.spool,
@@ -382,9 +382,9 @@ class Worker:
                 "stored": self.stored,
                 "dead_lettered": self.dead_lettered,
                 "status_rows": self.status_rows,
-                "rows_in_hand": self._rows_in_hand,
+                "rows_in_hand": self.rows_taken - self._rows_answered,
                 "bad_batches": self.bad_batches,
-                "waiting": self._connection.waiting + self._in_hand,
+                "waiting": self._connection.waiting + self._taken - self._settled,
                 "store_ok": int(not self._store_outage.reason),
                 "dead_letters_ok": int(not self._letters_outage.reason),
                 "last_write_age_s": round(age_s, 3),

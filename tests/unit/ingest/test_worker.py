@@ -12,7 +12,7 @@ from ingest.deadletter import DeadLetter
 from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.settings import IngestSettings
 from ingest.store import Rejected, Writable, WriteResult
-from ingest.worker import Worker, batch_filter
+from ingest.worker import Pending, Worker, batch_filter
 from square import outage
 from square.clock import FixedClock
 from square.errors import BrokerUnavailable
@@ -123,9 +123,15 @@ class Rig:
             rng=random.Random(1),
         )
 
+    def collect(self) -> list[Pending]:
+        """Take what is there, as the worker's threads do one beside the other."""
+        while self.worker._ahead.step():
+            pass
+        return self.worker.collect()
+
     def step(self) -> list[Any]:
         """Take and settle what is there; return what happened."""
-        group = self.worker.collect()
+        group = self.collect()
         if group:
             self.worker.settle(group)
         happened = list(self.events)

@@ -38,7 +38,7 @@ def test_each_row_is_stored_dead_a_status_or_in_hand(rig: Rig) -> None:
     """Taken rows are in hand until answered; a rejected one is dead and not stored; a repeat counts again."""
     rig.broker.deliver(batch([row(1), poison(2, b"junk"), status(3), row(4, device="rsk-b999"), row(5)]))
     rig.broker.deliver(b"no batch")
-    group = rig.worker.collect()
+    group = rig.collect()
     assert figures(rig.worker)["rows_in_hand"] == 5
     rig.store.script = [
         StoreUnavailable("away"),
@@ -55,7 +55,7 @@ def test_each_row_is_stored_dead_a_status_or_in_hand(rig: Rig) -> None:
 def test_a_stop_leaves_rows_in_hand(rig: Rig) -> None:
     """What is not stored at the end is shown as in hand, never as stored."""
     rig.broker.deliver(batch([row(1), row(2)]))
-    group = rig.worker.collect()
+    group = rig.collect()
 
     def stop(_points: list[Point]) -> WriteResult:
         rig.worker.stop()
