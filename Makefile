@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 PORT   ?= 8080
 ARGS   ?=
 JOBS   ?= 3
+BENCHES := decode spool memory store_write store_read store_rollup api_state api_streams
 
 export VENV
 STAMPS := $(VENV)/.stamps
@@ -14,7 +15,7 @@ WEB_SOURCES := $(shell find dashboard_api/web -type f -not -path '*/node_modules
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run real demo web test test-firmware test-wheel lint format typings services wheel bench
-.PHONY: bench-firmware bench-pipeline endure clean
+.PHONY: bench-firmware bench-pipeline bench-scale endure clean
 
 help: ## Say what can be done here
 	@echo 'Resik menjaga alun-alun tetap bersih / keeps a town square clean.'
@@ -100,13 +101,16 @@ wheel: $(STAMPS)/dev $(STAMPS)/web ## Build the wheel, web client included, into
 	@ls dist
 
 bench: $(STAMPS)/dev ## Measure speed beside peers and limits
-	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
+	@for name in $(BENCHES); do echo "== bench/$$name.py"; $(BIN)/python -m bench.$$name || exit 1; done
 
 bench-firmware: $(STAMPS)/dev services ## Measure the nodes and write the table of docs/firmware.md
 	$(BIN)/python -m bench.firmware --write docs/firmware.md
 
 bench-pipeline: $(STAMPS)/dev services ## Measure MQTT to InfluxDB beside Node-RED and others
 	@$(BIN)/python -m bench.pipeline $(ARGS)
+
+bench-scale: $(STAMPS)/dev services ## Measure what grows with the number of devices
+	$(BIN)/python -m bench.scale $(ARGS)
 
 endure: $(STAMPS)/dev services ## Break everything on purpose and write docs/endurance.md (12 minutes)
 	$(BIN)/python -m bench.endurance --write docs/endurance.md $(ARGS)
