@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from bench import scale_plan
 from bench.pipeline import packets
 from bench.pipeline.link import Link
 from bench.pipeline.load import Outgoing, at_rate, flat_out
@@ -361,6 +362,20 @@ def table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def write(page: Path, measured: str, figures: dict[str, Any]) -> None:
+    """Put what was measured, and what follows from it, between the marks of a page."""
+    text = page.read_text(encoding="utf-8")
+    stamp = f"One run of `python -m bench.scale`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python "
+    for mark, body in (
+        ("measured", f"{stamp}{platform.python_version()}.\n\n{measured}"),
+        ("planned", scale_plan.markdown(figures)),
+    ):
+        begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{body}\n{end}{rest.split(end)[1]}"
+    page.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """Measure each number of devices and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -368,6 +383,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=10_000, help="messages of the fast part [%(default)s]")
     parser.add_argument("--no-storage", action="store_true", help="leave out what a reading takes on disk")
     parser.add_argument("--folder", type=Path, help="where to put data [a temporary folder]")
+    parser.add_argument("--write", type=Path, help="page to put the tables into: docs/scale.md")
     arguments = parser.parse_args()
     for program in ("mosquitto", "influxd"):
         find(program)
@@ -377,10 +393,17 @@ def main() -> None:
             print(f"{devices} devices ...", file=sys.stderr, flush=True)
             found.append(measure(Path(name), devices, arguments.messages))
         disk = {} if arguments.no_storage else storage(Path(name))
-    print(table(found))
-    for key, value in disk.items():
-        print(f"{key.replace('_', ' ')} on InfluxDB's disk: {value}")
-    print(json.dumps({"bench": "scale", "python": platform.python_version(), "by_devices": found, **disk}))
+    lines = [table(found)]
+    if disk:
+        lines.append(
+            f"\nOn InfluxDB's disk, compacted: {disk['bytes_per_reading']} bytes a reading of ten fields, "
+            f"{disk['bytes_per_device_hour']} bytes for a device and hour of hourly and daily points."
+        )
+    print("\n".join(lines))
+    figures = {"bench": "scale", "python": platform.python_version(), "by_devices": found, **disk}
+    print(json.dumps(figures))
+    if arguments.write is not None:
+        write(arguments.write, "\n".join(lines), figures)
     sys.exit(1 if any(one["lost"] for one in found) else 0)
 
 
