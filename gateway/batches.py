@@ -39,6 +39,39 @@ class Flight:
         self.overtaken = 0
 
 
+class ForwardCounts(msgspec.Struct):
+    """What happened since start.
+
+    Attributes
+    ----------
+    batches, resent, copies
+        Batches sent first, sent again, and sent as copies.
+    forwarded
+        Rows in batches sent first.
+    settled_stored, settled_dead
+        Rows that ingest took over.
+    acks, acks_foreign, acks_bad, acks_stale
+        Acks read; of another spool file; unreadable; that settled nothing.
+    failures
+        Batches that the connection did not take.
+    heartbeats
+        Empty batches sent.
+    """
+
+    batches: int = 0
+    resent: int = 0
+    copies: int = 0
+    forwarded: int = 0
+    settled_stored: int = 0
+    settled_dead: int = 0
+    acks: int = 0
+    acks_foreign: int = 0
+    acks_bad: int = 0
+    acks_stale: int = 0
+    failures: int = 0
+    heartbeats: int = 0
+
+
 def wire_bytes(row: Row) -> int:
     """Return how many bytes a row has in a batch, at most."""
     if row.kind == "poison":

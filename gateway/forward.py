@@ -1,9 +1,9 @@
 """Sends spooled rows upstream and settles them when ingest says so.
 
 Custody stays with the spool until ingest's application ack. A batch without an ack is sent again; at most
-four are on their way, so the queues of brokers never matter for safety.
+eight are on their way, so the queues of brokers never matter for safety.
 
-What goes first is the matter of `gateway.lanes`. Batches of the backlog never take the last place. When all four are
+What goes first is the matter of `gateway.lanes`. Batches of the backlog never take the last place. When all are
 taken by batches that nobody acknowledges (the time-series store is down), new readings still go up as *copies*: the
 alert engine reads the same batches and must not wait for the store. A copy gives up no custody: its rows wait in the
 spool as before and travel once more in a regular batch.
@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gateway.batches import BatchAck, Flight, encode_row, wire_bytes
+from gateway.batches import BatchAck, Flight, ForwardCounts, encode_row, wire_bytes
 from gateway.errors import SpoolError, UplinkError
 from gateway.lanes import Lanes
 from gateway.pace import Pace
@@ -36,6 +36,9 @@ it lies with one of several ingest workers, and that one is gone. An answered co
 because nothing was answered. A single worker answers in the order of sending."""
 COPIES_KNOWN = 8
 
+REPEATED_AT_ONCE = 4
+"""While nothing is answered only so many batches, the oldest, are sent again and again: a broker must not fill."""
+
 HEARTBEAT_EVERY_S = 10.0
 """An empty batch goes up when nothing else did for this long [s]."""
 
@@ -43,39 +46,6 @@ NOT_LINGERING = float("-inf")
 """Since when rows wait that have waited long enough [s]."""
 
 _log = logging.getLogger(__name__)
-
-
-class ForwardCounts(msgspec.Struct):
-    """What happened since start.
-
-    Attributes
-    ----------
-    batches, resent, copies
-        Batches sent first, sent again, and sent as copies.
-    forwarded
-        Rows in batches sent first.
-    settled_stored, settled_dead
-        Rows that ingest took over.
-    acks, acks_foreign, acks_bad, acks_stale
-        Acks read; of another spool file; unreadable; that settled nothing.
-    failures
-        Batches that the connection did not take.
-    heartbeats
-        Empty batches sent.
-    """
-
-    batches: int = 0
-    resent: int = 0
-    copies: int = 0
-    forwarded: int = 0
-    settled_stored: int = 0
-    settled_dead: int = 0
-    acks: int = 0
-    acks_foreign: int = 0
-    acks_bad: int = 0
-    acks_stale: int = 0
-    failures: int = 0
-    heartbeats: int = 0
 
 
 class Forwarder:
@@ -120,7 +90,7 @@ class Forwarder:
         beat: Callable[[bytes], bool] | None = None,
         batch_rows: int = 500,
         batch_bytes: int = 262_144,
-        in_flight: int = 4,
+        in_flight: int = 8,
         resend_s: float = 30.0,
         linger_s: float = 0.02,
         copy_every_s: float = 2.0,
@@ -240,8 +210,9 @@ class Forwarder:
             if not is_connected:
                 self._unanswered_since_s = None
                 return 0.5
+            known = list(self._flying.values())
             self._send_prompt(now_s)  # what is new does not wait behind what is sent again
-            self._resend(now_s, everything=resend_now)
+            self._resend(known, now_s, everything=resend_now)
             wait_s = self._send_new(now_s)
             return min(wait_s, self._beat_if_due(now_s))
         except UplinkError as error:
@@ -308,10 +279,15 @@ class Forwarder:
             if not batch.rows:
                 del self._flying[name]
 
-    def _resend(self, now_s: float, *, everything: bool) -> None:
-        for batch in list(self._flying.values()):
+    def _resend(self, known: list[Flight], now_s: float, *, everything: bool) -> None:
+        repeats = 0
+        for batch in known:
             if everything:
                 batch.due_s = now_s
+            elif batch.due_s <= now_s and batch.attempts > 1:  # nobody answered the first repeat either
+                repeats += 1
+                if repeats > REPEATED_AT_ONCE:
+                    batch.due_s = now_s + self._pause_s(batch)
             if batch.due_s <= now_s:
                 is_first = batch.attempts == 0
                 self._send(batch, now_s)

@@ -121,7 +121,7 @@ class GatewaySettings(PipelineSettings):
     inbound_limit: Annotated[int, Field(ge=100, le=100_000)] = 2_000
     batch_rows: Annotated[int, Field(ge=1, le=500)] = 500
     batch_bytes: Annotated[int, Field(ge=10_000, le=600_000)] = 262_144
-    batches_in_flight: Annotated[int, Field(ge=1, le=16)] = 4
+    batches_in_flight: Annotated[int, Field(ge=1, le=16)] = 8
     resend_s: Annotated[float, Field(ge=0.1, le=600)] = 30.0
     forward_linger_s: Annotated[float, Field(ge=0, le=1)] = 0.02
     copy_every_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0

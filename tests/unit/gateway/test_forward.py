@@ -21,7 +21,7 @@ class Bench:
         self.sent: list[dict[str, Any]] = []
         self.is_down = False
         self.hears = True
-        options = {"resend_s": 30.0, "linger_s": 0.02, "copy_every_s": 2.0, **options}
+        options = {"in_flight": 4, "resend_s": 30.0, "linger_s": 0.02, "copy_every_s": 2.0, **options}
         self.forwarder = Forwarder(
             spool, gateway_id="gw-utama", publish=self._publish, now_ms=lambda: NOW_MS, **options
         )
@@ -196,6 +196,24 @@ def test_answers_in_the_order_of_sending_repeat_nothing(spool: Spool) -> None:
     assert bench.forwarder.counts.resent == 0
 
 
+def test_of_many_that_nobody_answers_the_four_oldest_are_sent_again_and_again(spool: Spool) -> None:
+    """First all of them; then four, until an answer shows that upstream lives; a reconnect sends all."""
+    fill(spool, 64)
+    bench = Bench(spool, batch_rows=8, in_flight=8)
+    assert len(bench.step(0)) == 8
+    assert len(bench.step(30)) == 8
+    oldest = [batch["batch"] for batch in bench.sent[:4]]
+    for now_s in (90, 210, 450):
+        bench.step(now_s)
+        assert [batch["batch"] for batch in bench.sent[-4:]] == oldest
+        assert bench.step(now_s + 1) == []
+    bench.ack(bench.sent[0])
+    bench.step(451)
+    assert len(bench.step(481)) == 7
+    bench.forwarder.on_reconnect()
+    assert len(bench.step(482)) == 7
+
+
 def test_reconnecting_sends_unacked_batches_at_once(bench: Bench) -> None:
     """What may have been lost with the connection does not wait for its pause."""
     fill(bench.spool, 3)
@@ -203,6 +221,18 @@ def test_reconnecting_sends_unacked_batches_at_once(bench: Bench) -> None:
     bench.forwarder.on_reconnect()
     assert [sorted(ids) for ids in bench.step(0.5)] == [[1, 2, 3]]
     assert bench.step(1) == []
+
+
+def test_what_a_new_connection_carries_first_is_not_sent_twice(bench: Bench) -> None:
+    """Rows that waited for the link go once; only what was un-acked before is sent again."""
+    fill(bench.spool, 3)
+    bench.forwarder.on_reconnect()
+    assert len(bench.step(0)) == 1
+    bench.spool.put([up("rsk-b002", 7, [1])])
+    bench.forwarder.notify()
+    bench.forwarder._more_since_s = 0.0
+    bench.forwarder.on_reconnect()
+    assert [sorted(ids) for ids in bench.step(1)] == [[4], [1, 2, 3]]
 
 
 def test_nothing_is_sent_without_a_connection(bench: Bench) -> None:
