@@ -214,6 +214,8 @@ export const en: Dictionary = {
     fill: "Fill level",
     day: "24 hours",
     week: "7 days",
+    month: "31 days",
+    year: "1 year",
     range: "Chart range",
     threshold: "full",
     emptied: "emptied",

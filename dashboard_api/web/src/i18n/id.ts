@@ -214,6 +214,8 @@ export const id = {
     fill: "Tingkat isi",
     day: "24 jam",
     week: "7 hari",
+    month: "31 hari",
+    year: "1 tahun",
     range: "Rentang grafik",
     threshold: "batas penuh",
     emptied: "dikosongkan",
