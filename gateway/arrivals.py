@@ -39,7 +39,7 @@ ROWS_AT_ONCE = (64, 16, 4, 1)
 threads. Few sizes, so that all of them stay prepared."""
 
 
-class Mark(msgspec.Struct):
+class Mark(msgspec.Struct, gc=False):
     """Watermark of one boot of one device, as memory holds it.
 
     Attributes
@@ -64,7 +64,7 @@ class Mark(msgspec.Struct):
         return Mark(self.watermark.copy(), self.hole_since_ms, self.anchor_ms, self.is_new)
 
 
-class LiveRow(msgspec.Struct, frozen=True):
+class LiveRow(msgspec.Struct, frozen=True, gc=False):
     """The newest row of a device, a candidate for the live lane."""
 
     device: str

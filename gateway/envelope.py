@@ -34,7 +34,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """Who sent what; see `wire.decode_envelope`."""
 
     boot: int

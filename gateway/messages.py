@@ -27,7 +27,7 @@ PRESENCE_KINDS = ("status", "will")
 _log = logging.getLogger(__name__)
 
 
-class Readings(msgspec.Struct, frozen=True):
+class Readings(msgspec.Struct, frozen=True, gc=False):
     """One up message of kind bin or air.
 
     Attributes
@@ -62,7 +62,7 @@ class Readings(msgspec.Struct, frozen=True):
         return max((reading.ts_s for reading in self.readings if reading.ts_s is not None), default=None)
 
 
-class Presence(msgspec.Struct, frozen=True):
+class Presence(msgspec.Struct, frozen=True, gc=False):
     """A status message, or the last will that the broker sends for a device that vanished.
 
     Attributes

@@ -8,6 +8,7 @@ A worker that ends on an error, or a connection that has gone deaf, ends the pro
 supervisor starts it again: a process that looks alive and does nothing is the worst failure.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -391,6 +392,8 @@ def run(settings: GatewaySettings, stop: threading.Event | None = None) -> int:
         _log.error("%s", error)
         return EXIT_SETTINGS
     _log.info("spool %s: %d rows wait", settings.spool_file, gateway.spool.waiting)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: in a flood the collector would look at it again and again
     try:
         return gateway.run(settings.health_port)
     except (SquareError, GatewayError) as error:

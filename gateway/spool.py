@@ -41,7 +41,7 @@ _COLUMNS = "id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, b
 _log = logging.getLogger(__name__)
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A row on its way upstream; `body` is JSON, or the raw payload of poison."""
 
     id: int
@@ -57,7 +57,7 @@ class Row(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class AppAck(msgspec.Struct, frozen=True):
+class AppAck(msgspec.Struct, frozen=True, gc=False):
     """What the gateway may promise one boot of one device after a commit."""
 
     device: str

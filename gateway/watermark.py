@@ -25,13 +25,12 @@ class Watermark:
 
     def __init__(self, upto: int = 0, above: Sequence[Range] = ()) -> None:
         self.upto = upto
-        self._low = [low for low, _ in above]
-        self._high = [high for _, high in above]
+        self._low = [low for low, _ in above] if above else []
+        self._high = [high for _, high in above] if above else []
 
     def copy(self) -> "Watermark":
         """Make an independent copy, so that a rolled-back transaction leaves the original as it was."""
-        twin = Watermark.__new__(Watermark)
-        twin.upto = self.upto
+        twin = Watermark(self.upto)
         twin._low = self._low.copy()
         twin._high = self._high.copy()
         return twin
