@@ -24,6 +24,9 @@ PRODUCTION_VERSION: Final = (2, 0, 22)
 DEBIAN_FIXED: Final = "2.0.11-1.2+deb12u2"
 """Oldest Debian 12 package: 2.0.11 with the fixes of eight published vulnerabilities."""
 
+GROUP_FILE = "ingest.group"
+"""File beside the secrets with the name under which the workers of a stack share; no id has a dot."""
+
 _DENIED_PUBLISH = re.compile(r"Denied PUBLISH from (\S+) \(.*?, '(.*)', \.\.\. \(\d+ bytes\)\)")
 _REFUSED_LOGIN = re.compile(r"Client (\S+) disconnected, not authorised")
 
@@ -76,7 +79,7 @@ def _users(folder: BrokerFolder) -> Iterator[Finding]:
         )
     if not (missing or strangers or wrong):
         yield Finding("good", f"{len(devices)} devices and {len(service_names)} services get in, and nobody else")
-    if plan.part == "whole" and plan.workers > 1:
+    if plan.part == "whole" and plan.workers > 1 and not (Path(plan.secrets) / GROUP_FILE).exists():
         yield Finding(
             "warn",
             "a device could join the shared subscription of the ingest workers and hold batches up: keep the workers "

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+from resik.broker_check import GROUP_FILE
 from resik.broker_config import LISTEN_PORT, listen_address
 from resik.broker_files import BrokerFolder
 from resik.brokers import embedded_command, mosquitto_command
@@ -199,7 +200,7 @@ class Stack:
             own = {"RESIK_INGEST_TRACE_FILE": str(self.trace_files[number - 1])} if self._trace else {}
             if len(self.workers) > 1:
                 # mosquitto lets any device join a group whose name it knows
-                group = self.folder.credentials(["ingest-group"])["ingest-group"]
+                group = self.folder.credentials([GROUP_FILE])[GROUP_FILE]
                 own |= {"RESIK_INGEST_WORKER": str(number), "RESIK_INGEST_SHARED_GROUP": f"ingest-{group[:32]}"}
             workers.append(self._service("ingest", ("ingest", "run"), values | own, name=name))
         return workers

@@ -105,6 +105,18 @@ def test_each_part_knows_its_own_users(made, part, users):
     assert named == users
 
 
+def test_a_group_that_devices_can_guess_is_said(made):
+    """With workers beside devices, until the group has a secret name."""
+    run("init", "--workers", 2, "--out", made.root)
+
+    def warned():
+        return any("shared subscription" in finding.text for finding in broker_check.findings(made))
+
+    assert warned()
+    (made.root / "secrets" / broker_check.GROUP_FILE).write_text("nobody-guesses-this")
+    assert not warned()
+
+
 def test_a_device_called_like_a_service_is_refused(tmp_path):
     """Its rights would be the service's: nothing is written."""
     site = write_site(tmp_path / "site", ("devices.toml", 'id = "rsk-b001"', 'id = "ingest-2"'))
@@ -358,7 +370,7 @@ def test_who_may_use_a_topic(made):
 def test_the_operators_page_knows_every_command_and_option():
     """docs/security.md speaks of each subcommand, and names no option that does not exist."""
     page = (Path(__file__).resolve().parents[3] / "docs" / "security.md").read_text(encoding="utf-8")
-    options = {"--real", "--broker", "--ca", "--now"}  # of other commands
+    options = {"--real", "--broker", "--ca", "--now", "--ingest-workers"}  # of other commands
     for name, command in main.commands["broker"].commands.items():
         assert f"resik broker {name}" in page or f"`{name}`" in page
         for parameter in command.params:
