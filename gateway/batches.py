@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -70,6 +71,11 @@ class ForwardCounts(msgspec.Struct):
     acks_stale: int = 0
     failures: int = 0
     heartbeats: int = 0
+
+
+def row_ids(ids: Iterable[int]) -> set[int]:
+    """Return those that a row can have: the wire knows larger numbers than SQLite."""
+    return {row_id for row_id in ids if -(2**63) <= row_id < 2**63}
 
 
 def wire_bytes(row: Row) -> int:

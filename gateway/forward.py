@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gateway.batches import BatchAck, Flight, ForwardCounts, encode_row, wire_bytes
+from gateway.batches import BatchAck, Flight, ForwardCounts, encode_row, row_ids, wire_bytes
 from gateway.errors import SpoolError, UplinkError
 from gateway.lanes import Lanes
 from gateway.pace import Pace
@@ -204,8 +204,7 @@ class Forwarder:
             acks, self._acks = self._acks, []
             resend_now, self._resend_now = self._resend_now, False
         try:
-            for payload in acks:
-                self._settle(payload, now_s)
+            self._settle([ack for payload in acks if (ack := self._read_ack(payload)) is not None], now_s)
             self._lanes.look(now_s, len(self._flying_ids))
             if not is_connected:
                 self._unanswered_since_s = None
@@ -226,32 +225,41 @@ class Forwarder:
             _log.warning("forwarding pauses: %s", error)
             return error.retry_after_s or 1.0
 
-    def _settle(self, payload: bytes, now_s: float) -> None:
+    def _read_ack(self, payload: bytes) -> BatchAck | None:
         self.counts.acks += 1
         try:
             ack = msgspec.json.decode(payload, type=BatchAck)
         except msgspec.MsgspecError as error:
             self.counts.acks_bad += 1
             _log.warning("an ack from upstream cannot be read (%s): ignored", str(error)[:120])
-            return
+            return None
         if ack.v != 1:
             self.counts.acks_bad += 1
             _log.warning("an ack from upstream has version %d: ignored", ack.v)
-            return
+            return None
         if ack.spool != self._spool.id:
             self.counts.acks_foreign += 1
+            return None
+        return ack
+
+    def _settle(self, acks: list[BatchAck], now_s: float) -> None:
+        """Settle what acks name, all of them in one commit."""
+        if not acks:
             return
-        ids = [row_id for row_id in (*ack.stored, *ack.dead) if -(2**63) <= row_id < 2**63]
-        dead = set(ack.dead)
-        stored, died = self._spool.settle(
-            [row_id for row_id in ids if row_id not in dead], dead.intersection(ids), self._now_ms()
-        )
-        self.counts.settled_stored += stored
-        self.counts.settled_dead += died
-        if stored + died == 0:
-            self.counts.acks_stale += 1
-        self._note_overtaken(ack.batch, now_s)
-        self._land(ids)
+        stored: list[int] = []
+        dead: set[int] = set()
+        for ack in acks:
+            of_ack = row_ids(ack.dead)
+            stored += row_ids(ack.stored) - of_ack
+            dead |= of_ack
+        n_stored, n_dead = self._spool.settle(stored, dead, self._now_ms())
+        self.counts.settled_stored += n_stored
+        self.counts.settled_dead += n_dead
+        if n_stored + n_dead == 0:
+            self.counts.acks_stale += len(acks)
+        for ack in acks:
+            self._note_overtaken(ack.batch, now_s)
+            self._land(row_ids(ack.stored) | row_ids(ack.dead))
         self._unanswered_since_s = now_s if self._flying else None
         for batch in self._flying.values():  # upstream is alive: back to the short pause
             batch.attempts = min(batch.attempts, 1)
@@ -268,7 +276,7 @@ class Forwarder:
                 if batch.overtaken >= OVERTAKEN_TIMES and now_s - batch.sent_s >= OVERTAKEN_AFTER_S:
                     batch.due_s = now_s
 
-    def _land(self, ids: list[int]) -> None:
+    def _land(self, ids: set[int]) -> None:
         landed = self._flying_ids.intersection(ids)
         if not landed:
             return

@@ -430,3 +430,24 @@ def test_rows_are_not_forgotten_when_the_spool_could_not_be_read(bench: Bench, m
         patched.setattr(bench.spool, "take_backlog", fail)
         assert bench.step(0) == []
     assert [sorted(ids) for ids in bench.step(1.0)] == [[1, 2, 3]]
+
+
+def test_acks_that_came_together_share_a_commit(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each commit waits for the disk: several answers cost one wait, and each lands its own batch."""
+    bench = Bench(spool, batch_rows=10)
+    fill(spool, 30)
+    bench.step(0)
+    assert len(bench.sent) == 3
+    commits: list[None] = []
+    commit = spool._commit
+    monkeypatch.setattr(spool, "_commit", lambda: (commits.append(None), commit()))
+    first, second, third = bench.sent
+    bench.ack(first)
+    bench.ack(second, dead=(second["rows"][0]["id"],))
+    bench.step(1)
+    assert len(commits) == 1
+    assert (bench.forwarder.counts.settled_stored, bench.forwarder.counts.settled_dead) == (19, 1)
+    assert (bench.forwarder.flying, spool.waiting) == (1, 10)
+    bench.ack(third)
+    bench.step(2)
+    assert (bench.forwarder.flying, spool.waiting) == (0, 0)
