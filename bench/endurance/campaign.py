@@ -66,7 +66,9 @@ CHECKS: tuple[Check, ...] = (
     Check("6", "power cut: only synced bytes of the spool survive", powercuts.power_cut),
     Check("7", "InfluxDB killed and away, more kills while everything catches up", kills.store_killed),
     Check("8", "three readings among a thousand that cannot be stored", repeats.mixed),
-    Check("9", "full disk under spool, store and dead letters in turn", disks.full),
+    Check("9", "full disk under the spool", disks.spool_full),
+    Check("9-store", "full disk under InfluxDB", disks.store_full),
+    Check("9-letters", "full disk under the dead letters", disks.letters_full),
     Check("10", "every reading three times, shuffled, some an hour late", repeats.shuffled),
     Check("11", "clocks of devices and of the gateway jump", clocks.jumps),
     Check("12", "poison among good readings", repeats.poison),
@@ -74,6 +76,7 @@ CHECKS: tuple[Check, ...] = (
     Check("14", "stale acknowledgements after a broker forgot everything", stales.stale),
     Check("acks", "application acks lost and doubled on every hop", repeats.acks),
     Check("slow", "a store that is slow, then hangs", outages.slow_store),
+    Check("million", "a million readings, all lines reset again and again: memory stays flat", outages.million),
     Check("workers", "two ingest workers, one or the other killed", kills.workers_killed),
 )
 

@@ -26,13 +26,15 @@ _MAX_PACKET_ID: Final = 65_535
 class _Device:
     """A device: what it holds, oldest first."""
 
-    __slots__ = ("boot", "held", "id", "looked", "next_seq")
+    __slots__ = ("boot", "held", "id", "is_behind", "looked", "next_seq")
 
     def __init__(self, device: str, boot: int) -> None:
         self.id = device
         self.boot = boot
         self.next_seq = 1
         self.held: dict[int, dict[str, int]] = {}
+        self.is_behind = False
+        """Whether it holds readings that went out on a line that is gone, or never: it sends on with each ack."""
         self.looked = 0
         """Oldest held seq at the last look: what stands still is sent again."""
 
@@ -108,6 +110,8 @@ class Fleet:
         """Share of application acks that devices do not hear."""
         self.acks_lost = self.resent = self.losses = 0
         self._line_name = line
+        self.overheard: list[bytes] = []
+        """Payloads of topics that are not the devices' own, see `listen`."""
         self._port, self._site, self._tls = port, site, tls
         self._now_s = now_s
         self._ledger = ledger
@@ -165,6 +169,11 @@ class Fleet:
     def publish_topic(self, topic: str, payload: bytes) -> None:
         """Send a payload on any topic over the first line."""
         self._call(self._publish_topic(topic, payload))
+
+    def listen(self, topic_filter: str) -> list[bytes]:
+        """Hear what goes by on other topics; return the list into which payloads come from now on."""
+        self._call(self._listen(topic_filter))
+        return self.overheard
 
     def publish_all(self, messages: Sequence[tuple[str, str, bytes]]) -> None:
         """Send many payloads as they are: device, kind, payload."""
@@ -242,6 +251,7 @@ class Fleet:
                 continue
             line.link = link
             for device in line.devices:
+                device.is_behind = bool(device.held)
                 self._send_oldest(device)
             await line.lost.wait()
             self.losses += 1
@@ -297,6 +307,12 @@ class Fleet:
     async def _publish_raw(self, device: str, kind: str, payload: bytes) -> None:
         self._put(self._line_of[device], wire.topic_up(self._site, device, kind), payload)
 
+    async def _listen(self, topic_filter: str) -> None:
+        link = self._lines[0].link
+        if link is None:
+            raise Trouble("the line of the devices is down")
+        await link.subscribe([topic_filter])
+
     async def _publish_topic(self, topic: str, payload: bytes) -> None:
         self._put(self._lines[0], topic, payload)
 
@@ -307,7 +323,7 @@ class Fleet:
 
     def _put(self, line: _Line, topic: str, payload: bytes) -> None:
         if line.link is None:
-            return  # sent again when the line is back
+            return  # a device sends what it holds when the line is back
         line.packet_id = line.packet_id % _MAX_PACKET_ID + 1
         try:
             line.link.begin(publish_packet(topic, payload, line.packet_id), _PUBACK, line.packet_id)
@@ -317,6 +333,7 @@ class Fleet:
     def _hear(self, topic: str, payload: bytes) -> None:
         device = self._devices.get(topic.split("/")[2])
         if device is None:
+            self.overheard.append(payload)
             return
         if self.lose_acks and self._random.random() < self.lose_acks:
             self.acks_lost += 1
@@ -334,3 +351,6 @@ class Fleet:
         for seq in free:
             self._ledger.promise((device.id, boot, seq))
             del device.held[seq]
+        device.is_behind = device.is_behind and bool(device.held)
+        if free and device.is_behind:
+            self._send_oldest(device)

@@ -3,12 +3,12 @@
 import contextlib
 import re
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.endurance.parts import NotHere, Part, program, wait_for
 from bench.endurance.stage import Stage
+from firmware import wire
 
 _CALLS = "fdatasync,fsync,sendto,sendmsg,write,writev,recvfrom,recvmsg,read"
 _SYNCED = re.compile(r"(fdatasync|fsync)(\(.*\)| resumed>\)) += 0$")
@@ -18,17 +18,22 @@ _SENDS = re.compile(r"\b(sendto|sendmsg|write|writev)\(")
 @contextlib.contextmanager
 def traced(part: Part, file: Path) -> Iterator[None]:
     """Write down the system calls of a part during the block."""
-    command = [program("strace"), "-f", "-s", "300", "-e", f"trace={_CALLS}", "-o", str(file), "-p", str(part.pid)]
-    tracer = subprocess.Popen(command, stderr=subprocess.PIPE)
+    command = [program("strace"), "-qf", "-s", "300", "-e", f"trace={_CALLS}", "-o", str(file), "-p", str(part.pid)]
+    words = file.with_suffix(".err")  # a pipe that nobody reads would stop tracer and part
+    with words.open("wb") as errors:
+        tracer = subprocess.Popen(command, stderr=errors)
     try:
         wait_for(lambda: tracer.poll() is not None or is_traced(part.pid), 20, "strace to attach")
         if tracer.poll() is not None:
-            assert tracer.stderr is not None
-            raise NotHere(f"strace may not attach here: {tracer.stderr.read().decode().strip()[:200]}")
+            raise NotHere(f"strace may not attach here: {words.read_text().strip()[:200]}")
         yield
     finally:
         tracer.terminate()
-        tracer.wait(20)
+        try:
+            tracer.wait(20)
+        except subprocess.TimeoutExpired:
+            tracer.kill()
+            tracer.wait(20)
 
 
 def is_traced(pid: int) -> bool:
@@ -75,19 +80,16 @@ def order(stage: Stage) -> None:
         part.wait_ready()
     fleet = stage.fleet(port, devices=1, resend_s=30.0)
     files = (stage.folder / "gateway.strace", stage.folder / "ingest.strace")
-    settled = int(gateway.counts().get("settled_stored", 0))
+    heard = fleet.listen(wire.topic_gw_ack(chain.site, "gw-utama"))
     with traced(gateway, files[0]), traced(ingest, files[1]):
         for number in range(1, messages + 1):
             if number % 20 == 1:
                 stage.say(f"reading {number} of {messages}")
             fleet.measure()
-            fault_s = time.monotonic() + 30
-            while fleet.held and time.monotonic() < fault_s:
-                time.sleep(0.001)
             wait_for(
-                lambda number=number: gateway.counts().get("settled_stored", 0) >= settled + number,  # type: ignore[misc]
+                lambda number=number: not fleet.held and len(heard) >= number,  # type: ignore[misc]
                 30,
-                "the ack of ingest",
+                f"both acks of reading {number}",
             )
     stage.fault(messages)  # each of these moments is one at which a wrong order would show
     stage.settle(fleet, gateway)

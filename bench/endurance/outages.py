@@ -16,6 +16,8 @@ RSS_LIMIT_MIB = 200
 INTERVAL_S = 300
 DEVICES = 1_000
 CUTS = 3
+FLAT_PCT = 5.0
+STEPS = 10
 IN_MESSAGE = 5
 
 
@@ -50,7 +52,7 @@ def day(stage: Stage) -> None:
     _way_back(stage, uplink, gateway, store_port)
     stage.settle(fleet, gateway, 300)
     stage.reconcile(store_port)
-    rss_mib = gateway.peak_rss_mib()
+    rss_mib = gateway.rss_mib(peak=True)
     stage.note(f"the gateway never held more than {rss_mib:.0f} MiB (limit {RSS_LIMIT_MIB})")
     stage.expect(rss_mib < RSS_LIMIT_MIB, f"the gateway held {rss_mib:.0f} MiB")
     stage.expect(influxd.is_running and gateway.is_running, "gateway or InfluxDB ended by itself")
@@ -124,3 +126,41 @@ def slow_store(stage: Stage) -> None:
         f"copies {int(gateway.counts().get('batches_copied', 0))}"
     )
     stage.expect(ingest.is_running and gateway.is_running, "gateway or ingest ended by itself")
+
+
+def million(stage: Stage) -> None:
+    """Let a million readings through and reset all lines ten times: memory of gateway and ingest MUST stay flat."""
+    chain = stage.chain
+    step = stage.sized(100_000, 2_000)
+    _, port = chain.broker()
+    _, store_port = chain.influxd()
+    uplink = chain.gate(port)
+    gateway, ingest = chain.gateway(port, uplink.port), chain.ingest(port, store_port)
+    start(gateway, ingest)
+    fleet = stage.fleet(port, resend_s=10.0)
+    held: dict[str, list[float]] = {"gateway": [], "ingest": []}
+    started_s = time.monotonic()
+    for number in range(1, STEPS + 1):
+        while stage.ledger.count < number * step:
+            stage.say(f"{stage.ledger.count:,} readings made")
+            fleet.measure(50)
+            wait_for(lambda: fleet.held < step // 5 + 10_000, 60, "devices to be rid of their readings")
+        fleet.settle(120)
+        for part in (gateway, ingest):
+            held[part.name].append(part.rss_mib())
+        fleet.hang_up()
+        uplink.cut()
+        stage.fault()
+        uplink.open()
+    stage.settle(fleet, gateway)
+    per_s = stage.ledger.count / (time.monotonic() - started_s)
+    stage.reconcile(store_port)
+    stage.note(f"{per_s:,.0f} readings/s, {STEPS} resets of all lines")
+    for name, sizes in held.items():
+        # the first steps fill caches and pools; what grows after them would grow for ever
+        first, last = sizes[STEPS // 3], sizes[-1]
+        grown_pct = 100 * (last - first) / first if first else 0.0
+        stage.note(
+            f"{name}: {first:.0f} MiB after {STEPS // 3 + 1} steps, {last:.0f} MiB at the end ({grown_pct:+.1f} %)"
+        )
+        stage.expect(grown_pct <= FLAT_PCT, f"{name} grew by {grown_pct:.1f} % (limit {FLAT_PCT:g} %)")

@@ -18,6 +18,7 @@ from resik.process import ask_health
 START_WITHIN_S = 60.0
 END_WITHIN_S = 15.0
 POLL_S = 0.02
+"""Between two looks [s]."""
 
 
 class NotHere(Exception):  # noqa: N818 - a result, not an error
@@ -146,7 +147,8 @@ class Part:
             self._process.wait(END_WITHIN_S)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(END_WITHIN_S)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_WITHIN_S)
 
     @property
     def pid(self) -> int:
@@ -169,11 +171,11 @@ class Part:
         health = ask_health(self.health_port) if self.health_port is not None else None
         return health.reason if health is not None else ""
 
-    def peak_rss_mib(self) -> float:
-        """Return the most memory that it ever held [MiB]; 0 where the system does not tell."""
+    def rss_mib(self, *, peak: bool = False) -> float:
+        """Return the memory that it holds, or the most that it ever held [MiB]; 0 where the system does not tell."""
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
+                if line.startswith("VmHWM:" if peak else "VmRSS:"):
                     return int(line.split()[1]) / 1024
         return 0.0
 

@@ -5,11 +5,12 @@ processed. A line between broker and client counts deliveries and acknowledgemen
 """
 
 import json
+import time
 
 from bench.endurance.fleet import Fleet
 from bench.endurance.gates import MqttGate
 from bench.endurance.ledger import made_of
-from bench.endurance.parts import Part, wait_for
+from bench.endurance.parts import Part, Trouble, wait_for
 from bench.endurance.repeats import start
 from bench.endurance.stage import Stage
 from firmware import wire
@@ -18,6 +19,7 @@ HOUR_S = 3_600
 IN_FLIGHT = 5_000
 SECOND_GATEWAY = "gw-kedua"
 BOOT = 11
+RESEND_S = 2.0
 
 
 def stale(stage: Stage) -> None:
@@ -35,14 +37,27 @@ def stale(stage: Stage) -> None:
     _gateway(stage, fleet, (broker, gateway), edge, count)
     stage.settle(fleet, gateway)
     line.cut()
-    _ingest(stage, fleet, (broker, ingest), uplink, count)
+    batches = _ingest(stage, fleet, (broker, ingest), uplink, count)
     line.open()
+    _send_until_answered(fleet, wire.topic_batch(chain.site, SECOND_GATEWAY), batches)
     wait_for(lambda: _is_done(uplink), 60, "ingest to acknowledge everything")
     stage.settle(fleet, gateway)
     stage.reconcile(store_port)
     for what, gate in (("gateway", edge), ("ingest", uplink)):
         early = sum(tapped.acked_without_cause for tapped in gate.accepted)
         stage.expect(not early, f"{what}: {early} acknowledgements of an old connection went out on a new one")
+
+
+def _send_until_answered(fleet: Fleet, topic: str, batches: dict[str, bytes]) -> None:
+    """Send what has no answer again and again, as a gateway must: the broker forgot what was on its way."""
+    answers = fleet.overheard
+    deadline_s = time.monotonic() + 90
+    while missing := batches.keys() - {json.loads(answer)["batch"] for answer in answers if b"batch" in answer}:
+        if time.monotonic() > deadline_s:
+            raise Trouble(f"{len(missing)} batches were never answered")
+        for name in sorted(missing):
+            fleet.publish_topic(topic, batches[name])
+        time.sleep(RESEND_S)
 
 
 def _is_done(gate: MqttGate) -> bool:
@@ -85,12 +100,17 @@ def _gateway(stage: Stage, fleet: Fleet, parts: tuple[Part, Part], edge: MqttGat
     stage.note(f"gateway dropped {int(gateway.counts().get('stale_acks', 0)):,} stale acknowledgements")
 
 
+def _name(number: int) -> str:
+    return f"batch-{number:06d}"
+
+
 def _batch(stage: Stage, number: int) -> bytes:
     """Make a batch of one reading, as a second gateway would."""
     chain = stage.chain
     device = chain.devices[number % 100]
     now_s = int(chain.clock.now_s())
-    made = made_of(device, BOOT, number, now_s)
+    ts_s = now_s - number // 100  # a device never makes a thousand readings in a second: points would be the same
+    made = made_of(device, BOOT, number, ts_s)
     stage.ledger.enter((device, BOOT, number), made)
     row = {
         "id": number,
@@ -101,20 +121,20 @@ def _batch(stage: Stage, number: int) -> bytes:
         "ts_ms": made.ts_ms,
         "arrived_ms": now_s * 1000,
         "time": "device",
-        "body": {"seq": number, "ts": now_s, "distance_mm": made.distance_mm},
+        "body": {"seq": number, "ts": ts_s, "distance_mm": made.distance_mm},
     }
     batch = {
         "v": 1,
         "gw": SECOND_GATEWAY,
         "spool": "0123456789abcdef",
-        "batch": f"batch-{number:06d}",
+        "batch": _name(number),
         "sent_ms": now_s * 1000,
     }
     return json.dumps(batch | {"rows": [row]}).encode()
 
 
-def _ingest(stage: Stage, fleet: Fleet, parts: tuple[Part, Part], uplink: MqttGate, count: int) -> None:
-    """Batches of two connections wait for a store that is away."""
+def _ingest(stage: Stage, fleet: Fleet, parts: tuple[Part, Part], uplink: MqttGate, count: int) -> dict[str, bytes]:
+    """Let batches of two connections wait for a store that is away; return them by name."""
     broker, ingest = parts
     topic = wire.topic_batch(stage.chain.site, SECOND_GATEWAY)
     batches = {number: _batch(stage, number) for number in range(1, 2 * count + 1)}
@@ -130,6 +150,7 @@ def _ingest(stage: Stage, fleet: Fleet, parts: tuple[Part, Part], uplink: MqttGa
     stage.fault()
     wait_for(lambda: len(uplink.accepted) > connections, 60, "ingest to connect again")
     fleet.wait_connected()
+    fleet.listen(wire.topic_gw_ack(stage.chain.site, SECOND_GATEWAY))
     new = uplink.accepted[-1]
     wait_for(lambda: ingest.counts().get("session_lost", 0) > 0, 60, "ingest to be back")
     stage.say("new batches with the same packet ids wait for the store")
@@ -144,3 +165,4 @@ def _ingest(stage: Stage, fleet: Fleet, parts: tuple[Part, Part], uplink: MqttGa
         f"ingest: {early} of {new.given.total():,} new batches acked before the store had them, "
         f"{count:,} old ones waited"
     )
+    return {_name(number): batch for number, batch in batches.items()}
