@@ -176,18 +176,22 @@ class Arrivals:
             return
         upto_before, had_holes = watermark.upto, watermark.n_ranges > 0
         touched = self.touched.setdefault(key, [])
+        n_readings = len(message.readings)
+        self.offered += n_readings
+        self.readings += n_readings
         for reading in message.readings:
             seq = reading.seq
-            self.offered += 1
-            self.readings += 1
             touched.append(seq)
             if not watermark.add(seq) and not self._was_given_up(key, seq):
                 self.duplicates += 1
                 continue
             self._append(message, mark, reading, seq)
-        if message.oldest_seq is not None:
-            self._note_lost(message, mark, message.oldest_seq)
-        if not watermark.n_ranges:
+        has_holes = watermark.n_ranges > 0
+        oldest_seq = message.oldest_seq
+        if oldest_seq is not None and (has_holes or oldest_seq > watermark.upto + 1):
+            self._note_lost(message, mark, oldest_seq)
+            has_holes = watermark.n_ranges > 0
+        if not has_holes:
             mark.hole_since_ms = None
         elif mark.hole_since_ms is None or watermark.upto > upto_before:
             mark.hole_since_ms = message.arrived_ms

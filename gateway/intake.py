@@ -185,13 +185,13 @@ class Intake:
         is_blocked = self._is_clock_behind or self._retry_at_s > time.monotonic()
         deliveries = self._link.take(0.0 if self._held and not is_blocked else timeout_s, self._batch_messages)
         now_ms = self._now_ms()
+        self.counts.messages += len(deliveries)
+        self.counts.bytes += sum(len(delivery.payload) for delivery in deliveries)
         for delivery in deliveries:
             self._hold(delivery, now_ms)
         return len(deliveries)
 
     def _hold(self, delivery: Delivery, now_ms: int) -> None:
-        self.counts.messages += 1
-        self.counts.bytes += len(delivery.payload)
         message = self._read(delivery, now_ms)
         if isinstance(message, Readings):
             newest_s = message.newest_ts_s
