@@ -201,7 +201,7 @@ def workers_killed(stage: Stage) -> None:
     _, port = chain.broker()
     _, store_port = chain.influxd()
     gateway = chain.gateway(port)
-    workers = [chain.ingest(port, store_port, name) for name in ("ingest-satu", "ingest-dua")]
+    workers = [chain.ingest(port, store_port, number) for number in (1, 2)]
     for part in (gateway, *workers):
         part.launch()
     for part in (gateway, *workers):
@@ -224,3 +224,6 @@ def workers_killed(stage: Stage) -> None:
         shares[worker.name] += int(worker.counts().get("stored", 0))
     stage.reconcile(store_port)
     stage.note("stored by each: " + ", ".join(f"{name} {count:,}" for name, count in shares.items()))
+    least, made = min(shares.values()), stage.ledger.count
+    stage.expect(least > made // 10, f"one worker stored only {least:,} of {made:,} readings")
+    stage.expect(sum(shares.values()) < 1.5 * made, "both workers stored the same batches: nothing was shared")

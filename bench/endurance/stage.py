@@ -126,16 +126,14 @@ class Chain:
             values.setdefault("BACKLOG_ROWS_PER_S", "0")
         return self._service("gateway", "gateway", broker_port, values, self.folder / "gateway-clock")
 
-    def ingest(
-        self, broker_port: int, store_port: int, name: str = "ingest", settings: Mapping[str, str] | None = None
-    ) -> Part:
-        """Make an ingest worker; not started yet."""
+    def ingest(self, broker_port: int, store_port: int, worker: int | None = None) -> Part:
+        """Make the ingest worker, or one of several; not started yet."""
+        name = "ingest" if worker is None else f"ingest-{worker}"
         values = {
             "STORE_URL": f"influx1://127.0.0.1:{store_port}/{checker.DATABASE}",
-            "DEAD_LETTER_FILE": str(self.letters),
-            "CLIENT_ID": name,
+            "DEAD_LETTER_FILE": str(self.letters if worker is None else self.folder / f"letters-{worker}.sqlite3"),
             "DEAD_LETTER_QUOTA": "100000",
-            **(settings or {}),
+            **({} if worker is None else {"WORKER": str(worker)}),
         }
         return self._service("ingest", name, broker_port, values, self.folder / "clock")
 
