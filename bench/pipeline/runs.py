@@ -20,7 +20,7 @@ Progress = Callable[[float], None]
 
 WARM_UP = fleet.DEVICES
 """Messages before the clock starts: every device once, so that series exist and just-in-time compilers have begun."""
-UNLIMITED = {"BACKLOG_ROWS_PER_S": "0", "BATCHES_IN_FLIGHT": "10"}
+UNLIMITED = {"BACKLOG_ROWS_PER_S": "0"}
 """Settings of a gateway that may empty its spool as fast as it can."""
 STALLED_S = 20.0
 """So long without a new row, and what is missing is taken for lost."""
@@ -326,7 +326,7 @@ def _first_stored(path: Path) -> dict[fleet.Identity, int]:
 def drain(parent: Path, plan: Plan, progress: Progress) -> Drain:
     """Stop ingest, fill the spool, start ingest again, and wait for the last row.
 
-    The limits that spare a thin uplink are off: what is measured is what the parts can do.
+    The limit for backlogs, which spares a thin uplink, is off: what is measured is what the parts can do.
     """
     with open_stage(parent) as stage:
         gateway = ours.start_gateway(stage, **UNLIMITED)
