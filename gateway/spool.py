@@ -250,10 +250,10 @@ class Spool:
             candidates = list(islice(self._live.values(), limit))
             if not candidates:
                 return []
-            marks = ",".join("?" * len(candidates))
             rows = self._select(
-                f"SELECT {_COLUMNS} FROM rows WHERE state = 0 AND id IN ({marks}) ORDER BY id",  # noqa: S608
-                [candidate.id for candidate in candidates],
+                f"SELECT {_COLUMNS} FROM rows WHERE state = 0"  # noqa: S608
+                " AND id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                [_as_json(candidate.id for candidate in candidates)],
             )
             taken = _fit(rows, max_bytes)
             if len(taken) == len(rows):  # also forgets candidates that were settled meanwhile
@@ -400,7 +400,7 @@ class Spool:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _select(self, query: str, values: Sequence[int]) -> list[Row]:
+    def _select(self, query: str, values: Sequence[int | str]) -> list[Row]:
         with self._as_spool_error():
             return [Row(*row) for row in self._connection.execute(query, values)]
 
