@@ -475,7 +475,7 @@ def decode_ota_down(payload):
     """
     start = payload.find(b'"data":"') + 8
     end = payload.find(b'"', start)
-    if start < 8 or end < 0:
+    if start < 8 or end < 0 or len(payload) > MAX_PAYLOAD_BYTES or payload.find(b'"data"', end) > 0:
         start = end = 0
     # The bytes of a block never become a text: a node has no room for them three times.
     text = memoryview(payload)[start:end]

@@ -28,3 +28,16 @@ def test_a_key_that_is_no_text_is_refused():
         except wire.WireError:
             continue
         raise AssertionError(key)
+
+
+def test_a_part_of_an_update_is_read_as_json_would():
+    """Cutting the block out changes nothing: the last of two keys counts."""
+    head = b'{"v":1,"ver":5,"at":0,"of":9,'
+    assert wire.decode_ota_down(head + b'"data":"QUJD"}')["data"] == b"ABC"
+    assert wire.decode_ota_down(head + b'"data":"QUJD","data":"QUI="}')["data"] == b"AB"
+    for rest in (b'"data":"QUJD","data":""}', b'"data":"QUJD","data":7}'):
+        try:
+            wire.decode_ota_down(head + rest)
+        except wire.WireError:
+            continue
+        raise AssertionError(rest[:30])

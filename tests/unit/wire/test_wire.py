@@ -131,3 +131,12 @@ def test_encode_refuses_too_many_and_too_large():
         wire.encode_up(1, [])
     with pytest.raises(wire.WireError, match="too-large"):
         wire.encode_up(1, [{**reading, "padding": "x" * 500}] * 20)
+
+
+def test_an_update_message_has_the_limit_of_all_messages():
+    """A part of an update is refused as too large even when most of it is the block."""
+    block = "QUJD" * 1300
+    payload = f'{{"v":1,"ver":5,"at":0,"of":9999,"data":"{block}","x":"{"y" * 3000}"}}'.encode()
+    with pytest.raises(wire.WireError, match="too-large"):
+        wire.decode_ota_down(payload)
+    assert len(wire.decode_ota_down(payload.replace(b"y" * 3000, b"y"))["data"]) == 3900
