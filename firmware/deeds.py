@@ -20,12 +20,12 @@ async def do(node):
         if second % 10 == 0:
             node.progress("identify")
     orders.identify_s = 0
-    if orders.resend:
-        boot, first = orders.resend
-        orders.resend = None
-        if node.queue.rewind(boot, first):
-            node.record.again_boot = boot
-            node.record.again_to = node.queue.last_seq(boot) or U32_MAX
+    record = node.record
+    for boot, first in orders.resend:
+        if node.queue.rewind(boot, first) or record.again_to:
+            record.again_boot = 0 if record.again_to and boot != record.again_boot else boot
+            record.again_to = node.queue.last_seq(record.again_boot) or U32_MAX
+    orders.resend = []
     if orders.config or orders.update:
         todo = {"config": orders.config, "update": orders.update}
         orders.config = orders.update = None

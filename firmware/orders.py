@@ -14,8 +14,8 @@ class Orders:
     def __init__(self, nvs, settings, record, up_s):
         self.reboot = False
         self.identify_s = 0
-        self.resend = None
-        """What to send again, (boot, first seq); after the talk, or an ack on its way would undo it."""
+        self.resend = []
+        """What to send again, each (boot, first seq); after the talk, or an ack on its way would undo it."""
         self.config = None
         """A configuration to look at, as a dict of cfg and set."""
         self.update = None
@@ -60,7 +60,7 @@ class Orders:
         elif name == "identify":
             self.identify_s = min(message["s"], IDENTIFY_MAX_S)
         elif name == "resend":
-            self.resend = message["boot"], message["from"]
+            self.resend.append((message["boot"], message["from"]))
         elif name == "interval":
             self._record.override_s = message["s"]
             self._record.override_until_s = self._up_s() + message["for_s"]

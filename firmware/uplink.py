@@ -65,7 +65,7 @@ class Uplink:
         record = self._record
         also = list(also)
         also.append((1, upto))
-        if record.again_to and boot == record.again_boot:
+        if record.again_to and record.again_boot in (boot, 0):
             # The gateway has these already, and says so of all of them at once: only what came again is done.
             also = [(max(low, first), min(high, last)) for low, high in also if boot == owner]
         covered = False
@@ -128,6 +128,7 @@ class Uplink:
             self._keep_room()
             sends += 1
             if await self._acked(ack_wait_s):
+                self._sent = (0, 0, 0)  # the same ack once more says nothing of what is ordered again meanwhile
                 self._record.no_ack = 0
                 self._progress("ack")
                 return True

@@ -39,7 +39,8 @@ class Record:
     believed. fails, no_ack, tls_refused: talks that failed, sends without an ack, both in a row; certificates refused
     in this boot. since_sent, last_state (0 = none, else 1 + index in wire.STATES): of the last send. override_s,
     override_until_s: the command `interval`. pin_wakes: less timer ones. again_boot, again_to: what a `resend` asked
-    for, up to which seq (0 = nothing). tight: the last talk ended for want of memory. history: of core/interval.
+    for, up to which seq (0 = nothing); boot 0: several boots at once. tight: the last talk ended for want of memory.
+    history: of core/interval.
     """
 
     def __init__(self, boot):

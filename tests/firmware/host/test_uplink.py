@@ -373,3 +373,15 @@ def test_after_a_resend_acks_mean_what_they_say():
     sent = [reading["seq"] for _, payload in gateway.published for reading in json.loads(payload)["r"]]
     assert sent == [1, 2, 3, 4, 5, 6, 7, 8]
     assert (queue.waiting, record.again_to) == (0, 0)
+
+
+def test_an_ack_that_comes_late_does_not_shorten_a_resend():
+    """The ack of what was sent before the order comes once more after it: it frees nothing."""
+    queue, gateway = ListQueue(entries(3)), Gateway()
+    record = Record()
+    done, link = deliver(queue, gateway, record=record)
+    assert done
+    queue.entries = entries(3)
+    record.again_boot, record.again_to = 7, 3
+    link.on_message(ACK_TOPIC, wire.encode_ack(7, 3).encode())
+    assert (queue.waiting, record.again_to) == (3, 3)

@@ -85,6 +85,24 @@ def test_each_command_is_done_once(tmp_path: Path, broker: Server, gateway: rig.
     assert [boot.outcome for boot in (node.boot(), node.boot())] == ["reset", "sleep"]
 
 
+def test_resends_of_two_boots_at_once(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
+    """Ordered in one conversation, both come whole: neither order pushes the other out, nor ends it early."""
+    device = "rsk-both"
+    node = rig.node(tmp_path / "node", rig.config(device), port=broker.port)
+    rounds(node, 8)
+    node.power_cut()
+    rounds(node, 8)
+    old, new = sorted({boot for _, boot, _ in gateway.identities()}, key=[b for _, b, _ in gateway.identities()].index)
+    gateway.readings.clear()
+    gateway.send(device, "cmd", {"v": 1, "id": 1, "cmd": "resend", "boot": old, "from": 1})
+    gateway.send(device, "cmd", {"v": 1, "id": 2, "cmd": "resend", "boot": new, "from": 1})
+    rounds(node, 4)
+    again = [(boot, seq) for name, boot, seq in gateway.identities() if name == device]
+    for boot in (old, new):
+        assert {seq for owner, seq in again if owner == boot} >= set(range(1, 9))
+    assert statuses_of(gateway, device)[-1]["queue"] <= 1, "nothing but the newest waits"
+
+
 def test_a_resend_brings_all_of_it_again(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
     """Acked readings come once more each, though the gateway says of all that it has them; then it is over."""
     device = "rsk-again"
