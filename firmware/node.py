@@ -152,7 +152,9 @@ class Node:
             if not self.record.tight:  # else a reading has to get through first, with all the memory there is
                 status = self._status()  # made now: beside TLS there is little room
             await link.open(wire.DOWN_KINDS)
-        wait_s = self.settings.active.ack_wait_s
+        wait_s = min(
+            self.settings.active.ack_wait_s, self.settings.active.watchdog_s // 2
+        )  # nothing feeds it meanwhile
         acks = uplink.acks
         is_done = await uplink.send_newest(wait_s, until_ms)
         if status:

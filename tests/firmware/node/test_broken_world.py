@@ -83,6 +83,16 @@ def test_a_gateway_that_never_answers(tmp_path: Path, broker: Server, gateway: r
     assert (status["queue"], status["no_ack"], status["faults"] & 1) == (1, 0, 0)
 
 
+def test_patience_with_a_silent_gateway_is_shorter_than_the_watchdog(
+    tmp_path: Path, broker: Server, gateway: rig.Gateway
+) -> None:
+    """Settings that let it wait for acks longer than its watchdog end in sleep, not in one reset after another."""
+    gateway.answer = lambda *_: None
+    settings = rig.config("rsk-patient", watchdog_s=60, ack_wait_s=120, awake_max_s=300)
+    node = rig.node(tmp_path / "node", settings, port=broker.port)
+    assert [node.boot().outcome for _ in range(3)] == ["sleep"] * 3
+
+
 def test_an_ack_that_comes_twice_and_one_that_is_not_meant(
     tmp_path: Path, broker: Server, gateway: rig.Gateway
 ) -> None:
