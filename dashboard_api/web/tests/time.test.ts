@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { en } from "../src/i18n/en";
 import { id } from "../src/i18n/id";
-import { ago, clockTime, exact, moment, nextShiftStart, shortDate, span, zoneWord } from "../src/words/time";
+import { ago, clockTime, dayMarks, exact, markWord, moment, nextShiftStart, shortDate, span, zoneWord } from "../src/words/time";
 import { HOUR_MS, MINUTE_MS, NOW_MS, SHIFTS } from "./fixtures";
 
 const ZONE = "Asia/Jakarta";
@@ -27,6 +27,38 @@ describe("clock times", () => {
     expect(zoneWord("Asia/Jakarta")).toBe("WIB");
     expect(zoneWord("Asia/Makassar")).toBe("WITA");
     expect(exact(NOW_MS, id, ZONE)).toBe("Selasa, 24 November 2026 16.20.00 WIB");
+  });
+});
+
+describe("marks of a time axis", () => {
+  const endS = NOW_MS / 1000;
+  const marks = (days: number, most: number): number[] => dayMarks(endS - days * 86_400, endS, ZONE, most);
+
+  it("are midnights of the square, thinned to what there is room for", () => {
+    for (const s of marks(7, 10)) expect(clockTime(s * 1000, "id", ZONE)).toBe("00.00");
+    expect(marks(7, 10)).toHaveLength(7);
+    const month = marks(31, 6);
+    expect(month.length).toBeLessThanOrEqual(6);
+    expect(new Set(month.slice(1).map((s, index) => s - (month[index] ?? 0)))).toEqual(new Set([6 * 86_400]));
+  });
+
+  it("are the first of a month over a year", () => {
+    const year = marks(365, 12);
+    expect(year).toHaveLength(12);
+    expect(markWord(year[0] ?? 0, 365, id, ZONE)).toBe("Des");
+    expect(markWord(year[1] ?? 0, 365, id, ZONE)).toBe("Jan 2026");
+    expect(marks(365, 5).length).toBeLessThanOrEqual(5);
+  });
+
+  it("are named as finely as the span allows", () => {
+    const midnight = Date.UTC(2026, 10, 23, 17) / 1000;
+    expect(markWord(midnight, 7, id, ZONE)).toBe("Sel, 24");
+    expect(markWord(midnight, 31, id, ZONE)).toBe("24 Nov");
+    expect(markWord(midnight, 31, en, ZONE)).toBe("24 Nov");
+  });
+
+  it("are none when there is no midnight in between", () => {
+    expect(dayMarks(endS - 3600, endS, ZONE, 8)).toEqual([]);
   });
 });
 

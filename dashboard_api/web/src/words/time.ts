@@ -48,6 +48,35 @@ export function dayNumber(ms: number, timeZone: string): number {
   return Math.round(Date.UTC(year ?? 1970, (month ?? 1) - 1, day ?? 1) / DAY_MS);
 }
 
+/**
+ * Midnights [Unix s] for the time axis of a chart, at most `most` of them: every day, else every second, fourth, .. day;
+ * over more than two months the first of every month, else of every second, third, .. one.
+ */
+export function dayMarks(fromS: number, toS: number, timeZone: string, most: number): number[] {
+  const days: number[] = [];
+  for (let s = Math.ceil(fromS / 3600) * 3600; s <= toS; ) {
+    const isMidnight = dayNumber(s * 1000, timeZone) !== dayNumber((s - 3600) * 1000, timeZone);
+    if (isMidnight) days.push(s);
+    s += isMidnight ? 22 * 3600 : 3600; // a day may have 23 h somewhere
+  }
+  const isYear = toS - fromS > 62 * 86_400;
+  const marks = isYear ? days.filter((s) => new Date(dayNumber(s * 1000, timeZone) * DAY_MS).getUTCDate() === 1) : days;
+  const step = Math.ceil(marks.length / most);
+  return marks.filter((_, index) => index % step === 0);
+}
+
+/** Word of a mark: "Sel, 24" within a week or so, "24 Nov" within two months, "Nov" in a year and "Jan 2027" where one begins. */
+export function markWord(s: number, spanDays: number, t: Dictionary, timeZone: string): string {
+  const isJanuary = new Date(dayNumber(s * 1000, timeZone) * DAY_MS).getUTCMonth() === 0;
+  const format: Intl.DateTimeFormatOptions =
+    spanDays <= 10
+      ? { weekday: "short", day: "numeric" }
+      : spanDays <= 62
+        ? { day: "numeric", month: "short" }
+        : { month: "short", ...(isJanuary ? { year: "numeric" } : {}) };
+  return formatter(`k${t.lang}${timeZone}${Object.keys(format).join()}`, locale(t.lang), { timeZone, ...format }).format(s * 1000);
+}
+
 /** "17.40" today, "besok 07.10" tomorrow, "Sab, 28 Nov 07.10" otherwise. */
 export function moment(ms: number, nowMs: number, t: Dictionary, timeZone: string): string {
   const time = clockTime(ms, t.lang, timeZone);
