@@ -163,4 +163,7 @@ def million(stage: Stage) -> None:
         stage.note(
             f"{name}: {first:.0f} MiB after {STEPS // 3 + 1} steps, {last:.0f} MiB at the end ({grown_pct:+.1f} %)"
         )
-        stage.expect(grown_pct <= FLAT_PCT, f"{name} grew by {grown_pct:.1f} % (limit {FLAT_PCT:g} %)")
+        # a short run ends before pools are full: it proves nothing about growth
+        stage.expect(
+            stage.scale < 1 or grown_pct <= FLAT_PCT, f"{name} grew by {grown_pct:.1f} % (limit {FLAT_PCT:g} %)"
+        )
