@@ -36,11 +36,13 @@ class Fetch:
 
     def _on_message(self, topic, payload):
         if topic == self._topic:
+            want = self._updater.wanted()
             try:
                 self._updater.take(wire.decode_ota_down(payload))
             except wire.WireError:
                 return
-            self._heard.set()
+            if self._updater.wanted() != want:  # else late or twice: answered, each later part would come twice, too
+                self._heard.set()
 
     def prepare(self, update):
         """Look at an offer, and judge a head that waits on flash."""
@@ -48,7 +50,7 @@ class Fetch:
             self._updater.take(update)
         self._updater.judge_parked()
         self._updater.wanted()  # looks at what is on flash
-        forget("firmware.core.p256")
+        forget("core.p256")
 
     async def run(self):
         """Load what can be loaded, and restart into what is complete. True when there is a head to judge."""
@@ -86,13 +88,12 @@ class Fetch:
         nvs = boot.board.nvs
         misses = nvs.get("otamis", 0)
         tries = 1  # before anything was answered: an offer that nobody serves must not empty the battery
-        furthest = -1
         # counted before it is asked: a part clears it
         put(nvs, ("otamis", min(misses + 1, MISSES_MAX)))
         while True:
             want = updater.wanted()
-            if want is None or want["at"] < furthest:
-                return  # done, or one that begins again and again and gets nowhere
+            if want is None:
+                return
             gc.collect()
             self._heard.clear()
             request = wire.encode_ota_up(boot.record.boot, want["ver"], want["at"], want["n"])
@@ -107,6 +108,5 @@ class Fetch:
                     return
                 continue
             tries = TRIES
-            furthest = want["at"]
             put(nvs, ("otamis", 0))
             boot.progress("block")

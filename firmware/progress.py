@@ -3,7 +3,7 @@
 LIMIT = 100
 """How often one step may feed the watchdog in a round: a flood or a loop that gets nowhere starves it."""
 
-LIMITS = {"block": 1200, "idle": 3000}
+LIMITS = {"block": 4000, "idle": 3000}
 """Steps that rightly come more often: blocks of an update, naps of a node that stays awake."""
 
 

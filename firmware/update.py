@@ -94,6 +94,7 @@ class Updater:
             self._refuse("battery", version, self._config.low_mv)
         elif (version, kind, message["size"]) != (nvs.get("want", 0), nvs.get("wtype", 0), nvs.get("wsize", 0)):
             self._forget()
+            flash.discard(self._files, PARKED)  # of another version: judged as this one's, it would be its end
             slots.put(nvs, ("want", 0), ("wtype", kind), ("wsize", message["size"]), ("want", version))
 
     def _is_low(self):
@@ -109,6 +110,7 @@ class Updater:
         nvs = self._nvs
         if nvs.get("want", 0) == version:
             self._forget()
+            flash.discard(self._files, PARKED)
             slots.put(nvs, ("ota", 0), ("otaver", 0), ("want", 0))
         elif nvs.get("otaver", 0) == version and nvs.get("ota", 0) > slots.ROLLED_BACK:
             slots.put(nvs, ("ota", 0), ("otaver", 0))

@@ -6,6 +6,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from firmware import progress
 from firmware.core import manifest, slots
 from firmware.core.slots import PIECE_BYTES
 from resik import release
@@ -502,3 +503,60 @@ def test_image_refusals():
     assert node.report() == {"ota": "refused-hash", "ota_ver": 20000}
     node.restart()
     assert node.partitions.running == 0
+
+
+@pytest.mark.parametrize("order", ["offer", "halt"])
+def test_a_parked_head_goes_with_its_order(order):
+    """The power fails between a head and its judgement, and the order changes: the new version is not its victim."""
+    bundle, _ = bundle_of(10400)
+    node = Node()
+    node.offer(bundle, 10400)
+    while not node.updater.parked:
+        request = node.updater.wanted()
+        data = bundle[request["at"] : request["at"] + request["n"]]
+        node.updater.take({"ver": 10400, "at": request["at"], "of": len(bundle), "data": data})
+    node.restart()
+    if order == "halt":
+        node.updater.take({"halt": 10400})
+        node.updater.judge_parked()
+        assert node.report() == {"ota": "idle", "ota_ver": 0}
+        return
+    newer, _ = bundle_of(10401)
+    node.offer(newer, 10401)
+    node.updater.judge_parked()
+    assert node.report() == {"ota": "loading", "ota_ver": 10401}
+    assert applied(node, newer, 10401) == 10401
+
+
+def test_an_image_arrives_in_wakes_of_a_few_parts():
+    """Sixteen parts a wake are enough: what was loaded counts at the next one."""
+    bundle, _ = update_bench.image_bundle(20000, blocks=20)
+    node = Node()
+    node.offer(bundle, 20000, "image")
+    node.download(bundle, 2)
+    for _ in range(12):
+        node.restart()
+        node.download(bundle, 16)
+    assert node.updater.is_whole
+
+
+def test_a_damaged_image_ends_though_each_wake_begins_anew():
+    """A wrong image is refused when it is whole: no wake loads it again."""
+    bundle, _ = update_bench.image_bundle(20000)
+    broken = bundle[:-1] + bytes([bundle[-1] ^ 1])
+    node = Node()
+    node.offer(bundle, 20000, "image")
+    for _ in range(20):
+        node.download(broken, 20)
+        node.restart()
+    assert node.report()["ota"] == "refused-hash"
+
+
+def test_the_watchdog_outlives_the_parts_of_an_image():
+    """A node that loads the largest image in one wake is fed to its end."""
+    fed = []
+    step = progress.Progress(lambda: fed.append(1))
+    parts = update_bench.IMAGE_BYTES // PIECE_BYTES
+    for _ in range(parts):
+        step("block")
+    assert len(fed) == parts

@@ -11,6 +11,9 @@ from firmware.device import loader
 from firmware.update import Updater
 from resik import release
 
+IMAGE_BYTES = 0x1F0000
+"""Of a firmware partition of 4 MB of flash [bytes]."""
+
 KEY = ec.derive_private_key(20261124, ec.SECP256R1())
 PUBLIC = release.public_bytes(KEY)
 

@@ -124,15 +124,17 @@ def test_a_good_update(tmp_path: Path, broker: Server) -> None:
         office.close()
 
 
-@pytest.mark.parametrize("why", ["signature", "version", "truncated", "class"])
+@pytest.mark.parametrize("why", ["signature", "version", "truncated", "class", "hash"])
 def test_an_update_that_is_refused(tmp_path: Path, broker: Server, why: str) -> None:
-    """Of somebody else, older, cut off, or for another kind: refused by name; the old version goes on."""
+    """Of somebody else, older, cut off, for another kind, or damaged: refused by name; the old version goes on."""
     data = bundle(signed_by="somebody") if why == "signature" else bundle("air") if why == "class" else bundle()
     version = 9_000 if why == "version" else NEW
     office = Office(broker.port, f"rsk-ota-{why}", data, version=version)
     if why == "truncated":
         office.data = data[:-4000]
         office.offer["size"] = len(data) - 4000
+    if why == "hash":
+        office.data = data[:-1] + bytes([data[-1] ^ 1])
     try:
         node = make(tmp_path / "node", office, broker.port)
         status = live(node, office)
