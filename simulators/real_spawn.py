@@ -6,6 +6,7 @@ killed at that word: like a processor without supply it runs nothing any more.
 """
 
 import contextlib
+import gc
 import importlib.util
 import json
 import os
@@ -26,11 +27,9 @@ _LAST_WORDS = ("@SLEEP", "@RESET", "@SOFT", "@BITE", "@CUT", "@LOST", "@END")
 # -- the server, in its own process -------------------------------------------------------------
 
 
-def _child(request: Mapping[str, Any], stdout: int) -> None:
+def _child(request: Mapping[str, Any], stdout: int, libc: Any) -> None:
     """Become a node. Never returns."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no orphans
+    libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no orphans
     os.dup2(stdout, 1)
     os.dup2(stdout, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -51,6 +50,12 @@ def _reap(control: socket.socket, pids: dict[int, int]) -> None:
 
 def _serve(control: socket.socket) -> None:
     """Fork on request, kill on request, tell of every end; stop when the other side is gone."""
+    import ctypes  # here once: no node has to load it
+
+    libc = ctypes.CDLL(None)
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # so that a node shares these pages to its end
     ended_r, ended_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(ended_w)
@@ -73,7 +78,7 @@ def _serve(control: socket.socket) -> None:
             continue
         pid = os.fork()
         if pid == 0:
-            _child(request, fds[0])
+            _child(request, fds[0], libc)
         pids[request["id"]] = pid
         for fd in fds:
             os.close(fd)

@@ -23,7 +23,7 @@ _NOT_SUPPORTED = 0x106
 def _load(name, default):
     try:
         with open(wiring.FOLDER + "/" + name) as file:
-            return json.load(file)
+            return json.loads(file.read())
     except OSError:
         return default
 

@@ -27,7 +27,7 @@ def conditions():
     """What the node's surroundings are like now: net.json of the node's folder, each key optional."""
     try:
         with open(wiring.FOLDER + "/net.json") as file:
-            return json.load(file)
+            return json.loads(file.read())
     except OSError:
         return {}
 

@@ -48,7 +48,7 @@ def _mount(flash):
 def _connect(wiring):
     try:
         with open("/config.json") as file:
-            config = json.load(file)
+            config = json.loads(file.read())
     except (OSError, ValueError):
         return  # a node without a configuration has no parts that anybody could know
     if config.get("parts"):

@@ -40,7 +40,7 @@ def refresh():
         if stamp == _world_stamp:
             return
         with open(FOLDER + "/world.json") as file:
-            found = json.load(file)
+            found = json.loads(file.read())
     except (OSError, ValueError):
         return
     _world_stamp = stamp
