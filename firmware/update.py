@@ -207,7 +207,7 @@ class Updater:
             except Refused as error:
                 self._refuse(error.why, self._nvs.get("want", 0))
                 return None
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 self._fail(error)
                 return None
             if self.is_whole:

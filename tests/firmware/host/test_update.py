@@ -560,3 +560,23 @@ def test_the_watchdog_outlives_the_parts_of_an_image():
     for _ in range(parts):
         step("block")
     assert len(fed) == parts
+
+
+def test_no_memory_for_what_is_on_flash_is_no_crash(monkeypatch):
+    """A heap too full to look at a download leaves it for the next boot, as a flash that cannot be read does."""
+    node = Node()
+    bundle, _ = bundle_of(10400)
+    node.offer(bundle, 10400)
+    node.download(bundle, 5)
+    node.restart()
+
+    def fail(_head):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "parse", fail)
+        assert node.updater.wanted() is None
+    assert node.report() == {"ota": "loading", "ota_ver": 10400}
+    node.restart()
+    node.download(bundle)
+    assert node.updater.is_whole
