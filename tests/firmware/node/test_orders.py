@@ -85,6 +85,27 @@ def test_each_command_is_done_once(tmp_path: Path, broker: Server, gateway: rig.
     assert [boot.outcome for boot in (node.boot(), node.boot())] == ["reset", "sleep"]
 
 
+def test_a_resend_that_a_power_cut_spoiled_can_be_ordered_again(
+    tmp_path: Path, broker: Server, gateway: rig.Gateway
+) -> None:
+    """The cut takes the note of the order, not the rewound queue: the same order once more brings all of it."""
+    device = "rsk-spoiled"
+    node = rig.node(tmp_path / "node", rig.config(device), port=broker.port)
+    rounds(node, 8)
+    _, old, _ = gateway.identities()[-1]
+    gateway.send(device, "cmd", {"v": 1, "id": 1, "cmd": "resend", "boot": old, "from": 1})
+    rounds(node, 1)
+    node.power_cut()
+    gateway.answer = lambda *_: None
+    gateway.send(device, "cmd", {"v": 1, "id": 2, "cmd": "resend", "boot": old, "from": 1})
+    rounds(node, 1)
+    gateway.answer = gateway.acknowledge
+    gateway.readings.clear()
+    rounds(node, 5)
+    assert {seq for _, boot, seq in gateway.identities() if boot == old} >= set(range(1, 10))
+    assert statuses_of(gateway, device)[-1]["queue"] <= 1, "nothing but the newest waits"
+
+
 def test_resends_of_two_boots_at_once(tmp_path: Path, broker: Server, gateway: rig.Gateway) -> None:
     """Ordered in one conversation, both come whole: neither order pushes the other out, nor ends it early."""
     device = "rsk-both"
