@@ -197,9 +197,12 @@ def main() -> int:
         Progress(*columns, console=Console(stderr=True), transient=True, disable=arguments.json) as progress,
     ):
         bench = Bench(arguments, Path(folder), progress)
-        for name, measure in (("rate", bench.rates), ("latency", bench.latencies), ("drain", bench.drain)):
-            if name in arguments.measure:
-                measure()
+        try:
+            for name, measure in (("rate", bench.rates), ("drain", bench.drain), ("latency", bench.latencies)):
+                if name in arguments.measure:
+                    measure()
+        except KeyboardInterrupt:
+            print("interrupted: the table holds what was measured until now", file=sys.stderr)
     report = bench.report
     if not arguments.json:
         report.show(Console() if sys.stdout.isatty() else Console(width=PRINTED_COLUMNS))
