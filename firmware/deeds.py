@@ -22,9 +22,8 @@ async def do(node):
     orders.identify_s = 0
     record = node.record
     for boot, first in orders.resend:
-        node.queue.rewind(
-            boot, first
-        )  # of none: they may wait since an earlier order, of which a power cut left no note
+        node.queue.rewind(boot, first)
+        # Also when that was none: they may wait since an earlier order, of which a power cut left no note.
         record.again_boot = 0 if record.again_to and boot != record.again_boot else boot
         record.again_to = node.queue.last_seq(record.again_boot) or U32_MAX
     orders.resend = []
