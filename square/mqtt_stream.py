@@ -22,7 +22,7 @@ from typing import Final
 
 from square import mqtt_packets as packets
 from square.endpoint import MqttEndpoint, tls_context
-from square.errors import BrokerUnavailable
+from square.errors import BrokerGarbled, BrokerUnavailable
 from square.mqtt_session import KEEPALIVE_S, RECONNECT_MAX_S, RECONNECT_MIN_S, Delivery, MqttSession
 from square.mqtt_wire import CONNECT_WITHIN_S, Hooks, Message, Wire
 
@@ -217,7 +217,10 @@ class MqttStream(MqttSession):
                 await self._connect_and_serve()
             except (OSError, BrokerUnavailable) as error:  # TLS and deadlines are errors of the system, too
                 if not self._stopping.is_set():
-                    _log.warning("connection to %s lost: %s", self.endpoint, str(error) or type(error).__name__)
+                    # Why nobody answers, or says no, is told by others, in better words and not at each attempt
+                    is_news = self._attempts == 0 or isinstance(error, BrokerGarbled)
+                    level = logging.WARNING if is_news else logging.DEBUG
+                    _log.log(level, "connection to %s lost: %s", self.endpoint, str(error) or type(error).__name__)
             if not self._overflowing and not self._stopping.is_set():
                 await self._pause()
 
