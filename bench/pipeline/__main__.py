@@ -32,6 +32,7 @@ LOAD, BROKER = "load", "broker"
 KEYS = (*(contestant.key for contestant in STORING), BROKER, LOAD)
 MEASURES = ("rate", "latency", "drain")
 PRINTED_COLUMNS = 140
+EXIT_INTERRUPTED = 130
 TRIES, CALM_PCT = 3, 20
 """How often a run is done when others use more of the machine than this [%], if there is patience."""
 MARGIN = 1.2
@@ -196,12 +197,13 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="resik-bench-", dir=arguments.folder) as folder,
         Progress(*columns, console=Console(stderr=True), transient=True, disable=arguments.json) as progress,
     ):
-        bench = Bench(arguments, Path(folder), progress)
+        bench, interrupted = Bench(arguments, Path(folder), progress), False
         try:
             for name, measure in (("rate", bench.rates), ("drain", bench.drain), ("latency", bench.latencies)):
                 if name in arguments.measure:
                     measure()
         except KeyboardInterrupt:
+            interrupted = True
             print("interrupted: the table holds what was measured until now", file=sys.stderr)
     report = bench.report
     if not arguments.json:
@@ -209,7 +211,9 @@ def main() -> int:
     print(json.dumps(report.json()))
     if arguments.write is not None:
         write_page(arguments.write, report.markdown("make bench-pipeline"))
-    return 1 if report.faults else 0
+    if report.faults:
+        return 1
+    return EXIT_INTERRUPTED if interrupted else 0
 
 
 if __name__ == "__main__":
