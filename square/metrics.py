@@ -115,9 +115,7 @@ COUNTS: Final[Mapping[str, Mapping[str, Count]]] = {
         "rollouts_halted": _gauge("rollouts_halted", "Roll-outs that were halted."),
         "intake_stopped": _gauge("intake_stopped", "1 while nothing is taken in: disk, clock or a fault of the spool."),
         "clock_behind": _gauge("clock_behind", "1 while our clock is behind that of most devices."),
-        "disk_level": _gauge(
-            "disk_level", "0 while the disk has room, 1 below the warning mark, 2 below the stop."
-        ),
+        "disk_level": _gauge("disk_level", "0 while the disk has room, 1 below the warning mark, 2 below the stop."),
         "file_offered": _counter("file_offered", "As offered, since the spool file began; survives restarts."),
         "file_duplicates": _counter("file_duplicates", "As duplicates, since the spool file began."),
         "file_let_go": _counter("file_let_go", "As poison_let_go, since the spool file began."),
