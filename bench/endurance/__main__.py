@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from bench.endurance.campaign import Check, Outcome, choose, run_campaign
-from bench.endurance.report import page_with, table, totals
+from bench.endurance.report import page_with, table, totals, versions
 
 SHORT_SCALE = 0.1
 _BAR_WIDTH = 18
@@ -32,6 +32,7 @@ def main() -> int:
     checks = choose(arguments.only)
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(1_000_000)
     root = Path(tempfile.mkdtemp(prefix="resik-endurance-"))
+    used = versions()  # before others change what lies in the folder
     started_s = time.monotonic()
     is_terminal = sys.stderr.isatty()
 
@@ -67,7 +68,7 @@ def main() -> int:
     found = totals(outcomes, seed=seed, seconds=seconds)
     print(json.dumps(found))
     if arguments.write is not None:
-        text = table(outcomes, seed=seed, seconds=seconds, is_short=arguments.short)
+        text = table(outcomes, seed=seed, seconds=seconds, is_short=arguments.short, used=used)
         page = page_with(arguments.write.read_text(encoding="utf-8"), text)
         arguments.write.write_text(page, encoding="utf-8")
     if arguments.keep or found["failed"]:

@@ -186,11 +186,12 @@ def poison(stage: Stage) -> None:
 
     def accounted() -> int:
         kept = sum(letter.count for letter in checker.read_letters(chain.letters))
-        return kept + int(gateway.counts().get("poison_let_go", 0)) + int(gateway.counts().get("duplicates", 0))
+        return kept + int(gateway.counts().get("poison_let_go", 0))
 
     wait_for(lambda: accounted() >= count, 60, f"an account of each piece of poison ({accounted():,} of {count:,})")
     stage.settle(fleet, gateway)
     verdict = stage.reconcile(store_port)
+    stage.expect(accounted() == count, f"{accounted():,} pieces of poison are accounted for, {count:,} were sent")
     letters = checker.read_letters(chain.letters)
     largest = max((letter.raw_bytes for letter in letters), default=0)
     stage.expect(verdict.stored == verdict.made, f"{verdict.made - verdict.stored} good readings are not stored")

@@ -6,7 +6,7 @@ import re
 import sqlite3
 import ssl
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,19 +85,19 @@ def _row(outcome: Outcome) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def table(outcomes: Sequence[Outcome], *, seed: int, seconds: float, is_short: bool) -> str:
-    """Return what a run found, as Markdown."""
+def table(outcomes: Sequence[Outcome], *, seed: int, seconds: float, is_short: bool, used: Mapping[str, str]) -> str:
+    """Return what a run found, as Markdown; `used` names the versions that ran."""
     sums = totals(outcomes, seed=seed, seconds=seconds)
     size = "a tenth of the full size" if is_short else "full size"
     part = f", {len(outcomes)} of {len(CHECKS)} checks" if len(outcomes) < len(CHECKS) else ""
-    used = ", ".join(f"{name} {version}" for name, version in versions().items())
+    named = ", ".join(f"{name} {version}" for name, version in used.items())
     when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     judged = f"{sums['passed']} of {sums['checks']} checks passed, {sums['failed']} failed, {sums['not_run']} not run"
     readings = (
         f"{sums['readings_made']:,} readings made, {sums['stored']:,} stored, {sums['dead_lettered']:,} dead letters"
     )
     lines = [
-        f"Run on {when}, {size}{part}, {os.cpu_count()} cores, {seconds / 60:.1f} minutes, seed {seed}: {used}.",
+        f"Run on {when}, {size}{part}, {os.cpu_count()} cores, {seconds / 60:.1f} minutes, seed {seed}: {named}.",
         "",
         f"**{judged}. {readings}; {sums['lost']} lost, {sums['duplicated']} stored twice.**",
         "",
