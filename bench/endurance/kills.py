@@ -87,7 +87,8 @@ def broker_killed(stage: Stage) -> None:
         suspected == kills, f"loss was suspected {suspected} times on the side of the devices, not {kills} times"
     )
     stage.note(
-        f"loss suspected by the gateway after {suspected} of {kills} kills; devices sent {fleet.resent:,} readings again"
+        f"loss suspected by the gateway after {suspected} of {kills} kills; "
+        f"devices sent {fleet.resent:,} readings again"
     )
     stage.expect(fleet.resent > 0, "no device had to send anything again: the kills hit nothing")
     stage.expect(gateway.is_running and ingest.is_running, "gateway or ingest ended by itself")
