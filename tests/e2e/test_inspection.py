@@ -63,8 +63,9 @@ def test_gateway_explains_itself(square):
     """The status is in words, Indonesian first, with the exit code of a check."""
     code, output = resik(square, "gateway", "status")
     assert code == 0
-    assert output.startswith("Gerbang data: bekerja.")
-    assert "Gateway: working." in output
+    assert output.startswith("Gerbang data: bekerja")
+    assert "Gateway: working" in output
+    assert "devices.toml" in output, "none of the devices was ever heard, and it says what to do"
 
 
 def test_dead_letters_can_be_read(square):
