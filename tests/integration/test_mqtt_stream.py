@@ -93,7 +93,7 @@ def test_who_takes_over_the_session_gets_what_was_not_acknowledged(broker):
 )
 def test_what_is_no_mqtt_ends_the_connection_and_not_the_thread(garbage, caplog):
     """Garbage costs one connection; the next one works, and the log says what happened."""
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.WARNING, logger="square.mqtt")
 
     def script(client: socket.socket, number: int) -> None:
         client.sendall(garbage if number == 1 else packet("t/x", 5, b"well"))
