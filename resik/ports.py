@@ -2,6 +2,8 @@
 
 import random
 import socket
+import sys
+from collections import deque
 
 from resik.errors import StackError
 
@@ -10,10 +12,36 @@ LOW, HIGH = 20_000, 32_000
 _TRIES = 200
 _given: set[int] = set()
 """Ports that were handed out here: whoever got one may not have bound it yet."""
+_marks: deque[socket.socket] = deque()
+"""Marks of the last of them, which keep other processes of ours from handing them out, too. They are names without a
+file (unix(7)) and go with the process."""
+_MARKS_MAX = 100
+"""A port that is older than so many others is bound by now; each mark is an open file."""
+
+
+def _mark(port: int) -> None:
+    """Mark a port as handed out, where there are such names.
+
+    Raises
+    ------
+    OSError
+        If another process did.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind(f"\0resik-port-{port}")
+    except OSError:
+        mark.close()
+        raise
+    _marks.append(mark)
+    if len(_marks) > _MARKS_MAX:
+        _marks.popleft().close()
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses at the moment, and that was not returned before.
+    """Return a loopback port that nobody uses at the moment, and that no living process of ours was given.
 
     Raises
     ------
@@ -26,6 +54,7 @@ def free_port() -> int:
         with socket.socket() as sock:
             try:
                 sock.bind(("127.0.0.1", port))
+                _mark(port)
             except OSError:
                 continue
             _given.add(port)
