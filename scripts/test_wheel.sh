@@ -14,7 +14,7 @@ wheel=$(ls "$root"/dist/*.whl)
     "$wheel[stack,postgres]" --group pyproject.toml:dev
 # Only the tests go along, and what they read beside the code; the packages come from the wheel.
 mkdir "$room/copy"
-cp -r tests docs pyproject.toml README.md CHANGELOG.md "$room/copy/"
+cp -r tests docs bench pyproject.toml README.md CHANGELOG.md "$room/copy/" # what is measured comes from the wheel, too
 cp -r typings "$room/copy/" # the interfaces of the device, which no name of a node's build may touch
 for page in */README.md simulators/*/README.md; do # the packages' first pages, which the tests hold against the code
     mkdir -p "$room/copy/$(dirname "$page")"
