@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -141,35 +141,12 @@ class Iotcore:
         self._broker.stop()
 
 
-@pytest.fixture
-def closing() -> Iterator[ExitStack]:
-    """End what a test has started, in reverse order."""
-    with ExitStack() as stack:
-        yield stack
-
-
 @pytest.fixture(params=["mosquitto", "iotcore"])
 def any_broker(request: pytest.FixtureRequest, tmp_path: Path, closing: ExitStack) -> int:
     """Give the port of each kind of broker in turn."""
     server = start_mosquitto(tmp_path / "broker") if request.param == "mosquitto" else Iotcore()
     closing.callback(server.stop)
     return server.port
-
-
-@pytest.fixture
-def broker(tmp_path: Path, closing: ExitStack) -> Server:
-    """Give a mosquitto."""
-    server = start_mosquitto(tmp_path / "broker")
-    closing.callback(server.stop)
-    return server
-
-
-@pytest.fixture
-def influxd(tmp_path: Path, closing: ExitStack) -> Server:
-    """Give an InfluxDB 1.x."""
-    server = start_influxd(tmp_path / "influxd")
-    closing.callback(server.stop)
-    return server
 
 
 def embedded(tmp_path: Path) -> str:

@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from tests.integration.test_ingest_worker import (
     open_gateway,
     open_ingest,
 )
-from tests.services import Server, start_influxd, start_mosquitto, wait_until
+from tests.services import Server, wait_until
 from tests.unit.ingest.batches import batch, row
 
 pytestmark = pytest.mark.service
@@ -40,29 +39,6 @@ BOOT = 77
 GROUP = "ingest-nobody-guesses-this"
 RESEND_S = 30
 FAIR_PART = 0.25
-
-
-@pytest.fixture
-def closing() -> Iterator[ExitStack]:
-    """End what a test has started, in reverse order."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def broker(tmp_path: Path, closing: ExitStack) -> Server:
-    """Give a mosquitto."""
-    server = start_mosquitto(tmp_path / "broker")
-    closing.callback(server.stop)
-    return server
-
-
-@pytest.fixture
-def influxd(tmp_path: Path, closing: ExitStack) -> Server:
-    """Give an InfluxDB 1.x."""
-    server = start_influxd(tmp_path / "influxd")
-    closing.callback(server.stop)
-    return server
 
 
 class Fleet:
