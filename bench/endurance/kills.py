@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.endurance import checker
 from bench.endurance.ledger import Identity
-from bench.endurance.parts import Part, wait_for
+from bench.endurance.parts import Part, start_all, wait_for
 from bench.endurance.stage import Stage
 
 RESUME_LIMIT_S = 5.0
@@ -29,10 +29,7 @@ def ingest_killed(stage: Stage) -> None:
     _, port = chain.broker()
     _, store_port = chain.influxd()
     gateway, ingest = chain.gateway(port), chain.ingest(port, store_port)
-    for part in (gateway, ingest):
-        part.launch()
-    for part in (gateway, ingest):
-        part.wait_ready()
+    start_all(gateway, ingest)
     fleet = stage.fleet(port)
     fleet.flow(2_500 if stage.scale == 1 else 1_000, IN_MESSAGE)
     slowest_s = 0.0
@@ -59,10 +56,7 @@ def broker_killed(stage: Stage) -> None:
     broker, port = chain.broker()
     _, store_port = chain.influxd()
     gateway, ingest = chain.gateway(port), chain.ingest(port, store_port)
-    for part in (gateway, ingest):
-        part.launch()
-    for part in (gateway, ingest):
-        part.wait_ready()
+    start_all(gateway, ingest)
     fleet = stage.fleet(port)
     fleet.flow(2_000 if stage.scale == 1 else 1_000, IN_MESSAGE)
     for number in range(kills):
@@ -206,10 +200,7 @@ def workers_killed(stage: Stage) -> None:
     _, store_port = chain.influxd()
     gateway = chain.gateway(port)
     workers = [chain.ingest(port, store_port, number) for number in (1, 2)]
-    for part in (gateway, *workers):
-        part.launch()
-    for part in (gateway, *workers):
-        part.wait_ready()
+    start_all(gateway, *workers)
     fleet = stage.fleet(port)
     fleet.flow(2_000, IN_MESSAGE)
     shares = {worker.name: 0 for worker in workers}

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.endurance.parts import NotHere, Part, program, wait_for
+from bench.endurance.parts import NotHere, Part, program, start_all, wait_for
 from bench.endurance.stage import Stage
 from firmware import wire
 
@@ -74,10 +74,7 @@ def order(stage: Stage) -> None:
     _, port = chain.broker()
     _, store_port = chain.influxd()
     gateway, ingest = chain.gateway(port), chain.ingest(port, store_port)
-    for part in (gateway, ingest):
-        part.launch()
-    for part in (gateway, ingest):
-        part.wait_ready()
+    start_all(gateway, ingest)
     fleet = stage.fleet(port, devices=1, resend_s=30.0)
     files = (stage.folder / "gateway.strace", stage.folder / "ingest.strace")
     heard = fleet.listen(wire.topic_gw_ack(chain.site, "gw-utama"))

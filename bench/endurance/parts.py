@@ -187,6 +187,14 @@ class Part:
             return ""
 
 
+def start_all(*parts: Part) -> None:
+    """Start several parts at once and wait until each works."""
+    for part in parts:
+        part.launch()
+    for part in parts:
+        part.wait_ready()
+
+
 def mosquitto(
     folder: Path, port: int, name: str, *, tls: tuple[int, Path, Path] | None = None, in_flight: int = 1_000
 ) -> Part:

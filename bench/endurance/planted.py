@@ -3,6 +3,7 @@
 from urllib import request
 
 from bench.endurance import checker
+from bench.endurance.parts import start_all
 from bench.endurance.stage import Stage
 
 
@@ -23,10 +24,7 @@ def planted(stage: Stage) -> None:
     _, port = chain.broker()
     _, store_port = chain.influxd()
     gateway, ingest = chain.gateway(port), chain.ingest(port, store_port)
-    for part in (gateway, ingest):
-        part.launch()
-    for part in (gateway, ingest):
-        part.wait_ready()
+    start_all(gateway, ingest)
     fleet = stage.fleet(port, devices=20)
     for _ in range(stage.sized(50, 5)):
         fleet.measure(20)
