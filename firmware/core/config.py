@@ -213,8 +213,9 @@ class Settings:
         version, changes = message.get("cfg"), message.get("set")
         if not wire.is_int(version) or not 0 <= version <= wire.U32_MAX or not isinstance(changes, dict):
             return "bad-message"
+        allowed = settable()
         for key in changes:
-            if key not in settable():
+            if key not in allowed:
                 return ("bad-key " + key)[:32]
         faults = check(merge(self._base, changes))
         return ("bad-value " + faults[0].split(":")[0])[:32] if faults else None
