@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.influxd import configuration as influxd_text
 from resik.ports import free_port
 
 __all__ = ["Server", "free_port", "http_ok", "port_open", "require", "wait_until"]
@@ -183,27 +184,7 @@ def start_influxd(folder: Path, *, auth: bool = False) -> Server:
     program = require("influxd")
     folder.mkdir(parents=True, exist_ok=True)
     port, rpc_port = free_port(), free_port()
-    (folder / "influxd.toml").write_text(f"""
-reporting-disabled = true
-bind-address = "127.0.0.1:{rpc_port}"
-[meta]
-  dir = "{folder}/meta"
-[data]
-  dir = "{folder}/data"
-  wal-dir = "{folder}/wal"
-  index-version = "inmem"
-  query-log-enabled = false
-[http]
-  bind-address = "127.0.0.1:{port}"
-  auth-enabled = {str(auth).lower()}
-  log-enabled = false
-[monitor]
-  store-enabled = false
-[continuous_queries]
-  enabled = false
-[subscriber]
-  enabled = false
-""")
+    (folder / "influxd.toml").write_text(influxd_text(folder, port=port, rpc_port=rpc_port, auth=auth))
     url = f"http://127.0.0.1:{port}"
     return Server(
         "influxd",

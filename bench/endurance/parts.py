@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from bench.influxd import configuration as influxd_text
 from resik.process import ask_health
 
 START_WITHIN_S = 60.0
@@ -240,30 +241,11 @@ def mosquitto(
 
 def influxd(folder: Path, data: Path, port: int, rpc_port: int) -> Part:
     """Make an InfluxDB 1.x on loopback with its files in `data`."""
-    configuration = folder / "influxd.toml"
-    configuration.write_text(f"""
-reporting-disabled = true
-bind-address = "127.0.0.1:{rpc_port}"
-[meta]
-  dir = "{data}/meta"
-[data]
-  dir = "{data}/data"
-  wal-dir = "{data}/wal"
-  index-version = "inmem"
-  query-log-enabled = false
-[http]
-  bind-address = "127.0.0.1:{port}"
-  log-enabled = false
-[monitor]
-  store-enabled = false
-[continuous_queries]
-  enabled = false
-[subscriber]
-  enabled = false
-""")
+    file = folder / "influxd.toml"
+    file.write_text(influxd_text(data, port=port, rpc_port=rpc_port))
     return Part(
         "influxd",
-        [program("influxd"), "-config", str(configuration)],
+        [program("influxd"), "-config", str(file)],
         folder / "influxd.log",
         lambda: answers(f"http://127.0.0.1:{port}/ping"),
     )
