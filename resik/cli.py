@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from resik import broker_commands, deadletters, doctor, flash, fleet, parts, power, provision, store, whole
+from resik import broker_commands, deadletters, doctor, flash, fleet, parts, power, provision, simulate, store, whole
 
 
 def _version() -> str:
@@ -31,7 +31,7 @@ for _command in (
     parts.ingest,
     parts.alerts,
     parts.dashboard,
-    parts.simulate,
+    simulate.simulate,
     parts.crews,
     deadletters.deadletters,
     doctor.doctor,

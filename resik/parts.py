@@ -10,9 +10,7 @@ from resik.complaints import plainly
 from resik.whole import CONFIG
 
 
-def _run_service(
-    name: str, settings_module: str, settings_class: str, service_module: str, config: Path | None
-) -> None:
+def run_service(name: str, settings_module: str, settings_class: str, service_module: str, config: Path | None) -> None:
     """Read the settings of a service, set up its log and run it until it is told to stop."""
     from importlib import import_module
 
@@ -39,7 +37,7 @@ def gateway() -> None:
 @plainly
 def gateway_run(config_file: Path | None) -> None:
     """Run the gateway."""
-    _run_service("gateway", "gateway.settings", "GatewaySettings", "gateway.service", config_file)
+    run_service("gateway", "gateway.settings", "GatewaySettings", "gateway.service", config_file)
 
 
 _DATA = click.option("--data", type=click.Path(path_type=Path), help="Data folder of the stack [the one in var/].")
@@ -94,7 +92,7 @@ def ingest() -> None:
 @plainly
 def ingest_run(config_file: Path | None) -> None:
     """Run an ingest worker."""
-    _run_service("ingest", "ingest.settings", "IngestSettings", "ingest.worker", config_file)
+    run_service("ingest", "ingest.settings", "IngestSettings", "ingest.worker", config_file)
 
 
 @click.group()
@@ -107,7 +105,7 @@ def alerts() -> None:
 @plainly
 def alerts_run(config_file: Path | None) -> None:
     """Run the alert engine."""
-    _run_service("alerts", "alerts.settings", "AlertsSettings", "alerts.service", config_file)
+    run_service("alerts", "alerts.settings", "AlertsSettings", "alerts.service", config_file)
 
 
 @click.group()
@@ -120,75 +118,7 @@ def dashboard() -> None:
 @plainly
 def dashboard_run(config_file: Path | None) -> None:
     """Run the dashboard."""
-    _run_service("dashboard", "dashboard_api.settings", "DashboardSettings", "dashboard_api.server", config_file)
-
-
-@click.command()
-@CONFIG
-@click.option("--real-nodes", type=click.IntRange(1, 1000), help="Instead: so many nodes with the real firmware.")
-@click.option(
-    "--hours",
-    type=click.FloatRange(0, 168, min_open=True),
-    default=24.0,
-    show_default=True,
-    help="With --real-nodes: for so long, square time.",
-)
-@click.option("--kinds", default="bin,air", show_default=True, help="With --real-nodes: bin, air, or both.")
-@click.option(
-    "--interval",
-    "interval_s",
-    type=click.IntRange(60, 86400),
-    default=600,
-    show_default=True,
-    help="With --real-nodes: seconds between two readings of a node.",
-)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="With --real-nodes: of the square.")
-@click.option("--broker", type=click.Choice(["embedded", "mosquitto"]), help="With --real-nodes: which to start.")
-@click.option("--data", type=click.Path(path_type=Path), help="With --real-nodes: data folder, cleared first.")
-@click.option("--json", "as_json", is_flag=True, help="With --real-nodes: print one JSON object.")
-@plainly
-def simulate(
-    *,
-    config_file: Path | None,
-    real_nodes: int | None,
-    hours: float,
-    kinds: str,
-    interval_s: int,
-    seed: int,
-    broker: str | None,
-    data: Path | None,
-    as_json: bool,
-) -> None:
-    """Run the simulated square: visitors, bins, air, nodes and crews.
-
-    With --real-nodes it runs nodes with the real firmware on a stack of their own, as fast as they go, and looks up
-    in the store every reading that they made. Exit code 0: each is there once.
-    """
-    if real_nodes is None:
-        _run_service("simulator", "simulators.settings", "SimulatorSettings", "simulators.service", config_file)
-        return
-    chosen = tuple(dict.fromkeys(kinds.split(",")))
-    if not set(chosen) <= {"bin", "air"}:
-        raise click.BadParameter("write bin, air, or bin,air", param_hint="--kinds")
-    from resik.ports import free_port
-    from resik.real_nodes import run_real_nodes
-    from resik.stack import StackSettings
-    from square.settings import load_settings
-
-    overrides: dict[str, object] = {"port": free_port()} | ({"broker": broker} if broker else {})
-    sys.exit(
-        run_real_nodes(
-            load_settings(StackSettings, "stack", config_file, **overrides),
-            real_nodes,
-            hours,
-            seed=seed,
-            kinds=chosen,
-            interval_s=interval_s,
-            data=data,
-            as_json=as_json,
-            config_file=config_file,
-        )
-    )
+    run_service("dashboard", "dashboard_api.settings", "DashboardSettings", "dashboard_api.server", config_file)
 
 
 @click.command()

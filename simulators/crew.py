@@ -14,8 +14,9 @@ from typing import Any, cast
 
 import httpx
 
+from simulators import habits
 from simulators.errors import CrewApiError, TaskTaken
-from simulators.footfall import Parameter
+from simulators.parameters import Parameter
 from square.clock import Clock
 from square.geometry import LonLat
 from square.site import Site
@@ -23,10 +24,7 @@ from square.site import Site
 _log = logging.getLogger(__name__)
 
 PARAMETERS: Mapping[str, Parameter] = {
-    "accept_median_s": Parameter(45, "s", "assumed median time until a crew sees and accepts a task"),
-    "accept_spread": Parameter(0.5, "1", "assumed sigma of the lognormal accept time"),
     "walk_detour": Parameter(1.3, "1", "assumed detour over the straight line where no path joins two points"),
-    "empty_spread": Parameter(0.25, "1", "assumed sigma of the lognormal time to empty a bin"),
 }
 
 POLL_S = 2.0  # wall
@@ -268,11 +266,11 @@ class Crews:
         where = (float(asset["lon"]), float(asset["lat"]))
         await square_sleep(self._clock, self._walker.walk_s(crew.position, where))
         crew.position = where
-        spread = PARAMETERS["empty_spread"].value
+        spread = habits.PARAMETERS["empty_spread"].value
         await square_sleep(self._clock, self._empty_s * self._random.lognormvariate(0.0, spread))
         done = await self._api.move(crew.token, task["id"], "done")
         self._claims.take([task | done])
         crew.fresh.clear()  # the page in hand is from before this work
 
     def _human_s(self, median: str, spread: str) -> float:
-        return PARAMETERS[median].value * self._random.lognormvariate(0.0, PARAMETERS[spread].value)
+        return habits.PARAMETERS[median].value * self._random.lognormvariate(0.0, habits.PARAMETERS[spread].value)

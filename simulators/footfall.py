@@ -10,30 +10,16 @@ them are results about the model, not about Pasuruan.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from simulators.parameters import Parameter
+
 WIB_OFFSET_S = 7 * 3600  # Asia/Jakarta has no daylight time; the pure model needs no zone database
 DAY_S = 86_400
 TICK_S = 60  # the model moves in whole ticks, so that the result does not depend on how calls are cut
-
-
-class Parameter(NamedTuple):
-    """One number of the model.
-
-    Attributes
-    ----------
-    value, unit
-        The number and what it counts.
-    source
-        Where it comes from; starts with "assumed" when nobody published it.
-    """
-
-    value: float
-    unit: str
-    source: str
 
 
 PARAMETERS: Mapping[str, Parameter] = {

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulators.footfall import DAY_S, WIB_OFFSET_S, Parameter
+from simulators.footfall import DAY_S, WIB_OFFSET_S
+from simulators.parameters import Parameter
 
 PARAMETERS: Mapping[str, Parameter] = {
     "pings": Parameter(7, "1", "5 to 7 pings and their median are common practice for JSN-SR04T class sensors"),

@@ -1,0 +1,129 @@
+"""``resik simulate``: the simulated square by itself, and what is done with it."""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from resik.complaints import plainly
+from resik.parts import run_service
+from resik.whole import CONFIG
+
+SUBCOMMANDS = ("grade", "load", "scenarios", "score")
+"""Each is `command` of the module ``resik.simulate_<name>``, which is imported when it is needed."""
+
+
+class _Subcommands(click.Group):
+    """A group whose commands are modules."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
+        """Return the names of all subcommands."""
+        return [name for name in SUBCOMMANDS if find_spec(f"resik.simulate_{name}") is not None]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = import_module(f"resik.simulate_{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+def _run_real_nodes(
+    count: int,
+    *,
+    config_file: Path | None,
+    hours: float,
+    kinds: str,
+    interval_s: int,
+    seed: int,
+    broker: str | None,
+    data: Path | None,
+    as_json: bool,
+) -> int:
+    """Run nodes with the real firmware; return the exit code."""
+    chosen = tuple(dict.fromkeys(kinds.split(",")))
+    if not set(chosen) <= {"bin", "air"}:
+        raise click.BadParameter("write bin, air, or bin,air", param_hint="--kinds")
+    from resik.ports import free_port
+    from resik.real_nodes import run_real_nodes
+    from resik.stack import StackSettings
+    from square.settings import load_settings
+
+    overrides: dict[str, object] = {"port": free_port()} | ({"broker": broker} if broker else {})
+    return run_real_nodes(
+        load_settings(StackSettings, "stack", config_file, **overrides),
+        count,
+        hours,
+        seed=seed,
+        kinds=chosen,
+        interval_s=interval_s,
+        data=data,
+        as_json=as_json,
+        config_file=config_file,
+    )
+
+
+@click.group(cls=_Subcommands, invoke_without_command=True)
+@CONFIG
+@click.option("--real-nodes", type=click.IntRange(1, 1000), help="Instead: so many nodes with the real firmware.")
+@click.option(
+    "--hours",
+    type=click.FloatRange(0, 168, min_open=True),
+    default=24.0,
+    show_default=True,
+    help="With --real-nodes: for so long, square time.",
+)
+@click.option("--kinds", default="bin,air", show_default=True, help="With --real-nodes: bin, air, or both.")
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.IntRange(60, 86400),
+    default=600,
+    show_default=True,
+    help="With --real-nodes: seconds between two readings of a node.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="With --real-nodes: of the square.")
+@click.option("--broker", type=click.Choice(["embedded", "mosquitto"]), help="With --real-nodes: which to start.")
+@click.option("--data", type=click.Path(path_type=Path), help="With --real-nodes: data folder, cleared first.")
+@click.option("--json", "as_json", is_flag=True, help="With --real-nodes: print one JSON object.")
+@click.pass_context
+@plainly
+def simulate(
+    context: click.Context,
+    *,
+    config_file: Path | None,
+    real_nodes: int | None,
+    hours: float,
+    kinds: str,
+    interval_s: int,
+    seed: int,
+    broker: str | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Run the simulated square: visitors, bins, air, nodes and crews.
+
+    With --real-nodes it runs nodes with the real firmware on a stack of their own, as fast as they go, and looks up
+    in the store every reading that they made. Exit code 0: each is there once.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if real_nodes is None:
+        run_service("simulator", "simulators.settings", "SimulatorSettings", "simulators.service", config_file)
+        return
+    sys.exit(
+        _run_real_nodes(
+            real_nodes,
+            config_file=config_file,
+            hours=hours,
+            kinds=kinds,
+            interval_s=interval_s,
+            seed=seed,
+            broker=broker,
+            data=data,
+            as_json=as_json,
+        )
+    )
