@@ -7,8 +7,10 @@ Tree::
     │   └── LinkRefused         the broker said no to these credentials or this subscription
     ├── CrewApiError            the crew interface did not answer as agreed: try again
     │   └── TaskTaken           the task moved on: fetch the list again
+    ├── FewDescriptors          this process may not have so many open files; a person must act
     ├── MapError                a replay map does not fit its schema or its files; a person must act
-    └── ReplayError             a replay could not be finished
+    ├── ReplayError             a replay could not be finished
+    └── ScenarioError           a scenario file is wrong: file, line, what, remedy; a person must act
 """
 
 from pathlib import Path
@@ -45,6 +47,25 @@ class TaskTaken(CrewApiError):  # noqa: N818 - a state of the task, not a mistak
     """The task has moved on (409): fetch the list again."""
 
 
+class FewDescriptors(SimulatorError):  # noqa: N818 - a state of the machine, not a mistake
+    """So many connections need more open files than this process may have.
+
+    Parameters
+    ----------
+    wanted, allowed
+        Open files.
+    """
+
+    def __init__(self, wanted: int, allowed: int) -> None:
+        super().__init__(
+            f"{wanted} open files are needed, one for each connection and some, and this process may have {allowed}: "
+            f"raise the hard limit (`ulimit -Hn {wanted}` as root, LimitNOFILE= in a unit of systemd, nofile in "
+            "/etc/security/limits.conf), or take fewer devices"
+        )
+        self.wanted = wanted
+        self.allowed = allowed
+
+
 class MapError(SimulatorError):
     """A replay map, or a file that it describes, cannot be used.
 
@@ -70,3 +91,25 @@ class MapError(SimulatorError):
 
 class ReplayError(SimulatorError):
     """A replay could not be finished; the text says how far it came."""
+
+
+class ScenarioError(SimulatorError):
+    """A scenario cannot be used.
+
+    Parameters
+    ----------
+    path
+        The file with the fault, or what was given for one.
+    line
+        1-based line, when it is known.
+    what, remedy
+        What is wrong, and what to do about it, each one sentence.
+    """
+
+    def __init__(self, path: Path, line: int | None, what: str, remedy: str) -> None:
+        where = f"{path}:{line}" if line is not None else str(path)
+        super().__init__(f"{where}: {what}. {remedy}")
+        self.path = path
+        self.line = line
+        self.what = what
+        self.remedy = remedy
