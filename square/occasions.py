@@ -1,9 +1,9 @@
 """Days that fill the square: Jumat Legi, the haul, Ramadan and the feasts of the Islamic year.
 
-The Islamic dates are those of the tabular calendar (30 years of 10,631 days, of which years 2, 5, 7, 10, 13, 16, 18,
-21, 24, 26 and 29 are leap years, counted from 16 July 622 Julian): right to a day. The ministry's word decides,
-so an official date overrides the computed one, and both stay known. The religious day starts at maghrib: a night belongs
-to the date that follows, which is why an eve has a name of its own.
+The Islamic dates are those of the tabular calendar: 30 years of 10,631 days, of which years 2, 5, 7, 10, 13, 16, 18,
+21, 24, 26 and 29 are leap years, counted from 16 July 622 Julian. It is right to a day; the ministry decides, so an
+official date overrides the computed one, and both stay known. The religious day starts at maghrib: a night belongs to
+the date that follows, which is why an eve has a name of its own.
 """
 
 from collections.abc import Iterable, Mapping
