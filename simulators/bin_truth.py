@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from simulators.ground import Ground
 from simulators.heap import Floats
-from simulators.waste import NL_PER_MG, Ints, per_kind
+from simulators.waste import NL_PER_MG, STREAMS, Ints, per_kind
 
 Bools = npt.NDArray[np.bool_]
 
@@ -17,6 +18,54 @@ BULKY_ROUGH_MM = 28.0
 FLOOR_SOFT = 0.02
 _BULKY = 1.0 - per_kind("soft")
 _SOFT = per_kind("soft")
+
+
+class Shapes(NamedTuple):
+    """What the plan says of each bin, arrays (n_bins,) in the order of the ground's bins.
+
+    Attributes
+    ----------
+    brim_l, height_m, floor_m2 : NDArray
+        Volume to the rim [l], height to the rim [m], area [m2]; a bin is as wide above as below.
+    empty_mm, span_mm : NDArray
+        Distance from the sensor to the floor, and from the floor to the rim [mm].
+    x_m, y_m : NDArray
+        Metres east and north of the centre.
+    zone : NDArray
+        Index into the site's zones.
+    stream : NDArray
+        Index into `waste.STREAMS`; -1 takes everything.
+    """
+
+    brim_l: Floats
+    height_m: Floats
+    floor_m2: Floats
+    empty_mm: Floats
+    span_mm: Floats
+    x_m: Floats
+    y_m: Floats
+    zone: npt.NDArray[np.int64]
+    stream: npt.NDArray[np.int8]
+
+    @classmethod
+    def of(cls, ground: Ground) -> "Shapes":
+        """Read the shapes from the plan."""
+        bins, site = ground.bins, ground.site
+        zones = {zone.id: i for i, zone in enumerate(site.zones)}
+        brim_l = np.array([b.volume_l for b in bins], dtype=np.float64)
+        span_mm = np.array([b.empty_mm - b.full_mm for b in bins], dtype=np.float64)
+        east_north = np.array([site.frame.to_m(*b.lonlat) for b in bins], dtype=np.float64).reshape(-1, 2)
+        return cls(
+            brim_l=brim_l,
+            height_m=span_mm / 1000.0,
+            floor_m2=brim_l / span_mm,
+            empty_mm=np.array([b.empty_mm for b in bins], dtype=np.float64),
+            span_mm=span_mm,
+            x_m=east_north[:, 0],
+            y_m=east_north[:, 1],
+            zone=np.array([zones[b.zone] for b in bins], dtype=np.int64),
+            stream=np.array([STREAMS.index(b.waste_kind) if b.waste_kind in STREAMS else -1 for b in bins], np.int8),
+        )
 
 
 class BinTruth(NamedTuple):

@@ -24,7 +24,6 @@ PARAMETERS: Mapping[str, Parameter] = {
     "settling_h": Parameter(5, "h", "assumed: time in which a heap goes 63 % of the way to its rest"),
     "pressed_ratio": Parameter(0.6, "1", "assumed: a person pressing with a hand gets a heap down to this ratio"),
     "press_share": Parameter(0.04, "1", "assumed: part of the way that visitors press a full bin down in 10 min"),
-    "bin_height_m": Parameter(0.75, "m", "assumed where the plan gives no height"),
 }
 
 RATIO_UNIT = 10**9
@@ -54,12 +53,12 @@ def mixture(mass_mg: Ints) -> Mixture:
 
 def holds_mg(mass_mg: Ints) -> Ints:
     """Return the water that heaps can hold [mg], from masses (n, n_kinds) [mg]."""
-    return (mass_mg * _ABSORBS).sum(axis=1) // 1000
+    held: Ints = (mass_mg * _ABSORBS).sum(axis=1) // 1000
+    return held
 
 
-def stress_pa(total_mg: Ints, brim_l: Floats, height_m: Floats) -> Floats:
-    """Return the stress at half height [Pa] of heaps of a mass [mg, water included] in bins of a volume and height."""
-    floor_m2 = brim_l / 1000.0 / height_m
+def stress_pa(total_mg: Ints, floor_m2: Floats) -> Floats:
+    """Return the stress at half height [Pa] of heaps of a mass [mg, water included] on floors of an area."""
     return total_mg / MG_PER_KG * _GRAVITY_MPS2 / (2.0 * floor_m2)
 
 

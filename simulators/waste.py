@@ -125,15 +125,18 @@ def item_masses_mg(rng: np.random.Generator, kinds: npt.NDArray[np.int8]) -> Int
         (n,), mass of each [mg, at least 1].
     """
     logs = _LOG_MEAN[kinds] + _SPREAD[kinds] * rng.standard_normal(kinds.size)
-    return np.maximum(np.rint(np.exp(logs)), 1.0).astype(np.int64)
+    masses: Ints = np.maximum(np.rint(np.exp(logs)), 1.0).astype(np.int64)
+    return masses
 
 
 def loose_nl(mass_mg: Ints) -> Ints:
     """Return the loose volume [nl] of masses [mg] over kinds, (..., n_kinds) -> (...)."""
-    return (mass_mg * NL_PER_MG).sum(axis=-1)
+    volume: Ints = (mass_mg * NL_PER_MG).sum(axis=-1)
+    return volume
 
 
 def first_masses_mg(loose: Ints) -> Ints:
     """Return masses (..., n_kinds) [mg] of the usual mixture that fill loose volumes [nl]."""
     shares = np.array([FIRST_FILL[kind.name] for kind in KINDS])
-    return (np.asarray(loose)[..., None] * (shares / shares.sum() / NL_PER_MG)).astype(np.int64)
+    masses: Ints = (np.asarray(loose)[..., None] * (shares / shares.sum() / NL_PER_MG)).astype(np.int64)
+    return masses

@@ -1,0 +1,437 @@
+"""The true state of a square: what lies in each bin and on the ground, and what becomes of it, minute by minute.
+
+Pure: no I/O, no wall clock. Visitors, weather and mishaps are functions of time (`visitors`, `weather`, `mishaps`); the
+model only adds up what they bring and what crews take. Waste is counted in whole milligrams by kind, so that nothing
+is ever lost: see `state.Totals`. The same calls give the same state, however they are cut and whenever it is saved.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from simulators import chance, heap
+from simulators.bin_truth import BinTruth, BinTruths, Shapes, surfaces
+from simulators.fields import PARAMETERS as FIELD_PARAMETERS
+from simulators.fields import AirField, AirTruth, Sources, smell_ugps
+from simulators.ground import Ground
+from simulators.happenings import Event, Happenings, burnable_mg, clear, litres, rotting_mg
+from simulators.heap import RATIO_UNIT, Floats
+from simulators.mishaps import PARAMETERS as MISHAP_PARAMETERS
+from simulators.mishaps import Mishaps
+from simulators.parameters import Parameter
+from simulators.state import NEVER, State, Totals
+from simulators.visitors import Crowd, Drops
+from simulators.waste import MG_PER_KG, NL_PER_L, NL_PER_MG, STREAM_OF_KIND, Ints, first_masses_mg, loose_nl
+from simulators.weather import Air, Weather
+
+PARAMETERS: Mapping[str, Parameter] = {
+    "heap_pct": Parameter(112, "%", "assumed: visitors pile waste up to this share of the brim volume"),
+    "careless_share": Parameter(0.03, "1", "assumed share of items that are dropped on the ground beside free bins"),
+    "sorts_share": Parameter(0.35, "1", "assumed share of items that are taken to the bin of their stream"),
+    "sorting_m": Parameter(10, "m", "assumed: farther than this nobody walks for the right bin"),
+    "first_ratio": Parameter(0.8, "1", "assumed settled against loose volume of what lies in bins at the beginning"),
+    "first_age_h": Parameter(6, "h", "assumed mean age of that"),
+    "dirty_l_per_100m2": Parameter(2, "l", "assumed: with more litter than this a zone is dirty"),
+    "dirty_least_l": Parameter(4, "l", "assumed: a zone with less is clean, however small it is"),
+    "rain_in_share": Parameter(0.12, "1", "assumed share of rain that gets under a closed lid"),
+    "drying_mm_per_h": Parameter(0.25, "mm/h", "assumed evaporation from a bin in full sun"),
+    "lid_heat_c": Parameter(4, "C", "assumed: air under a lid in full sun is warmer"),
+    "fire_heat_c": Parameter(180, "C", "assumed: air under the lid of a bin that burns is warmer"),
+}
+
+TICK_S = 60
+"""The model moves in whole ticks, so that the result does not depend on how calls are cut."""
+SLOW_MIN = 10
+"""What is slow (settling, rain, wind, smell) moves once in so many minutes."""
+MOVED_TILT_DEG = 4.0
+TIPPED_DEG = 90.0
+_PERMILLE = 1000
+_FAR = np.iinfo(np.int64).max
+_SCATTER, _SCATTER_BITS = 2_654_435_761, 16
+
+
+def value(name: str) -> float:
+    """Return one of `PARAMETERS`."""
+    return PARAMETERS[name].value
+
+
+class SquareModel:
+    """The truth about one square.
+
+    Parameters
+    ----------
+    ground
+        Where bins, spots and zones are.
+    crowd, weather, mishaps
+        What happens by itself; functions of time.
+    seed
+        Of the first fill.
+    start_s
+        Moment of the first state [s since 1970 UTC].
+    initial_fill_pct
+        Range [%] from which the first fill of each bin is drawn.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        crowd: Crowd,
+        weather: Weather,
+        mishaps: Mishaps,
+        *,
+        seed: int,
+        start_s: float,
+        initial_fill_pct: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        self.ground, self.crowd, self.weather = ground, crowd, weather
+        self.bins = tuple(b.id for b in ground.bins)
+        self.zones = tuple(zone.id for zone in ground.site.zones)
+        self.index: Mapping[str, int] = {asset_id: i for i, asset_id in enumerate(self.bins)}
+        self._zone_index = {zone_id: i for i, zone_id in enumerate(self.zones)}
+        self._mishaps = mishaps
+        self._shapes = shapes = Shapes.of(ground)
+        self._happenings = Happenings(ground, shapes)
+        self._air = AirField(ground)
+        self._full_pct = ground.site.rules.full_pct
+        self._heap_l = shapes.brim_l * (value("heap_pct") / 100.0)
+        self.dirty_l: Floats = np.maximum(
+            ground.zone_area_m2 / 100.0 * value("dirty_l_per_100m2"), value("dirty_least_l")
+        )
+        self._settling = round(1.0 - np.exp(-SLOW_MIN / 60.0 / heap.PARAMETERS["settling_h"].value).item(), 12)
+        self._events: list[Event] = []
+        self._s = State.clean(start_s, len(self.bins), len(self.zones))
+        low, high = initial_fill_pct
+        share = chance.stream(seed, "first fill").uniform(low, high, len(self.bins)) / 100.0
+        self._begin(np.rint(np.minimum(share * shapes.brim_l, self._heap_l) / value("first_ratio") * NL_PER_L))
+        self._recount()
+
+    def _begin(self, loose: Floats) -> None:
+        s = self._s
+        s.mass_mg = first_masses_mg(loose.astype(np.int64))
+        s.ratio_ppb[loose > 0] = round(value("first_ratio") * RATIO_UNIT)
+        s.ripe_mg_min = rotting_mg(s.mass_mg) * round(value("first_age_h") * 60)
+        s.started_mg = int(s.mass_mg.sum())
+
+    # -- what is there -------------------------------------------------------------------------
+
+    @property
+    def at_s(self) -> float:
+        """Moment up to which the model was advanced [s since 1970 UTC]."""
+        return self._s.at_s
+
+    @property
+    def totals(self) -> Totals:
+        """Where the waste is [mg]; the first fill counts as generated."""
+        return self._s.totals
+
+    @property
+    def fill_pct(self) -> Floats:
+        """True fill of all bins (n_bins,) [% of the volume to the rim, 0..heap_pct]."""
+        self._recount()
+        fill: Floats = self._volume_l / self._shapes.brim_l * 100.0
+        return fill
+
+    @property
+    def litter_l(self) -> Floats:
+        """Litter in all zones (n_zones,), loose [l]; what lies beside a bin lies in the bin's zone."""
+        self._recount()
+        return self._litter_nl / NL_PER_L
+
+    @property
+    def overflow_s(self) -> Floats:
+        """Time that each bin was at its rim or above (n_bins,) [s]."""
+        return self._s.overflow_s.astype(np.float64)
+
+    @property
+    def full_since_s(self) -> Floats:
+        """Since when each bin is full (n_bins,) [s since 1970 UTC]; NaN for a bin that is not full."""
+        since = self._s.full_since_min
+        return np.where(since == NEVER, np.nan, since * 60.0)
+
+    @property
+    def dirty_zone_s(self) -> Floats:
+        """Time that each zone had more litter than `dirty_l` (n_zones,) [s]."""
+        return self._s.dirty_s.astype(np.float64)
+
+    @property
+    def litter_l_s(self) -> Floats:
+        """Litter times its time in each zone (n_zones,) [l s]."""
+        return self._s.litter_ml_s / 1000.0
+
+    def fill_of(self, asset_id: str) -> float:
+        """Return the true fill of a bin [%].
+
+        Raises
+        ------
+        KeyError
+            The bin is not part of the model.
+        """
+        return float(self.fill_pct[self.index[asset_id]])
+
+    def take_events(self) -> list[Event]:
+        """Return what happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def advance(self, to_s: float) -> None:
+        """Let time pass up to `to_s` in whole ticks; a moment in the past changes nothing."""
+        while self._s.at_s + TICK_S <= to_s:
+            self._tick()
+
+    def rebase(self, at_s: float) -> None:
+        """Move the model to another moment without letting time pass (the clock was set)."""
+        s = self._s
+        later_min = round((at_s - s.at_s) / 60.0)
+        for until in (s.stolen_min, s.sensor_stolen_min, s.moved_min, s.tipped_min, s.lid_min, s.fire_min):
+            until[until != NEVER] += later_min
+        s.full_since_min[s.full_since_min != NEVER] += later_min
+        s.smokes[:] = [smoke._replace(until_min=smoke.until_min + later_min) for smoke in s.smokes]
+        s.at_s = at_s
+
+    def _tick(self) -> None:
+        s = self._s
+        minute = int(s.at_s // 60)
+        mishaps = self._mishaps.between(s.at_s, s.at_s + TICK_S)
+        if mishaps:
+            self._events += self._happenings.apply(s, mishaps)
+            self._stale = True
+        drops = self.crowd.drops(minute)
+        if len(drops.point):
+            self._drop(drops)
+        if (s.fire_min != NEVER).any():
+            self._events += self._happenings.burn(s, minute, self.weather.rain_mmph(s.at_s))
+            self._stale = True
+        if minute % SLOW_MIN == 0:
+            self._slow(minute, self.weather.at(s.at_s))
+        s.at_s += TICK_S
+        self._account(minute + 1)
+
+    def _account(self, minute: int) -> None:
+        s = self._s
+        fill = self.fill_pct
+        s.overflow_s[fill >= 100.0] += TICK_S  # noqa: PLR2004 - the rim
+        full = fill >= self._full_pct
+        s.full_since_min[full & (s.full_since_min == NEVER)] = minute
+        s.full_since_min[~full] = NEVER
+        s.litter_ml_s += self._litter_nl // 1_000_000 * TICK_S
+        s.dirty_s[self._litter_nl > self.dirty_l * NL_PER_L] += TICK_S
+
+    def _recount(self) -> None:
+        """Derive volumes from masses, when masses have changed."""
+        if not self._stale:
+            return
+        s = self._s
+        self._loose_nl = loose_nl(s.mass_mg)
+        self._volume_l = heap.volume_l(s.ratio_ppb, self._loose_nl)
+        self._litter_nl = loose_nl(s.ground_mg)
+        np.add.at(self._litter_nl, self._shapes.zone, loose_nl(s.beside_mg))
+        self._stale = False
+
+    _stale = True
+    _loose_nl: Ints
+    _volume_l: Floats
+    _litter_nl: Ints
+
+    # -- visitors ------------------------------------------------------------------------------
+
+    def _drop(self, drops: Drops) -> None:
+        """Let each item go into the nearest bin that still takes it, else beside it, else on the ground."""
+        self._recount()
+        s, ground = self._s, self.ground
+        point, kind, mass = drops.point, drops.kind, drops.mass_mg
+        s.dropped_mg += int(mass.sum())
+        # The mass of an item is as good as chance, and it is the same whatever was emptied before.
+        luck = (mass * _SCATTER >> _SCATTER_BITS) % _PERMILLE
+        careless = luck < round(value("careless_share") * _PERMILLE)
+        sorts = luck >= _PERMILLE - round(value("sorts_share") * _PERMILLE)
+        near = ground.near[point]
+        far_mm = np.where(near == NEVER, _FAR, ground.near_mm[point].astype(np.int64))
+        stream = self._shapes.stream[near] if len(self.bins) else np.full(near.shape, NEVER)
+        wrong = sorts[:, None] & (stream != NEVER) & (stream != STREAM_OF_KIND[kind][:, None]) & (near != NEVER)
+        far_mm = np.where(wrong, far_mm + round(value("sorting_m") * 1000), far_mm)
+        shut = (s.stolen_min != NEVER) | (s.tipped_min != NEVER) | (s.fire_min != NEVER)
+        room_nl = np.maximum((self._heap_l - self._volume_l) * NL_PER_L, 0.0).astype(np.int64)
+        item_nl = mass * NL_PER_MG[kind]
+        added_nl = np.zeros(len(self.bins), dtype=np.int64)
+        left = np.flatnonzero(~careless)
+        while left.size and len(self.bins):
+            reach = np.where(shut[near[left]], _FAR, far_mm[left])
+            choice = reach.argmin(axis=1)
+            rows = np.arange(left.size)
+            found = reach[rows, choice] < _FAR
+            left, choice, rows = left[found], choice[found], rows[found]
+            if not left.size:
+                break
+            target = near[left, choice]
+            order = np.argsort(target, kind="stable")
+            fits = np.empty(left.size, dtype=bool)
+            fits[order] = _running(target[order], item_nl[left[order]]) <= room_nl[target[order]]
+            inside, into = left[fits], target[fits]
+            np.add.at(s.mass_mg, (into, kind[inside]), mass[inside])
+            np.add.at(added_nl, into, item_nl[inside])
+            np.subtract.at(room_nl, into, item_nl[inside])
+            shut[target[~fits]] = True
+            mass = mass.copy()
+            mass[inside] = 0
+            left = left[~fits]
+        self._litter(point, kind, mass, careless)
+        s.ratio_ppb = np.where(added_nl > 0, heap.joined(s.ratio_ppb, self._loose_nl, added_nl), s.ratio_ppb)
+        self._stale = True
+
+    def _litter(self, point: npt.NDArray[np.int32], kind: npt.NDArray[np.int8], mass: Ints, careless: Any) -> None:
+        """Lay what found no bin beside the nearest one that is full, or on the ground where there is none."""
+        s, ground = self._s, self.ground
+        nearest = ground.near[point, 0]
+        beside = ~careless & (nearest != NEVER)
+        np.add.at(s.beside_mg, (nearest[beside], kind[beside]), mass[beside])
+        np.add.at(s.ground_mg, (ground.zone_of_point[point[~beside]], kind[~beside]), mass[~beside])
+
+    # -- slow things ---------------------------------------------------------------------------
+
+    def _slow(self, minute: int, air: Air) -> None:
+        s, shapes = self._s, self._shapes
+        self._events += self._happenings.recover(s, minute)
+        self._events += self._happenings.blow(s, air)
+        holds = heap.holds_mg(s.mass_mg)
+        if air.rain_mmph > 0 or s.water_mg.any():
+            under = np.where(s.lid_min != NEVER, 1.0, value("rain_in_share"))
+            mm = SLOW_MIN / 60.0 * (air.rain_mmph * under - value("drying_mm_per_h") * air.sun)
+            s.water_mg = np.maximum(s.water_mg + np.rint(mm * shapes.floor_m2 * MG_PER_KG).astype(np.int64), 0)
+            s.water_mg -= np.maximum(s.water_mg - holds, 0) // 4  # floors leak
+        s.ripe_mg_min += rotting_mg(s.mass_mg) * SLOW_MIN
+        mix = heap.mixture(s.mass_mg)
+        wet = np.minimum(s.water_mg / np.maximum(holds, 1), 1.0)
+        stress = heap.stress_pa(s.mass_mg.sum(axis=1) + s.water_mg, shapes.floor_m2)
+        s.ratio_ppb = heap.settled(s.ratio_ppb, heap.rest_ratio(mix, stress, wet), self._settling)
+        self._stale = True
+        pressed = np.where(self.fill_pct >= 100.0, heap.PARAMETERS["pressed_ratio"].value, 1.0)  # noqa: PLR2004
+        s.ratio_ppb = heap.settled(s.ratio_ppb, pressed, heap.PARAMETERS["press_share"].value)
+        self._stale = True
+
+    # -- crews ---------------------------------------------------------------------------------
+
+    def empty(self, asset_id: str) -> float:
+        """Empty a bin completely, pick up what lies beside it, and leave it upright, closed and in its place.
+
+        Returns
+        -------
+        float
+            What was taken [l]: settled from the bin, loose from the ground.
+
+        Raises
+        ------
+        KeyError
+            The bin is not part of the model.
+        """
+        i = self.index[asset_id]
+        self._recount()
+        s = self._s
+        taken_l = float(self._volume_l[i]) + litres(s.beside_mg[i])
+        s.collected_mg += int(s.mass_mg[i].sum()) + int(s.beside_mg[i].sum())
+        s.beside_mg[i] = 0
+        clear(s, i)
+        s.moved_min[i] = s.tipped_min[i] = s.lid_min[i] = NEVER
+        self._stale = True
+        self._events.append(Event(s.at_s, "emptied", asset_id, taken_l))
+        return taken_l
+
+    def sweep(self, zone_id: str) -> float:
+        """Sweep a zone clean, beside its bins too, and return the loose litter taken [l].
+
+        Raises
+        ------
+        KeyError
+            The zone is not part of the model.
+        """
+        zone = self._zone_index[zone_id]
+        s = self._s
+        beside = np.flatnonzero(self._shapes.zone == zone)
+        taken_l = litres(s.ground_mg[zone]) + litres(s.beside_mg[beside])
+        s.collected_mg += int(s.ground_mg[zone].sum()) + int(s.beside_mg[beside].sum())
+        s.ground_mg[zone] = 0
+        s.beside_mg[beside] = 0
+        self._stale = True
+        self._events.append(Event(s.at_s, "swept", zone_id, taken_l))
+        return taken_l
+
+    # -- what sensors find ---------------------------------------------------------------------
+
+    def bin_truths(self) -> BinTruths:
+        """Return the insides of all bins at `at_s`."""
+        s, shapes = self._s, self._shapes
+        fill = self.fill_pct
+        air = self.weather.at(s.at_s)
+        burning = s.fire_min != NEVER
+        inside_c = air.temp_c + value("lid_heat_c") * air.sun + value("fire_heat_c") * burning
+        water_mm = np.maximum(s.water_mg - heap.holds_mg(s.mass_mg), 0) / MG_PER_KG / shapes.floor_m2
+        roughness_mm, soft = surfaces(s.mass_mg)
+        return BinTruths(
+            fill_pct=fill,
+            surface_mm=shapes.empty_mm - np.maximum(fill / 100.0 * shapes.span_mm, water_mm),
+            roughness_mm=roughness_mm,
+            soft=soft,
+            inside_c=inside_c,
+            tilted_deg=np.where(s.tipped_min != NEVER, TIPPED_DEG, np.where(s.moved_min != NEVER, MOVED_TILT_DEG, 0.0)),
+            water_mm=water_mm,
+            lid_open=s.lid_min != NEVER,
+            moved=s.moved_min != NEVER,
+            stolen=(s.stolen_min != NEVER) | (s.sensor_stolen_min != NEVER),
+            burning=burning,
+            odour=self._smell(inside_c),
+        )
+
+    def bin_truth(self, index: int) -> BinTruth:
+        """Return the inside of one bin at `at_s`."""
+        return self.bin_truths().of(index)
+
+    def air_truth(self, lon: float, lat: float, at_s: float) -> AirTruth:
+        """Return the air at a place; bins and fires are as they are at the moment of the model."""
+        s, shapes = self._s, self._shapes
+        air = self.weather.at(at_s)
+        burning = np.flatnonzero(s.fire_min != NEVER)
+        ugps_per_mgph = FIELD_PARAMETERS["smoke_g_per_kg"].value / 3600.0  # g/kg is ug/mg; an hour has 3600 s
+        taken = burnable_mg(s.mass_mg[burning]) * MISHAP_PARAMETERS["fire_share"].value * 60.0
+        smokes = np.array([smoke[1:] for smoke in s.smokes], dtype=np.float64).reshape(-1, 3)
+        smoke = Sources(
+            np.concatenate([shapes.x_m[burning], smokes[:, 0]]),
+            np.concatenate([shapes.y_m[burning], smokes[:, 1]]),
+            np.full(burning.size + len(smokes), 1.5),
+            np.concatenate([taken, smokes[:, 2] * 1000.0]) * ugps_per_mgph,
+        )
+        smell = Sources(shapes.x_m, shapes.y_m, np.ones(len(self.bins)), self._smell(np.float64(air.temp_c)))
+        return self._air.at((lon, lat), at_s, air, smoke=smoke, smell=smell)
+
+    def _smell(self, temp_c: Any) -> Floats:
+        rotting = rotting_mg(self._s.mass_mg)
+        age_h = self._s.ripe_mg_min / np.maximum(rotting, 1) / 60.0
+        return smell_ugps(rotting / MG_PER_KG, age_h, temp_c)
+
+    # -- keeping -------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the whole state as JSON-able values."""
+        return self._s.snapshot(self.bins, self.zones)
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Take over a state of `snapshot`; bins and zones that are new since then keep their first state.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            The snapshot has not the shape that `snapshot` writes.
+        """
+        self._s = State.restored(snapshot, self.bins, self.zones, self._s)
+        self._stale = True
+
+
+def _running(groups: npt.NDArray[np.int32], amounts: Ints) -> Ints:
+    """Return running sums of amounts within each group; equal groups stand together."""
+    total = np.cumsum(amounts)
+    starts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
+    lengths = np.diff(np.append(starts, groups.size))
+    running: Ints = total - np.repeat(total[starts] - amounts[starts], lengths)
+    return running
