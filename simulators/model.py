@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from simulators import chance, heap
 from simulators.bin_truth import BinTruth, BinTruths, Shapes, surfaces
+from simulators.dropping import Dropping
 from simulators.fields import PARAMETERS as FIELD_PARAMETERS
 from simulators.fields import AirField, AirTruth, Sources, smell_ugps
 from simulators.ground import Ground
@@ -22,15 +22,11 @@ from simulators.mishaps import PARAMETERS as MISHAP_PARAMETERS
 from simulators.mishaps import Mishaps
 from simulators.parameters import Parameter
 from simulators.state import NEVER, State, Totals
-from simulators.visitors import Crowd, Drops
-from simulators.waste import MG_PER_KG, NL_PER_L, NL_PER_MG, STREAM_OF_KIND, Ints, first_masses_mg, loose_nl
+from simulators.visitors import Crowd
+from simulators.waste import MG_PER_KG, NL_PER_L, Ints, first_masses_mg, loose_nl
 from simulators.weather import Air, Weather
 
 PARAMETERS: Mapping[str, Parameter] = {
-    "heap_pct": Parameter(112, "%", "assumed: visitors pile waste up to this share of the brim volume"),
-    "careless_share": Parameter(0.03, "1", "assumed share of items that are dropped on the ground beside free bins"),
-    "sorts_share": Parameter(0.35, "1", "assumed share of items that are taken to the bin of their stream"),
-    "sorting_m": Parameter(10, "m", "assumed: farther than this nobody walks for the right bin"),
     "first_ratio": Parameter(0.8, "1", "assumed settled against loose volume of what lies in bins at the beginning"),
     "first_age_h": Parameter(6, "h", "assumed mean age of that"),
     "dirty_l_per_100m2": Parameter(2, "l", "assumed: with more litter than this a zone is dirty"),
@@ -47,9 +43,6 @@ SLOW_MIN = 10
 """What is slow (settling, rain, wind, smell) moves once in so many minutes."""
 MOVED_TILT_DEG = 4.0
 TIPPED_DEG = 90.0
-_PERMILLE = 1000
-_FAR = np.iinfo(np.int64).max
-_SCATTER, _SCATTER_BITS = 2_654_435_761, 16
 
 
 def value(name: str) -> float:
@@ -92,10 +85,10 @@ class SquareModel:
         self._zone_index = {zone_id: i for i, zone_id in enumerate(self.zones)}
         self._mishaps = mishaps
         self._shapes = shapes = Shapes.of(ground)
+        self._dropping = Dropping(ground, shapes)
         self._happenings = Happenings(ground, shapes)
         self._air = AirField(ground)
         self._full_pct = ground.site.rules.full_pct
-        self._heap_l = shapes.brim_l * (value("heap_pct") / 100.0)
         self.dirty_l: Floats = np.maximum(
             ground.zone_area_m2 / 100.0 * value("dirty_l_per_100m2"), value("dirty_least_l")
         )
@@ -104,7 +97,7 @@ class SquareModel:
         self._s = State.clean(start_s, len(self.bins), len(self.zones))
         low, high = initial_fill_pct
         share = chance.stream(seed, "first fill").uniform(low, high, len(self.bins)) / 100.0
-        self._begin(np.rint(np.minimum(share * shapes.brim_l, self._heap_l) / value("first_ratio") * NL_PER_L))
+        self._begin(np.rint(np.minimum(share * shapes.brim_l, self._dropping.heap_l) / value("first_ratio") * NL_PER_L))
         self._recount()
 
     def _begin(self, loose: Floats) -> None:
@@ -201,7 +194,9 @@ class SquareModel:
             self._stale = True
         drops = self.crowd.drops(minute)
         if len(drops.point):
-            self._drop(drops)
+            self._recount()
+            self._dropping.drop(s, drops, self._loose_nl, self._volume_l)
+            self._stale = True
         if (s.fire_min != NEVER).any():
             self._events += self._happenings.burn(s, minute, self.weather.rain_mmph(s.at_s))
             self._stale = True
@@ -235,60 +230,6 @@ class SquareModel:
     _loose_nl: Ints
     _volume_l: Floats
     _litter_nl: Ints
-
-    # -- visitors ------------------------------------------------------------------------------
-
-    def _drop(self, drops: Drops) -> None:
-        """Let each item go into the nearest bin that still takes it, else beside it, else on the ground."""
-        self._recount()
-        s, ground = self._s, self.ground
-        point, kind, mass = drops.point, drops.kind, drops.mass_mg
-        s.dropped_mg += int(mass.sum())
-        # The mass of an item is as good as chance, and it is the same whatever was emptied before.
-        luck = (mass * _SCATTER >> _SCATTER_BITS) % _PERMILLE
-        careless = luck < round(value("careless_share") * _PERMILLE)
-        sorts = luck >= _PERMILLE - round(value("sorts_share") * _PERMILLE)
-        near = ground.near[point]
-        far_mm = np.where(near == NEVER, _FAR, ground.near_mm[point].astype(np.int64))
-        stream = self._shapes.stream[near] if len(self.bins) else np.full(near.shape, NEVER)
-        wrong = sorts[:, None] & (stream != NEVER) & (stream != STREAM_OF_KIND[kind][:, None]) & (near != NEVER)
-        far_mm = np.where(wrong, far_mm + round(value("sorting_m") * 1000), far_mm)
-        shut = (s.stolen_min != NEVER) | (s.tipped_min != NEVER) | (s.fire_min != NEVER)
-        room_nl = np.maximum((self._heap_l - self._volume_l) * NL_PER_L, 0.0).astype(np.int64)
-        item_nl = mass * NL_PER_MG[kind]
-        added_nl = np.zeros(len(self.bins), dtype=np.int64)
-        left = np.flatnonzero(~careless)
-        while left.size and len(self.bins):
-            reach = np.where(shut[near[left]], _FAR, far_mm[left])
-            choice = reach.argmin(axis=1)
-            rows = np.arange(left.size)
-            found = reach[rows, choice] < _FAR
-            left, choice, rows = left[found], choice[found], rows[found]
-            if not left.size:
-                break
-            target = near[left, choice]
-            order = np.argsort(target, kind="stable")
-            fits = np.empty(left.size, dtype=bool)
-            fits[order] = _running(target[order], item_nl[left[order]]) <= room_nl[target[order]]
-            inside, into = left[fits], target[fits]
-            np.add.at(s.mass_mg, (into, kind[inside]), mass[inside])
-            np.add.at(added_nl, into, item_nl[inside])
-            np.subtract.at(room_nl, into, item_nl[inside])
-            shut[target[~fits]] = True
-            mass = mass.copy()
-            mass[inside] = 0
-            left = left[~fits]
-        self._litter(point, kind, mass, careless)
-        s.ratio_ppb = np.where(added_nl > 0, heap.joined(s.ratio_ppb, self._loose_nl, added_nl), s.ratio_ppb)
-        self._stale = True
-
-    def _litter(self, point: npt.NDArray[np.int32], kind: npt.NDArray[np.int8], mass: Ints, careless: Any) -> None:
-        """Lay what found no bin beside the nearest one that is full, or on the ground where there is none."""
-        s, ground = self._s, self.ground
-        nearest = ground.near[point, 0]
-        beside = ~careless & (nearest != NEVER)
-        np.add.at(s.beside_mg, (nearest[beside], kind[beside]), mass[beside])
-        np.add.at(s.ground_mg, (ground.zone_of_point[point[~beside]], kind[~beside]), mass[~beside])
 
     # -- slow things ---------------------------------------------------------------------------
 
@@ -426,12 +367,3 @@ class SquareModel:
         """
         self._s = State.restored(snapshot, self.bins, self.zones, self._s)
         self._stale = True
-
-
-def _running(groups: npt.NDArray[np.int32], amounts: Ints) -> Ints:
-    """Return running sums of amounts within each group; equal groups stand together."""
-    total = np.cumsum(amounts)
-    starts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
-    lengths = np.diff(np.append(starts, groups.size))
-    running: Ints = total - np.repeat(total[starts] - amounts[starts], lengths)
-    return running
