@@ -6,6 +6,7 @@ copies only after the commit. A rolled-back transaction therefore leaves no trac
 
 import json
 import sqlite3
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -28,6 +29,8 @@ HOLE_IS_GAP_AFTER_MS = 600_000
 """A hole that stands for 10 minutes is reported as a gap."""
 
 Key = tuple[str, int]
+
+_point_ms: Callable[[int, int, int], int] = wire.point_ms
 
 _INSERT = """INSERT OR IGNORE INTO rows (id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -64,13 +67,8 @@ class Mark(msgspec.Struct, gc=False):
         return Mark(self.watermark.copy(), self.hole_since_ms, self.anchor_ms, self.is_new)
 
 
-class LiveRow(msgspec.Struct, frozen=True, gc=False):
-    """The newest row of a device, a candidate for the live lane."""
-
-    device: str
-    kind: str
-    ts_ms: int
-    id: int
+LiveRow = tuple[int, int]
+"""Point time [ms] and id of the newest row of a device and kind, a candidate for the live lane."""
 
 
 class PoisonLevel(msgspec.Struct, frozen=True):
@@ -115,6 +113,8 @@ class Arrivals:
         self._pending: list[object] = []
         self._n_pending = 0
         self.next_id = next_id
+        self.moved: dict[Key, int] = {}
+        """New upper end of marks without holes that only moved up; these are not in `changed`."""
         self.changed: dict[Key, Mark] = {}
         self.touched: dict[Key, list[int]] = {}
         self.live: dict[tuple[str, str], LiveRow] = {}
@@ -128,8 +128,13 @@ class Arrivals:
         self._poisoned = poisoned
         self.poisoned: dict[str, PoisonLevel] = {}
 
-    def enter(self, message: UpMessage) -> None:
-        """Enter one message; `finish` writes what is pending."""
+    def enter_all(self, messages: Iterable[UpMessage]) -> None:
+        """Enter messages; `finish` writes what is pending."""
+        for message in messages:
+            if type(message) is not Readings or not self._enter_next(message):
+                self._enter(message)
+
+    def _enter(self, message: UpMessage) -> None:
         if isinstance(message, Readings):
             self._enter_readings(message)
         elif isinstance(message, Presence):
@@ -145,6 +150,8 @@ class Arrivals:
         self.inserted += written
         self.duplicates += self._n_pending - written
         marks: list[object] = []
+        for (device, boot), upto in self.moved.items():
+            marks += (device, boot, upto, "[]", None)
         for (device, boot), mark in self.changed.items():
             watermark = mark.watermark
             above = _ranges_to_text(watermark.above) if watermark.n_ranges else "[]"
@@ -164,6 +171,48 @@ class Arrivals:
         return written
 
     # -- readings -------------------------------------------------------------------------------
+
+    def _enter_next(self, message: Readings) -> bool:
+        """Enter what almost every message is: the next readings, with their times, of a device that misses none.
+
+        Nothing but the mark's upper end changes then, so it is not copied. False, and nothing done, for all others.
+        """
+        device, boot = message.device, message.boot
+        key = device, boot
+        upto = self.moved.get(key)
+        if upto is None:
+            mark = self._known.get(key)
+            if mark is None or key in self.changed or mark.is_new or mark.watermark.n_ranges:
+                return False
+            upto = mark.watermark.upto
+        readings = message.readings
+        first = upto + 1
+        for reading in readings:
+            upto += 1
+            if reading.seq != upto or reading.ts_s is None:
+                return False
+        oldest_seq = message.oldest_seq
+        if oldest_seq is not None and oldest_seq > upto + 1:
+            return False
+        self.moved[key] = upto
+        kind, arrived_ms, row_id = message.kind, message.arrived_ms, self.next_id
+        newest_ms = newest_id = -1
+        for reading in readings:
+            seq, ts_s = reading.seq, reading.ts_s
+            ts_ms = _point_ms(ts_s, boot, seq)
+            self._pending += (row_id, device, kind, boot, seq, ts_ms, arrived_ms, "device", reading.body)
+            if ts_ms >= newest_ms:
+                newest_ms, newest_id = ts_ms, row_id
+            row_id += 1
+        count = upto + 1 - first
+        self.next_id = row_id
+        self._n_pending += count
+        self.offered += count
+        self.readings += count
+        newest = self.live.get((device, kind))
+        if newest is None or newest_ms >= newest[0]:
+            self.live[device, kind] = newest_ms, newest_id
+        return True
 
     def _enter_readings(self, message: Readings) -> None:
         key = (message.device, message.boot)
@@ -213,8 +262,8 @@ class Arrivals:
 
     def _note_live(self, device: str, kind: str, ts_ms: int, row_id: int) -> None:
         newest = self.live.get((device, kind))
-        if newest is None or ts_ms >= newest.ts_ms:
-            self.live[device, kind] = LiveRow(device, kind, ts_ms, row_id)
+        if newest is None or ts_ms >= newest[0]:
+            self.live[device, kind] = ts_ms, row_id
 
     def _anchor(self, message: Readings, mark: Mark) -> int:
         if mark.anchor_ms is None:
@@ -321,7 +370,9 @@ class Arrivals:
             self.readings += 1
             near = (row.device, row.boot, row.seq - row.repeat_within_s, row.seq + row.repeat_within_s)
             is_known = self._connection.execute(
-                "SELECT 1 FROM rows WHERE device = ? AND boot = ? AND seq BETWEEN ? AND ? LIMIT 1", near
+                "SELECT 1 FROM rows WHERE device = ? AND boot = ? AND seq BETWEEN ? AND ?"
+                " AND kind NOT IN ('bin', 'air') LIMIT 1",  # in these words the index is for it
+                near,
             ).fetchone()
             if is_known is not None:
                 self.duplicates += 1
@@ -361,6 +412,9 @@ class Arrivals:
         if mark is None:
             known = self._known.get(key)
             mark = known.copy() if known is not None else load_mark(self._connection, key)
+            upto = self.moved.pop(key, None)
+            if upto is not None:
+                mark.watermark.upto = upto
             self.changed[key] = mark
         return mark
 

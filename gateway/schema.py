@@ -7,13 +7,14 @@ process out and needs no shared-memory file. That also rules out the WAL-reset b
 
 import logging
 import secrets
+import shutil
 import sqlite3
 from pathlib import Path
 
 from gateway.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, SpoolTooNew
 from square.sqlite import transaction
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 WAITING, STORED = 0, 1
 """Values of `rows.state`: to be forwarded; stored upstream. Rows that are dead upstream are deleted."""
@@ -75,8 +76,40 @@ CREATE TABLE totals (
 INSERT INTO totals SELECT COUNT(*), 0, 0, COUNT(*), COALESCE(SUM(state = 1), 0), 0, 0 FROM rows;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
-"""Script n brings a file from version n to n + 1; each runs in one transaction and only forwards."""
+_VERSION_3 = """
+-- The identity of readings is kept by their watermarks alone. An index over them was as large as the rows, and each
+-- reading changed another page of it: nine tenths of what was written to disk.
+CREATE TABLE rows_3 (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  device TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  boot INTEGER NOT NULL,
+  seq INTEGER,
+  ts_ms INTEGER NOT NULL,
+  arrived_ms INTEGER NOT NULL,
+  time TEXT NOT NULL,
+  topic TEXT,
+  code TEXT,
+  body BLOB NOT NULL,
+  state INTEGER NOT NULL DEFAULT 0,
+  settled_ms INTEGER
+);
+INSERT INTO rows_3 SELECT id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, body, state, settled_ms
+  FROM rows ORDER BY id;
+DELETE FROM sqlite_sequence WHERE name = 'rows_3';
+INSERT INTO sqlite_sequence SELECT 'rows_3', seq FROM sqlite_sequence WHERE name = 'rows';
+DROP TABLE rows;
+ALTER TABLE rows_3 RENAME TO rows;
+CREATE UNIQUE INDEX rows_identity ON rows (device, boot, seq) WHERE kind NOT IN ('bin', 'air');
+CREATE INDEX rows_waiting ON rows (id) WHERE state = 0;
+CREATE INDEX rows_settled ON rows (settled_ms) WHERE state > 0;
+"""
+
+_COPIED_AT = 3
+"""The script to this version copies the rows. On a disk without room for that the file stays as it was, and works."""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+"""Script n brings a file from version n to n + 1; all run in one transaction and only forwards."""
 
 
 def as_spool_error(error: sqlite3.Error, path: Path) -> SpoolError:
@@ -154,7 +187,11 @@ def _open(path: Path, now_ms: int, replaced: Path | None) -> sqlite3.Connection:
 def _migrate(connection: sqlite3.Connection, path: Path, now_ms: int, replaced: Path | None) -> None:
     with transaction(connection):
         version = _version(connection, path)
-        for script in MIGRATIONS[version:]:
+        target = SCHEMA_VERSION
+        if 0 < version < _COPIED_AT and not _has_room_for_copies(path):
+            target = _COPIED_AT - 1
+            _log.warning("the disk of the spool %s has no room to renew the file: it stays as it is", path)
+        for script in MIGRATIONS[version:target]:
             for statement in _statements(script):
                 connection.execute(statement)
         if version == 0:
@@ -162,8 +199,14 @@ def _migrate(connection: sqlite3.Connection, path: Path, now_ms: int, replaced: 
             if replaced is not None:
                 facts["replaced"] = str(replaced)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", list(facts.items()))
-        if version < SCHEMA_VERSION:
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+        if version < target:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(target),))
+
+
+def _has_room_for_copies(path: Path) -> bool:
+    """Whether the rows fit on the disk twice more: in the write-ahead log, and in the file beside the old ones."""
+    size = sum(part.stat().st_size for part in (path, path.with_name(path.name + "-wal")) if part.exists())
+    return shutil.disk_usage(path.parent).free > 3 * size
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

@@ -150,7 +150,7 @@ class Spool:
         for row in self._connection.execute(
             "SELECT device, kind, MAX(ts_ms), id FROM rows WHERE state = 0 AND kind <> 'poison' GROUP BY device, kind"
         ):
-            self._live[row[0], row[1]] = LiveRow(*row)
+            self._live[row[0], row[1]] = row[2], row[3]
         self._disk = disk or DiskWatch(path.parent)
         self.space: Space = self._disk.look()
         self.check_space()
@@ -197,8 +197,7 @@ class Spool:
                 )
             with self._transaction():
                 arrivals = Arrivals(self._connection, self._marks, self._next_id, self._created_ms, self._poisoned)
-                for message in messages:
-                    arrivals.enter(message)
+                arrivals.enter_all(messages)
                 arrivals.finish()
                 totals = self.totals.plus(
                     self._connection,
@@ -209,8 +208,10 @@ class Spool:
                 )
             self._adopt(arrivals)
             self.totals = totals
+            acks = [AppAck(device, boot, upto, []) for (device, boot), upto in arrivals.moved.items()]
             return Put(
-                acks=[
+                acks=acks
+                + [
                     AppAck(device, boot, mark.watermark.upto, mark.watermark.also(arrivals.touched[device, boot]))
                     for (device, boot), mark in arrivals.changed.items()
                     if (device, boot) in arrivals.touched
@@ -228,13 +229,17 @@ class Spool:
         self._next_id = arrivals.next_id
         self._waiting += arrivals.inserted
         self._poisoned.update(arrivals.poisoned)
-        self._marks.update(arrivals.changed)
+        marks = self._marks
+        for key, upto in arrivals.moved.items():
+            marks[key].watermark.upto = upto
+        marks.update(arrivals.changed)
         while len(self._marks) > MARKS_IN_MEMORY:
             del self._marks[next(iter(self._marks))]
-        for row in arrivals.live.values():
-            newest = self._live.get((row.device, row.kind))
-            if newest is None or row.ts_ms >= newest.ts_ms:
-                self._live[row.device, row.kind] = row
+        live = self._live
+        for whose, row in arrivals.live.items():
+            newest = live.get(whose)
+            if newest is None or row[0] >= newest[0]:
+                live[whose] = row
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -247,18 +252,18 @@ class Spool:
             At most so many rows, and so many bytes of bodies (at least one row).
         """
         with self._lock:
-            candidates = list(islice(self._live.values(), limit))
+            candidates = list(islice(self._live.items(), limit))
             if not candidates:
                 return []
             rows = self._select(
                 f"SELECT {_COLUMNS} FROM rows WHERE state = 0"  # noqa: S608
                 " AND id IN (SELECT value FROM json_each(?)) ORDER BY id",
-                [_as_json(candidate.id for candidate in candidates)],
+                [_as_json(row_id for _, (_, row_id) in candidates)],
             )
             taken = _fit(rows, max_bytes)
             if len(taken) == len(rows):  # also forgets candidates that were settled meanwhile
-                for candidate in candidates:
-                    del self._live[candidate.device, candidate.kind]
+                for whose, _ in candidates:
+                    del self._live[whose]
             else:
                 self._forget_live(taken)
             return taken
@@ -407,7 +412,7 @@ class Spool:
     def _forget_live(self, rows: Iterable[Row]) -> None:
         for row in rows:
             newest = self._live.get((row.device, row.kind))
-            if newest is not None and newest.id == row.id:
+            if newest is not None and newest[1] == row.id:
                 del self._live[row.device, row.kind]
 
     @contextmanager

@@ -106,7 +106,7 @@ def test_a_frame_is_committed_then_acknowledged_to_the_broker_and_to_nobody_else
 
 def test_a_full_disk_holds_the_acknowledgement_back(tmp_path: Path) -> None:
     """Nothing is kept, so the broker is told nothing: it has the message still."""
-    bench = Bench(tmp_path, DiskWatch(tmp_path, measure=lambda _folder: (1000, 10)))
+    bench = Bench(tmp_path, DiskWatch(tmp_path, measure=lambda _folder: (10**9, 10)))
     assert bench.take(CHIRPSTACK, chirpstack()) == (0, 0)
     assert bench.log == []
 

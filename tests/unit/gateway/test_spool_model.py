@@ -80,7 +80,7 @@ class SpoolMachine(RuleBasedStateMachine):
         spool = self.spool
         spool._connection.execute("BEGIN IMMEDIATE")
         arrivals = Arrivals(spool._connection, spool._marks, spool._next_id, spool._created_ms, spool._poisoned)
-        arrivals.enter(up(device, BOOTS[0], seqs))
+        arrivals.enter_all([up(device, BOOTS[0], seqs)])
         arrivals.finish()
         spool.close()
         self._open()
