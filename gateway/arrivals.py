@@ -185,30 +185,29 @@ class Arrivals:
             if mark is None or key in self.changed or mark.is_new or mark.watermark.n_ranges:
                 return False
             upto = mark.watermark.upto
-        readings = message.readings
-        first = upto + 1
-        for reading in readings:
+        before = upto
+        kind, arrived_ms, row_id = message.kind, message.arrived_ms, self.next_id
+        newest_ms = newest_id = -1
+        rows: list[object] = []
+        for reading in message.readings:
             upto += 1
-            if reading.seq != upto or reading.ts_s is None:
+            seq, ts_s = reading.seq, reading.ts_s
+            if seq != upto or ts_s is None:
                 return False
+            ts_ms = _point_ms(ts_s, boot, seq)
+            rows += (row_id, device, kind, boot, seq, ts_ms, arrived_ms, "device", reading.body)
+            if ts_ms >= newest_ms:
+                newest_ms, newest_id = ts_ms, row_id
+            row_id += 1
         oldest_seq = message.oldest_seq
         if oldest_seq is not None and oldest_seq > upto + 1:
             return False
         self.moved[key] = upto
-        kind, arrived_ms, row_id = message.kind, message.arrived_ms, self.next_id
-        newest_ms = newest_id = -1
-        for reading in readings:
-            seq, ts_s = reading.seq, reading.ts_s
-            ts_ms = _point_ms(ts_s, boot, seq)
-            self._pending += (row_id, device, kind, boot, seq, ts_ms, arrived_ms, "device", reading.body)
-            if ts_ms >= newest_ms:
-                newest_ms, newest_id = ts_ms, row_id
-            row_id += 1
-        count = upto + 1 - first
         self.next_id = row_id
-        self._n_pending += count
-        self.offered += count
-        self.readings += count
+        self._pending += rows
+        self._n_pending += upto - before
+        self.offered += upto - before
+        self.readings += upto - before
         newest = self.live.get((device, kind))
         if newest is None or newest_ms >= newest[0]:
             self.live[device, kind] = newest_ms, newest_id
