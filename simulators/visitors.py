@@ -1,21 +1,29 @@
-"""Visitors of a square, and what they drop where.
+"""Visitors of a square: how many come, where they are, and what they drop where.
 
-Pure: a function of seed and time.
+Pure: all answers are functions of seed and time, whatever was asked before. An hour's visitors draw from a stream of
+their own (`simulators.chance`), so every policy meets the same demand, nothing of it must be saved, and a restart
+goes on as if nothing had been. The last hours are kept, because what they do reaches into the hours after them.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from simulators.chance import steady, stream
+from simulators.chance import stream
+from simulators.demand import HOUR_MIN, SLOT_MIN, Demand
 from simulators.ground import Ground
+from simulators.itineraries import STAY_MAX_H, Itineraries, Trips
+from simulators.itineraries import value as itinerary_value
+from simulators.places import Places
 from simulators.scenario_sections import PURPOSES, Visits
-from simulators.waste import KINDS, item_masses_mg
 from square.occasions import Occasions
 
-_PER_H = 160.0
+_T = TypeVar("_T")
+_HOUR_S = 3600
+_BACK_H = STAY_MAX_H
+_SLOTS_PER_H = HOUR_MIN // SLOT_MIN
 
 
 class Drops(NamedTuple):
@@ -36,8 +44,29 @@ class Drops(NamedTuple):
     mass_mg: npt.NDArray[np.int64]
 
 
+class _Hour(NamedTuple):
+    """Everything dropped in an hour, and where the drops of each minute start."""
+
+    drops: Drops
+    starts: list[int]
+
+
 class Crowd:
-    """The people of a square."""
+    """The people of a square.
+
+    Parameters
+    ----------
+    ground
+        The square.
+    seed
+        Seed of the world.
+    occasions
+        The calendar.
+    visits
+        What a scenario changes.
+    rain_mmph
+        Rain at a moment [s since 1970 UTC] -> [mm/h]; MUST be a pure function.
+    """
 
     def __init__(
         self,
@@ -48,32 +77,106 @@ class Crowd:
         visits: Visits,
         rain_mmph: Callable[[float], float],
     ) -> None:
-        self._ground = ground
         self._seed = seed
-        self._visits = visits
-        self._occasions = occasions
-        self._rain_mmph = rain_mmph
+        self._n_zones = len(ground.zone_characters)
+        self._demand = Demand(ground.site, occasions, visits, rain_mmph)
+        self._itineraries = Itineraries(Places.of(ground))
+        self._trips: dict[int, Trips] = {}
+        self._hours: dict[int, _Hour] = {}
+        self._present: dict[int, npt.NDArray[np.int64]] = {}
 
     def visitors_per_h(self, at_s: float) -> npt.NDArray[np.float64]:
-        """Return the expected arrivals (n_purposes,) [visitors/h] at a moment."""
-        factor = self._visits.per_day_factor * np.exp(-self._rain_mmph(at_s) / 4.0)
-        return np.full(len(PURPOSES), _PER_H / len(PURPOSES) * factor)
+        """Return the expected arrivals at a moment, announced groups excepted.
+
+        Returns
+        -------
+        NDArray
+            (n_purposes,) [visitors/h], in the order of `scenario_sections.PURPOSES`.
+        """
+        hour, within_s = divmod(int(at_s // 1), _HOUR_S)
+        per_hour: npt.NDArray[np.float64] = self._demand.per_minute(hour)[:, within_s // 60] * HOUR_MIN
+        assert per_hour.shape == (len(PURPOSES),)
+        return per_hour
 
     def arrivals(self, hour_index: int) -> int:
-        """Return how many arrive in an hour, counted from 1970."""
-        expected = steady(float(self.visitors_per_h(hour_index * 3600.0).sum()))
-        return int(stream(self._seed, "arrivals", hour_index).poisson(expected))
+        """Return how many people arrive in an hour, counted from 1970."""
+        return int(self._trips_of(hour_index).people.sum())
 
     def drops(self, minute_index: int) -> Drops:
         """Return what is dropped in a minute, counted from 1970."""
-        rng = stream(self._seed, "drops", minute_index)
-        count = int(rng.poisson(steady(float(self.visitors_per_h(minute_index * 60.0).sum()) / 60.0)))
-        kinds = rng.integers(0, len(KINDS), count).astype(np.int8)
-        points = rng.integers(0, len(self._ground.points_m), count).astype(np.int32)
-        return Drops(points, kinds, item_masses_mg(rng, kinds))
+        hour_index, minute = divmod(minute_index, HOUR_MIN)
+        hour = self._hours.get(hour_index)
+        if hour is None:
+            hour = _kept(self._hours, hour_index, self._hour(hour_index))
+        start, end = hour.starts[minute], hour.starts[minute + 1]
+        point, kind, mass_mg = hour.drops
+        return Drops(point[start:end], kind[start:end], mass_mg[start:end])
 
     def present(self, at_s: float) -> npt.NDArray[np.int64]:
-        """Return the people in each zone at a moment (n_zones,)."""
-        zones = len(self._ground.site.zones)
-        expected = steady(float(self.visitors_per_h(at_s).sum()) * 0.7 / max(zones, 1))
-        return stream(self._seed, "present", int(at_s // 60)).poisson(expected, zones)
+        """Return the people in each zone (n_zones,) at the beginning of the minute of a moment."""
+        hour_index, minute = divmod(int(at_s // 60), HOUR_MIN)
+        table = self._present.get(hour_index)
+        if table is None:
+            table = _kept(self._present, hour_index, self._presence(hour_index))
+        present: npt.NDArray[np.int64] = table[minute].copy()
+        return present
+
+    def _trips_of(self, hour_index: int) -> Trips:
+        trips = self._trips.get(hour_index)
+        if trips is None:
+            per_minute = self._demand.per_minute(hour_index)
+            trips = self._itineraries.draw(
+                stream(self._seed, "visitors", hour_index),
+                per_minute,
+                self._demand.groups(hour_index),
+                self._demand.meals_per_pilgrim(hour_index),
+                self._wet_from_s(hour_index),
+            )
+            _kept(self._trips, hour_index, trips)
+        return trips
+
+    def _wet_from_s(self, hour_index: int) -> npt.NDArray[np.int64]:
+        """When rain begins that makes people leave, from an hour's beginning until all its visitors are gone."""
+        first = hour_index * _SLOTS_PER_H
+        slots = range(first, first + (STAY_MAX_H + 1) * _SLOTS_PER_H)
+        leaves_mmph = itinerary_value("rain_leaves_mmph")
+        wet = np.array([self._demand.rain_mmph(slot) >= leaves_mmph for slot in slots])
+        begins = wet & ~np.concatenate([[False], wet[:-1]])
+        begins[0] = False  # who comes in the rain does not mind it
+        return np.flatnonzero(begins) * (SLOT_MIN * 60)
+
+    def _hour(self, hour_index: int) -> _Hour:
+        seconds, points, kinds, masses = [], [], [], []
+        for back in range(_BACK_H, -1, -1):
+            trips = self._trips_of(hour_index - back)
+            start, end = np.searchsorted(trips.drop_s, [back * _HOUR_S, (back + 1) * _HOUR_S])
+            seconds.append(trips.drop_s[start:end] - back * _HOUR_S)
+            points.append(trips.drop_point[start:end])
+            kinds.append(trips.drop_kind[start:end])
+            masses.append(trips.drop_mass_mg[start:end])
+        second = np.concatenate(seconds)
+        order = np.argsort(second, kind="stable")
+        starts = np.searchsorted(second[order], np.arange(0, _HOUR_S + 1, 60)).tolist()
+        drops = Drops(np.concatenate(points)[order], np.concatenate(kinds)[order], np.concatenate(masses)[order])
+        return _Hour(drops, starts)
+
+    def _presence(self, hour_index: int) -> npt.NDArray[np.int64]:
+        """People in each zone at each minute of an hour, (60, n_zones)."""
+        changes = np.zeros((HOUR_MIN + 1) * self._n_zones, dtype=np.int64)
+        for back in range(_BACK_H, -1, -1):
+            trips = self._trips_of(hour_index - back)
+            minutes = np.clip(-((back * _HOUR_S - trips.changes_s) // 60), 0, HOUR_MIN)
+            people = np.repeat(trips.people[:, None], trips.zones.shape[1], axis=1).ravel()
+            for at, sign in ((minutes[:, :-1], 1), (minutes[:, 1:], -1)):
+                cells = (at * self._n_zones + trips.zones).ravel()
+                counts = np.bincount(cells, weights=people, minlength=changes.size)
+                changes += sign * np.rint(counts).astype(np.int64)
+        return np.cumsum(changes.reshape(HOUR_MIN + 1, self._n_zones), axis=0)[:-1]
+
+
+def _kept(memory: dict[int, _T], key: int, new: _T) -> _T:
+    """Remember something, and forget what lies farther back than anybody will ask."""
+    for old in [k for k in memory if k < key - _BACK_H or k > key + _BACK_H]:
+        del memory[old]
+    memory[key] = new
+    return new
