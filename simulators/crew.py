@@ -1,21 +1,23 @@
 """Simulated crews, and what crews do to the world.
 
-Crews use the crew app's own HTTP interface and nothing else. A bin of the simulated square is emptied when a crew
-*claims* a task done, whoever made the claim: a simulated crew or a person with a phone.
+Crews use the crew app's own HTTP interface and nothing else. They obey, refuse, are late, lie, break down or lose the
+network, as `simulators.habits` says. When a *person* with a phone claims a task done, the bin of the simulated square
+is emptied at that moment; a simulated crew empties it when it is there, and claims it afterwards.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import httpx
 
-from simulators import habits
 from simulators.errors import CrewApiError, TaskTaken
+from simulators.faults import Fault, FaultScript, chance_of
+from simulators.habits import Habits, Temper
 from simulators.parameters import Parameter
 from square.clock import Clock
 from square.geometry import LonLat
@@ -111,6 +113,17 @@ class Claims:
         self._empty = empty
         self._ignore_before_ms = ignore_before_ms
 
+    def did(self, task: Task) -> None:
+        """Empty the bin of a task now; its claim, which comes later, changes nothing any more."""
+        key = str(task["id"])
+        if key not in self.seen:
+            self.seen.add(key)
+            self._empty(task["asset_id"])
+
+    def ignore(self, task: Task) -> None:
+        """Let a claim that is to come be a lie: the bin stays as it is."""
+        self.seen.add(str(task["id"]))
+
     def take(self, tasks: Iterable[Task]) -> int:
         """Look at tasks and return how many bins were emptied for claims not seen before."""
         emptied = 0
@@ -163,18 +176,38 @@ async def square_sleep(clock: Clock, seconds: float) -> None:
 
 @dataclass
 class CrewState:
-    """What is known of one crew: its secret link, where it stands, its last page."""
+    """What is known of one crew.
+
+    Attributes
+    ----------
+    crew_id, token, temper
+        Who it is, its secret link, its mood.
+    position
+        Where it stands.
+    page, fresh
+        Its last page, and whether nobody has worked with that yet.
+    seen_s
+        When it first saw each task that it has not accepted, by task id [s of the square].
+    outbox
+        When the claim of each task that it has dealt with shall go out, by task id [s of the square].
+    """
 
     crew_id: str
     token: str
+    temper: Temper
     position: LonLat
     page: dict[str, Any] | None = None
     fresh: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
+    seen_s: dict[str, float] = field(default_factory=dict)
+    outbox: dict[str, float] = field(default_factory=dict)
 
 
 class Crews:
     """Polls the pages of all crews, empties bins for claims, and works as the crews when asked to.
+
+    A crew does its work when it does it, and the office hears of it when it hears of it: a claim is a message of its
+    own, sent again until it is taken, and later than the work by as long as the crew is without network.
 
     Parameters
     ----------
@@ -187,7 +220,11 @@ class Crews:
     working
         False only watches: people do the work with the crew page.
     seed
-        Of human delays.
+        Of the moods.
+    habits
+        How crews behave; by default they do as they are told.
+    faults
+        What strikes crews; it may grow.
     poll_s
         Pause between two looks at a page [wall s].
     """
@@ -202,6 +239,8 @@ class Crews:
         *,
         working: bool = True,
         seed: int = 0,
+        habits: Habits | None = None,
+        faults: FaultScript | None = None,
         poll_s: float = POLL_S,
     ) -> None:
         self._api = api
@@ -210,9 +249,12 @@ class Crews:
         self._empty_s = float(site.rules.empty_bin_s)
         self._claims = claims
         self._working = working
+        self._faults = faults or FaultScript()
         self._poll_s = poll_s
-        self._random = random.Random(seed)  # noqa: S311 - reproducible delays, not a secret
-        self._crews = [CrewState(crew_id, token, self._walker.depot) for crew_id, token in links.items()]
+        self._crews = [
+            CrewState(crew_id, token, Temper(habits or Habits(), seed, crew_id), self._walker.depot)
+            for crew_id, token in links.items()
+        ]
 
     async def run(self) -> None:
         """Watch and work for ever; cancel to stop. An office that is down only makes it wait."""
@@ -222,16 +264,21 @@ class Crews:
                 if self._working:
                     group.create_task(self._work(crew), name=f"crew {crew.crew_id}")
 
+    def _struck(self, crew: CrewState, kind: str) -> Fault | None:
+        return self._faults.find("crew", crew.crew_id, kind, self._clock.now_s())
+
     async def _watch(self, crew: CrewState) -> None:
         while True:
             try:
-                crew.page = await self._api.page(crew.token)
-                self._claims.take(crew.page["tasks"])
+                page = await self._api.page(crew.token)
+                self._claims.take(page["tasks"])
             except (CrewApiError, KeyError, TypeError) as error:
                 self._failed(crew, error)
             else:
                 crew.failures = 0
-                crew.fresh.set()
+                if not self._struck(crew, "offline"):
+                    crew.page = page
+                    crew.fresh.set()
             await asyncio.sleep(min(RETRY_MAX_S, self._poll_s * 2 ** min(crew.failures, 5)))
 
     def _failed(self, crew: CrewState, error: Exception) -> None:
@@ -241,8 +288,10 @@ class Crews:
 
     async def _work(self, crew: CrewState) -> None:
         while True:
-            await crew.fresh.wait()
+            await self._news(crew)
             crew.fresh.clear()
+            if self._struck(crew, "away"):
+                continue
             try:
                 await self._one_round(crew)
             except TaskTaken:
@@ -250,27 +299,70 @@ class Crews:
             except (CrewApiError, KeyError, TypeError) as error:
                 self._failed(crew, error)
 
+    async def _news(self, crew: CrewState) -> None:
+        """Wait for a new page, or for the moment at which a task is to be accepted or a claim to go out."""
+        moments = [*crew.outbox.values()]
+        moments += [seen_s + crew.temper.answer(int(key)).accept_after_s for key, seen_s in crew.seen_s.items()]
+        wait_s = min(moments, default=math.inf) - self._clock.now_s()
+        speed = self._clock.speed()
+        if not 0 < wait_s < math.inf or not speed:
+            await crew.fresh.wait()  # what is overdue already waits for an office that answers
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(crew.fresh.wait(), wait_s / speed)
+
     async def _one_round(self, crew: CrewState) -> None:
-        """Accept what is new, then do the first accepted task, as its page lists them."""
+        """Send claims that are due, accept what is new, then do the first accepted task, as its page lists them."""
+        await self._send_claims(crew)
         page = crew.page or {"tasks": []}
         tasks: list[Task] = page["tasks"]
         if page.get("crew", {}).get("on_shift", True):
-            for new in [t for t in tasks if t["state"] == "assigned"]:
-                await square_sleep(self._clock, self._human_s("accept_median_s", "accept_spread"))
-                new.update(await self._api.move(crew.token, new["id"], "accept"))
-        accepted = [t for t in tasks if t["state"] == "accepted"]
-        if not accepted:
-            return
-        task = accepted[0]
-        asset = task["asset"]
-        where = (float(asset["lon"]), float(asset["lat"]))
-        await square_sleep(self._clock, self._walker.walk_s(crew.position, where))
-        crew.position = where
-        spread = habits.PARAMETERS["empty_spread"].value
-        await square_sleep(self._clock, self._empty_s * self._random.lognormvariate(0.0, spread))
-        done = await self._api.move(crew.token, task["id"], "done")
-        self._claims.take([task | done])
-        crew.fresh.clear()  # the page in hand is from before this work
+            await self._accept(crew, [task for task in tasks if task["state"] == "assigned"])
+        for task in tasks:
+            if task["state"] == "accepted" and str(task["id"]) not in crew.outbox:
+                await self._do(crew, task)
+                await self._send_claims(crew)
+                crew.fresh.clear()  # the page in hand is from before this work
+                return
 
-    def _human_s(self, median: str, spread: str) -> float:
-        return habits.PARAMETERS[median].value * self._random.lognormvariate(0.0, habits.PARAMETERS[spread].value)
+    async def _accept(self, crew: CrewState, tasks: list[Task]) -> None:
+        """Accept tasks that the crew has seen for long enough; some it lets lie."""
+        new = {str(task["id"]) for task in tasks}
+        crew.seen_s = {key: seen_s for key, seen_s in crew.seen_s.items() if key in new}
+        for task in tasks:
+            answer, key = crew.temper.answer(int(task["id"])), str(task["id"])
+            if answer.refuses:
+                continue
+            now_s = self._clock.now_s()
+            seen_s = min(now_s, crew.seen_s.setdefault(key, now_s))  # not later, if the clock was set back
+            if now_s >= seen_s + answer.accept_after_s:
+                crew.seen_s.pop(key)
+                task.update(await self._api.move(crew.token, task["id"], "accept"))
+
+    async def _do(self, crew: CrewState, task: Task) -> None:
+        """Walk, empty, and put the claim into the outbox; a crew that lies does the last alone."""
+        answer, key = crew.temper.answer(int(task["id"])), str(task["id"])
+        work_s = self._empty_s * answer.empty_factor
+        fault = self._struck(crew, "lying")
+        if answer.lies or (fault is not None and chance_of(f"{crew.crew_id} {key}") < fault.strength):
+            await square_sleep(self._clock, work_s)
+            self._claims.ignore(task)
+            _log.info("crew %s claims task %s and did nothing", crew.crew_id, key)
+        else:
+            asset = task["asset"]
+            where = (float(asset["lon"]), float(asset["lat"]))
+            walk_s = self._walker.walk_s(crew.position, where) * answer.walk_factor
+            await square_sleep(self._clock, walk_s + answer.breaks_down_s)
+            crew.position = where
+            await square_sleep(self._clock, work_s)
+            self._claims.did(task)
+        crew.outbox[key] = self._clock.now_s() + answer.offline_s
+
+    async def _send_claims(self, crew: CrewState) -> None:
+        """Tell the office what is done, if it can be told."""
+        if self._struck(crew, "offline"):
+            return
+        for key in [key for key, due_s in crew.outbox.items() if due_s <= self._clock.now_s()]:
+            with contextlib.suppress(TaskTaken):  # somebody else has closed it: nothing to tell any more
+                await self._api.move(crew.token, key, "done")
+            del crew.outbox[key]

@@ -9,6 +9,8 @@ import pytest
 
 from simulators.crew import Claims, CrewApi, Crews, Walker, square_sleep
 from simulators.errors import CrewApiError, TaskTaken
+from simulators.faults import Fault, FaultScript
+from simulators.habits import Habits
 from square.clock import FixedClock
 from square.site import load_site
 
@@ -19,12 +21,14 @@ BIN = SITE.bins[3]
 class FastClock(FixedClock):
     """Square time that jumps a little at each look, so that square sleeps take no wall time."""
 
+    step_s = 20.0
+
     def now_s(self):
-        self.advance(20.0)
+        self.advance(self.step_s)
         return super().now_s()
 
     def speed(self):
-        return 1_000_000.0
+        return 1e9
 
 
 class Office:
@@ -67,14 +71,21 @@ def task(number, state="assigned", **changes):
     return {"id": number, "asset_id": BIN.id, "state": state, "claimed_ms": None, "asset": asset} | changes
 
 
-def run_crews(office, until, *, working=True, claims=None, links=None):
+def run_crews(office, until, *, working=True, claims=None, links=None, clock=None, **behaviour):
     emptied = []
     claims = claims or Claims(emptied.append)
 
     async def scenario():
         client = httpx.AsyncClient(transport=httpx.MockTransport(office), base_url="http://office")
         crews = Crews(
-            CrewApi(client), FastClock(1e9), SITE, links or {"pagi-1": "secret-1"}, claims, working=working, poll_s=0.01
+            CrewApi(client),
+            clock or FastClock(1e9),
+            SITE,
+            links or {"pagi-1": "secret-1"},
+            claims,
+            working=working,
+            poll_s=0.01,
+            **behaviour,
         )
         running = asyncio.create_task(crews.run())
         for _ in range(500):
@@ -134,6 +145,110 @@ def test_a_stranger_link_is_survived():
     emptied = run_crews(office, lambda e: len(e) >= 1, links={"x": "wrong", "pagi-1": "secret-1"})
     assert emptied == [BIN.id]
     assert office.refused >= 1
+
+
+def test_a_crew_that_refuses_lets_the_task_lie():
+    """Nothing is accepted, nothing is emptied, and the page is watched on."""
+    office = Office(task(1))
+    emptied = run_crews(office, lambda _e: len(office.calls) > 15, habits=Habits(refuse_share=1.0))
+    assert emptied == []
+    assert office.tasks[1]["state"] == "assigned"
+    assert all(method == "GET" for method, _ in office.calls)
+
+
+def test_a_crew_that_lies_claims_and_empties_nothing():
+    """The claim reaches the office; the bin stays full, however often the claim is seen on the page afterwards."""
+    office = Office(task(1))
+    after = []
+
+    def until(_emptied):
+        if office.tasks[1]["state"] == "claimed":
+            after.append(1)
+        return len(after) > 10
+
+    emptied = run_crews(office, until, habits=Habits(lie_share=1.0))
+    assert office.tasks[1]["state"] == "claimed"
+    assert emptied == []
+
+
+def test_a_claim_of_a_crew_without_network_comes_after_the_work():
+    """The bin is empty while the office still waits; then the claim comes, and empties nothing again."""
+    office, clock = Office(task(1)), FastClock(1e9)
+    emptied_s, claimed_s = [], []
+    claims = Claims(lambda _bin: emptied_s.append(FixedClock.now_s(clock)))
+
+    def until(_emptied):
+        if office.tasks[1]["state"] == "claimed":
+            claimed_s.append(FixedClock.now_s(clock))
+        return len(claimed_s) > 10
+
+    run_crews(office, until, claims=claims, clock=clock, habits=Habits(offline_share=1.0, offline_median_s=50_000.0))
+    assert len(emptied_s) == 1
+    assert claimed_s[0] > emptied_s[0] + 8_000
+
+
+@pytest.mark.parametrize(
+    ("habits", "kind", "slower_s"),
+    [(Habits(late_share=1.0, late_median_s=50_000.0), "accept", 8_000),
+     (Habits(breakdown_share=1.0, breakdown_median_s=50_000.0), "done", 8_000),
+     (Habits(walk_factor=1000.0), "done", 4_000)],
+)  # fmt: skip
+def test_crews_that_are_late_or_broken_down_take_longer(habits, kind, slower_s):
+    """Square time until a task is accepted or claimed grows with the trouble; the work is done all the same.
+
+    The smallest factor of a lognormal time with sigma 0.6 is e^-1.8 at three sigma: 50,000 s become 8,000 at least.
+    """
+
+    def duration_s(habits):
+        office, clock = Office(task(1)), FastClock(1e9)
+        clock.step_s = 500.0
+        moments = {}
+
+        def until(_emptied):
+            for path in [path for method, path in office.calls if method == "POST"]:
+                moments.setdefault(path.rsplit("/", 1)[1], FixedClock.now_s(clock))
+            return "done" in moments
+
+        assert run_crews(office, until, clock=clock, habits=habits) == [BIN.id]
+        return moments["accept"] - 1e9 if kind == "accept" else moments["done"] - moments["accept"]
+
+    assert duration_s(habits) > duration_s(Habits()) + slower_s
+
+
+def test_faults_strike_crews_while_they_last():
+    """Away: nothing happens. Offline: nothing is heard. Lying: claims without work. Sound again: work as ever."""
+    script = FaultScript([Fault(0, 1e9 + 3000, "crew:pagi-*", "away"), Fault(0, 2e9, "crew:malam-1", "away")])
+    office, clock = Office(task(1)), FastClock(1e9)
+    accepted_s = []
+
+    def until(emptied):
+        if any(method == "POST" for method, _ in office.calls):
+            accepted_s.append(FixedClock.now_s(clock))
+        return len(emptied) > 0
+
+    assert run_crews(office, until, clock=clock, faults=script) == [BIN.id]
+    assert accepted_s[0] >= 1e9 + 3000
+    silent = Office(task(1), task(2, "accepted"))
+    offline = FaultScript([Fault(0, 2e9, "crew:pagi-1", "offline")])
+    assert run_crews(silent, lambda _e: len(silent.calls) > 15, faults=offline) == []
+    assert all(method == "GET" for method, _ in silent.calls)
+    lying = Office(task(1))
+    liars = FaultScript([Fault(0, 2e9, "crew:*", "lying")])
+    assert run_crews(lying, lambda _e: lying.tasks[1]["state"] == "claimed", faults=liars) == []
+
+
+def test_an_office_that_is_down_does_not_make_a_crew_walk_twice():
+    """Work that is done is claimed when the office answers again, without a second walk."""
+    office = Office(task(1, "accepted"))
+
+    def until(emptied):
+        if len(emptied) == 1 and not office.refused:
+            office.down = 4
+        return office.tasks[1]["state"] == "claimed"
+
+    emptied = run_crews(office, until)
+    assert emptied == [BIN.id]
+    assert office.tasks[1]["state"] == "claimed"
 
 
 def test_claims_are_settled_once_over_restarts():
