@@ -104,12 +104,15 @@ def _into(
         found = reach[np.arange(left.size), choice] < _FAR_MM
         left, choice = left[found], choice[found]
         target = near[left, choice]
+        wanted_nl = np.zeros_like(room_nl)
+        np.add.at(wanted_nl, target, item_nl[left])
+        if (wanted_nl <= room_nl).all():
+            into[left] = target
+            break
         order = np.argsort(target, kind="stable")
         fits = np.empty(left.size, dtype=bool)
         fits[order] = _running(target[order], item_nl[left[order]]) <= room_nl[target[order]]
         into[left[fits]] = target[fits]
-        if fits.all():
-            break
         np.subtract.at(room_nl, target[fits], item_nl[left[fits]])
         shut[target[~fits]] = True
         left = left[~fits]
@@ -119,8 +122,6 @@ def _into(
 def _running(groups: npt.NDArray[np.int32], amounts: Ints) -> Ints:
     """Return running sums of amounts within each group; equal groups stand together."""
     total = np.cumsum(amounts)
-    if not groups.size:
-        return total
     starts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
     lengths = np.diff(np.append(starts, groups.size))
     running: Ints = total - np.repeat(total[starts] - amounts[starts], lengths)
