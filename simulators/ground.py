@@ -44,9 +44,9 @@ def character_of(zone: Zone) -> str:
     return next((kind for kind, known in CHARACTER_WORDS.items() if words.intersection(known)), "park")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ground:
-    """Geometry that a crowd and its waste need.
+    """Geometry that a crowd and its waste need; equal only to itself, so that more can be kept about it.
 
     Parameters
     ----------

@@ -23,13 +23,13 @@ Reals = npt.NDArray[np.float64]
 
 # Purpose: people in a party, stay at a place [min], items that one person drops. Assumed.
 _HABITS: Mapping[str, tuple[float, float, float]] = {
-    "pilgrims": (2.0, 22.0, 1.1),
-    "groups": (62.0, 28.0, 1.8),
-    "families": (3.6, 26.0, 1.8),
-    "exercise": (1.6, 18.0, 0.9),
-    "food": (2.4, 35.0, 2.0),
-    "takjil": (1.8, 12.0, 1.6),
-    "passers-by": (1.3, 3.0, 0.4),
+    "pilgrims": (2.0, 22.0, 1.4),
+    "groups": (62.0, 28.0, 2.2),
+    "families": (3.6, 26.0, 2.2),
+    "exercise": (1.6, 18.0, 1.1),
+    "food": (2.4, 35.0, 2.5),
+    "takjil": (1.8, 12.0, 2.0),
+    "passers-by": (1.3, 3.0, 0.5),
 }
 # Purpose: shares of parties that visit 1, 2, 3, 4 places. Assumed.
 STOP_SHARES: Mapping[str, tuple[float, float, float, float]] = {

@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +98,13 @@ class Places:
 
     @classmethod
     def of(cls, ground: Ground) -> "Places":
-        """Find the places and ways in of a ground, and the walks between them."""
+        """Find the places and ways in of a ground, and the walks between them; kept as long as the ground is."""
+        if ground not in _KNOWN:
+            _KNOWN[ground] = cls._find(ground)
+        return _KNOWN[ground]
+
+    @classmethod
+    def _find(cls, ground: Ground) -> "Places":
         quarter = _quarters(ground)
         n_quarters = int(quarter.max(initial=-1)) + 1
         vertices = ground.paths.vertices_m
@@ -132,6 +139,8 @@ class Places:
         )
 
 
+_KNOWN: WeakKeyDictionary[Ground, Places] = WeakKeyDictionary()
+"""A contest makes many crowds on one ground, and the walks of a town take seconds."""
 Place = tuple[str, int, int]
 """Kind, zone, spot of the ground in its middle."""
 
