@@ -184,6 +184,7 @@ class SquareModel:
         s.full_since_min[s.full_since_min != NEVER] += later_min
         s.smokes[:] = [smoke._replace(until_min=smoke.until_min + later_min) for smoke in s.smokes]
         s.at_s = at_s
+        self._truths = None
 
     def _tick(self) -> None:
         s = self._s
@@ -191,18 +192,19 @@ class SquareModel:
         mishaps = self._mishaps.between(s.at_s, s.at_s + TICK_S)
         if mishaps:
             self._events += self._happenings.apply(s, mishaps)
-            self._stale = True
+            self._changed()
         drops = self.crowd.drops(minute)
         if len(drops.point):
             self._recount()
             self._dropping.drop(s, drops, self._loose_nl, self._volume_l)
-            self._stale = True
+            self._changed()
         if (s.fire_min != NEVER).any():
             self._events += self._happenings.burn(s, minute, self.weather.rain_mmph(s.at_s))
-            self._stale = True
+            self._changed()
         if minute % SLOW_MIN == 0:
             self._slow(minute, self.weather.at(s.at_s))
         s.at_s += TICK_S
+        self._truths = None
         self._account(minute + 1)
 
     def _account(self, minute: int) -> None:
@@ -226,7 +228,12 @@ class SquareModel:
         np.add.at(self._litter_nl, self._shapes.zone, loose_nl(s.beside_mg))
         self._stale = False
 
+    def _changed(self) -> None:
+        self._stale = True
+        self._truths = None
+
     _stale = True
+    _truths: BinTruths | None = None
     _loose_nl: Ints
     _volume_l: Floats
     _litter_nl: Ints
@@ -248,10 +255,10 @@ class SquareModel:
         wet = np.minimum(s.water_mg / np.maximum(holds, 1), 1.0)
         stress = heap.stress_pa(s.mass_mg.sum(axis=1) + s.water_mg, shapes.floor_m2)
         s.ratio_ppb = heap.settled(s.ratio_ppb, heap.rest_ratio(mix, stress, wet), self._settling)
-        self._stale = True
+        self._changed()
         pressed = np.where(self.fill_pct >= 100.0, heap.PARAMETERS["pressed_ratio"].value, 1.0)  # noqa: PLR2004
         s.ratio_ppb = heap.settled(s.ratio_ppb, pressed, heap.PARAMETERS["press_share"].value)
-        self._stale = True
+        self._changed()
 
     # -- crews ---------------------------------------------------------------------------------
 
@@ -276,7 +283,7 @@ class SquareModel:
         s.beside_mg[i] = 0
         clear(s, i)
         s.moved_min[i] = s.tipped_min[i] = s.lid_min[i] = NEVER
-        self._stale = True
+        self._changed()
         self._events.append(Event(s.at_s, "emptied", asset_id, taken_l))
         return taken_l
 
@@ -295,7 +302,7 @@ class SquareModel:
         s.collected_mg += int(s.ground_mg[zone].sum()) + int(s.beside_mg[beside].sum())
         s.ground_mg[zone] = 0
         s.beside_mg[beside] = 0
-        self._stale = True
+        self._changed()
         self._events.append(Event(s.at_s, "swept", zone_id, taken_l))
         return taken_l
 
@@ -303,6 +310,11 @@ class SquareModel:
 
     def bin_truths(self) -> BinTruths:
         """Return the insides of all bins at `at_s`."""
+        if self._truths is None:
+            self._truths = self._look()
+        return self._truths
+
+    def _look(self) -> BinTruths:
         s, shapes = self._s, self._shapes
         fill = self.fill_pct
         air = self.weather.at(s.at_s)
@@ -366,4 +378,4 @@ class SquareModel:
             The snapshot has not the shape that `snapshot` writes.
         """
         self._s = State.restored(snapshot, self.bins, self.zones, self._s)
-        self._stale = True
+        self._changed()

@@ -254,4 +254,4 @@ class RealFleet:
 
     def _measure(self) -> None:
         pids = [process.pid for process in self._spawner.processes() if process.pid is not None]
-        self.report.peak_bytes = max(self.report.peak_bytes, pss_bytes([self._spawner.server_pid, *pids]))
+        self.report.peak_bytes = max(self.report.peak_bytes, pss_bytes([*self._spawner.server_pids, *pids]))

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulators.footfall import DAY_S, WIB_OFFSET_S
 from simulators.parameters import Parameter
+
+DAY_S = 86_400
+WIB_OFFSET_S = 7 * 3600  # Asia/Jakarta has no daylight time; the pure model needs no zone database
 
 PARAMETERS: Mapping[str, Parameter] = {
     "pings": Parameter(7, "1", "5 to 7 pings and their median are common practice for JSN-SR04T class sensors"),

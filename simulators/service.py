@@ -31,7 +31,7 @@ from square.site import Site, load_site
 
 _log = logging.getLogger(__name__)
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 SAVE_EVERY_S = 30.0
 CONNECT_GRACE_S = 30.0
 LOOK_AT_LINKS_S = 1.0

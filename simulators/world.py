@@ -1,39 +1,30 @@
-"""The square of one site as its nodes sense it: the site file on one side, the waste model on the other."""
+"""The square of one site as its nodes sense it: plan and scenario on one side, the model of the truth on the other."""
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from simulators import sensing
-from simulators.footfall import BASE_WEIGHT, TICK_S, BinSpec, SquareModel, ZoneSpec
+from simulators.ground import Ground
+from simulators.happenings import Event
+from simulators.mishaps import Mishaps
+from simulators.model import TICK_S, SquareModel
 from simulators.node import NodeIdentity, Reading, Sense
-from square.geometry import distance_mm_of
+from simulators.scenario import Scenario
+from simulators.scenario_sections import MishapRates, Visits, WeatherOverrides
+from simulators.visitors import Crowd
+from simulators.weather import Weather
+from square.occasions import Occasions
 from square.registry import Placement
-from square.site import Bin, Site, Zone
+from square.site import Bin, Site
 
 _log = logging.getLogger(__name__)
 
 CATCH_UP_MAX_S = 7 * 86_400  # a longer jump of the clock is not lived through, only its last week
-# Words in a zone's id or name that tell what kind of place it is; the first that matches counts, else "park".
-_CHARACTER_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("forecourt", ("payung", "umbrella", "forecourt", "serambi", "masjid", "mosque")),
-    ("food", ("kuliner", "culinary", "pkl", "vendor", "food")),
-    ("street", ("jalan", "jl", "street")),
-    ("floor", ("tugu", "monument", "plaza")),
-    ("path", ("granit", "granite", "gerbang", "gate", "path")),
-)
-
-
-def character_of(zone: Zone) -> str:
-    """Return the kind of place of a zone (a key of `footfall.BASE_WEIGHT`), judged by its id and names."""
-    words = {w for text in (zone.id, zone.name_id, zone.name_en) for w in text.lower().replace("-", " ").split()}
-    for character, known in _CHARACTER_WORDS:
-        if words.intersection(known):
-            assert character in BASE_WEIGHT
-            return character
-    return "park"
+HAPPENED_MAX = 500
 
 
 class World:
@@ -44,36 +35,50 @@ class World:
     site
         The plan.
     seed
-        Seed of visitors and sensors.
+        Seed of visitors, weather, mishaps and sensors.
     start_s
         Square time now [s].
     initial_fill_pct
         Range of the first fill of the bins [%].
     run
         Number of this start, so that noise does not repeat after a restart.
+    scenario
+        What the square goes through; None is an ordinary time.
     """
 
     def __init__(
-        self, site: Site, *, seed: int, start_s: float, initial_fill_pct: tuple[float, float], run: int = 0
+        self,
+        site: Site,
+        *,
+        seed: int,
+        start_s: float,
+        initial_fill_pct: tuple[float, float],
+        run: int = 0,
+        scenario: Scenario | None = None,
     ) -> None:
         self.site = site
         self.emptied = 0
+        self.happened: deque[Event] = deque(maxlen=HAPPENED_MAX)
+        """What happened on the square, the newest last."""
         self._seed = (seed, run)
-        specs = [
-            BinSpec(b.id, *site.frame.to_m(b.lon, b.lat), capacity_l=b.volume_l) for b in site.bins if b.volume_l > 0
-        ]
+        ground, zone = Ground.of(site), site.zone_info
+        self.weather = Weather(seed, scenario.weather if scenario else WeatherOverrides(), zone=zone)
+        crowd = Crowd(
+            ground,
+            seed=seed,
+            occasions=Occasions(scenario.occasions if scenario else None),
+            visits=scenario.visits if scenario else Visits(),
+            rain_mmph=self.weather.rain_mmph,
+        )
         self.model = SquareModel(
-            specs,
-            [self._zone(z) for z in site.zones],
-            np.random.default_rng([seed, 0]),
+            ground,
+            crowd,
+            self.weather,
+            Mishaps(scenario.mishaps if scenario else MishapRates(), seed=seed, zone=zone),
+            seed=seed,
             start_s=start_s,
             initial_fill_pct=initial_fill_pct,
         )
-
-    def _zone(self, zone: Zone) -> ZoneSpec:
-        corners = [self.site.frame.to_m(lon, lat) for lon, lat in zone.rings[0]]
-        east, north = [c[0] for c in corners], [c[1] for c in corners]
-        return ZoneSpec(zone.id, character_of(zone), min(east), min(north), max(east), max(north))
 
     def advance(self, now_s: float) -> None:
         """Bring the model to `now_s`; a clock that was set back or far ahead moves it without living the gap."""
@@ -85,6 +90,9 @@ class World:
             _log.warning("the clock jumped by %.1f days: only the last 7 are simulated", behind_s / 86_400)
             self.model.rebase(now_s - CATCH_UP_MAX_S)
         self.model.advance(now_s)
+        for event in self.model.take_events():
+            self.happened.append(event)
+            _log.debug("%s %s: %.1f l", event.kind, event.target, event.amount_l)
 
     def empty(self, asset_id: str, now_s: float) -> float | None:
         """Empty a bin as a crew does and return the litres; None when the site has no such bin."""
@@ -96,6 +104,15 @@ class World:
             return None
         self.emptied += 1
         return litres
+
+    def sweep(self, zone_id: str, now_s: float) -> float | None:
+        """Sweep a zone as a crew does and return the litres; None when the site has no such zone."""
+        try:
+            self.advance(now_s)
+            return self.model.sweep(zone_id)
+        except KeyError:
+            _log.warning("a task names zone %s, which this site does not have", zone_id)
+            return None
 
     def sense(self, placement: Placement, index: int, started_s: float) -> Sense:
         """Return the sensor of a device: a function of square time.
@@ -114,10 +131,11 @@ class World:
         power = sensing.Power(started_s - battery_age_s, float(rng.uniform(-82, -55)))
         asset = placement.asset
         if isinstance(asset, Bin):
+            which = self.model.index[asset.id]
 
             def sense_bin(at_s: float) -> Reading:
                 self.advance(at_s)
-                true_mm = distance_mm_of(asset, self.model.fill_pct(asset.id))
+                true_mm = self.model.bin_truth(which).surface_mm
                 return sensing.bin_reading(true_mm, at_s, rng) | power.fields(at_s, rng)
 
             return sense_bin

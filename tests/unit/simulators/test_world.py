@@ -1,14 +1,16 @@
 """The shipped site as a world: every kind of place is known, sensors follow the truth, time may jump."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from firmware import wire
-from simulators.footfall import BASE_WEIGHT
+from simulators.scenario import load_scenario
+from simulators.scenario_sections import MishapRates, PlannedMishap, Visits, WeatherOverrides
 from simulators.service import Simulator, read_passwords
 from simulators.settings import SimulatorSettings
-from simulators.world import CATCH_UP_MAX_S, World, character_of
+from simulators.world import CATCH_UP_MAX_S, World
 from square.clock import FixedClock
 from square.errors import SettingsError
 from square.geometry import fill_pct_of
@@ -26,18 +28,6 @@ def world(**options) -> World:
     return World(SITE, **options)
 
 
-def test_zones_of_the_site_have_their_character():
-    """The words in names decide: forecourt, food, street, floor and path are found, the rest is park."""
-    characters = {zone.id: character_of(zone) for zone in SITE.zones}
-    assert set(characters.values()) <= set(BASE_WEIGHT)
-    assert characters["zona-payung"] == "forecourt"
-    assert characters["zona-kuliner"] == "food"
-    assert characters["zona-selatan"] == "street"
-    assert characters["zona-tugu"] == "floor"
-    assert characters["zona-granit-utara"] == "path"
-    assert characters["zona-taman-tenggara"] == "park"
-
-
 def test_sensors_see_the_true_fill():
     """Fill computed from the echo is within 8 points of the truth for every bin of the site."""
     square = world()
@@ -48,7 +38,7 @@ def test_sensors_see_the_true_fill():
         wire.decode_reading("bin", {"seq": 1, "ts": 1, **reading})
         if "distance_mm" in reading:
             seen = fill_pct_of(placement.asset, reading["distance_mm"])
-            assert seen == pytest.approx(square.model.fill_pct(placement.asset.id), abs=8)
+            assert seen == pytest.approx(square.model.fill_of(placement.asset.id), abs=8)
 
 
 def test_emptying_reaches_the_sensor():
@@ -60,15 +50,44 @@ def test_emptying_reaches_the_sensor():
     assert fill_pct_of(placement.asset, sense(NOW_S)["distance_mm"]) < 10
     assert square.empty("bin-nowhere", NOW_S) is None
     assert square.emptied == 1
+    square.advance(NOW_S + 60)
+    assert [(e.kind, e.target) for e in square.happened if e.kind == "emptied"] == [("emptied", placement.asset.id)]
 
 
-def test_a_day_fills_the_square_without_losing_a_millilitre():
+def test_sweeping_reaches_the_ground():
+    """After a crew swept a zone no litter lies there; an unknown zone is survived."""
+    square = world(initial_fill_pct=(112, 112))
+    square.advance(NOW_S + 4 * 3600)
+    dirtiest = int(square.model.litter_l.argmax())
+    assert square.sweep(square.model.zones[dirtiest], NOW_S + 4 * 3600) > 0
+    assert square.model.litter_l[dirtiest] == 0
+    assert square.sweep("zona-nowhere", NOW_S + 4 * 3600) is None
+
+
+def test_a_scenario_changes_the_square():
+    """The crowd, weather and mishaps of a scenario are those of the world; its official dates count."""
+    scenario = replace(
+        load_scenario("quiet-tuesday"),
+        visits=Visits(per_day_factor=20.0),
+        weather=WeatherOverrides(is_dry=True, temp_shift_c=5.0),
+        mishaps=MishapRates(planned=(PlannedMishap(NOW_S + 90, "tipped", SITE.bins[0].id),)),
+    )
+    busy, quiet = (world(scenario=one, initial_fill_pct=(0, 0)) for one in (scenario, None))
+    for square in (busy, quiet):
+        square.advance(NOW_S + 3600)
+    assert busy.model.totals.generated_mg > 5 * quiet.model.totals.generated_mg
+    assert busy.weather.at(NOW_S).temp_c == pytest.approx(quiet.weather.at(NOW_S).temp_c + 5, abs=0.01)
+    assert ("tipped", SITE.bins[0].id) in [(e.kind, e.target) for e in busy.happened]
+    assert busy.model.bin_truth(0).tilted_deg == 90
+
+
+def test_a_day_fills_the_square_without_losing_a_milligram():
     """Over a day of the shipped site bins fill, and the balance of waste is exact."""
     square = world(initial_fill_pct=(0, 0))
     square.advance(NOW_S + 86_400)
     totals = square.model.totals
-    assert totals.generated_ml == totals.in_bins_ml + totals.on_ground_ml + totals.collected_ml
-    assert totals.in_bins_ml > 500_000
+    assert totals.generated_mg == sum(totals[1:])
+    assert totals.in_bins_mg > 20_000_000
 
 
 def test_clock_jumps_are_bounded():
@@ -78,8 +97,8 @@ def test_clock_jumps_are_bounded():
     square.advance(NOW_S - 1e6)
     assert square.model.totals == before
     square.advance(NOW_S + 400 * 86_400)
-    visitors_l = (square.model.totals.generated_ml - before.generated_ml) / 1000
-    assert visitors_l < CATCH_UP_MAX_S / 86_400 * 10_000
+    visitors_kg = (square.model.totals.generated_mg - before.generated_mg) / 1e6
+    assert 0 < visitors_kg < CATCH_UP_MAX_S / 86_400 * 500
 
 
 def settings(tmp_path, **options) -> SimulatorSettings:
@@ -102,7 +121,10 @@ def test_world_and_unacked_readings_survive_a_restart(tmp_path):
     assert second.claims.take([{"id": 5, "asset_id": SITE.bins[0].id, "claimed_ms": int(NOW_S * 1000)}]) == 0
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"version": 99}', '{"version": 1, "world": {}}'])
+OLD_STATES = ("", "[]", '{"version": 99}', '{"version": 1, "world": {}}', '{"version": 2, "world": {}}')
+
+
+@pytest.mark.parametrize("text", OLD_STATES)
 def test_a_damaged_state_is_a_clear_error(tmp_path, text):
     """A state file that is no world of this version names itself and the remedy; it is not overwritten."""
     (tmp_path / "world.json").write_text(text)
