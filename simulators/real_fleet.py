@@ -75,10 +75,10 @@ class FleetWorld:
         asset = placement.asset
         if isinstance(asset, Bin):
             self._world.advance(at_s)
-            if self._world.model.fill_pct(asset.id) >= EMPTIED_AT_PCT:
+            if self._world.model.fill_of(asset.id) >= EMPTIED_AT_PCT:
                 self._world.empty(asset.id, at_s)
-            distance_mm = distance_mm_of(asset, self._world.model.fill_pct(asset.id))
-            return world | {"distance_mm": round(distance_mm), "temp_c": round(sensing.air_temp_c(at_s), 2)}
+            truth = self._world.model.bin_truth(self._world.model.index[asset.id])
+            return world | {"distance_mm": round(truth.surface_mm), "temp_c": round(truth.inside_c, 2)}
         air = self._air[device].reading(at_s, rng)
         return world | {there: round(int(air[here]) / scale, 2) for here, (there, scale) in _AIR_KEYS.items()}
 
