@@ -17,7 +17,6 @@ from simulators import sensing
 from simulators.real_node import Boot, RealNode
 from simulators.real_spawn import NodeProcess, Spawner
 from simulators.world import World
-from square.geometry import distance_mm_of
 from square.registry import Placement
 from square.site import Bin, Site
 
