@@ -35,6 +35,9 @@ PARAMETERS: Mapping[str, Parameter] = {
     "exercise_share": Parameter(0.08, "1", "assumed share who run or do gymnastics"),
     "food_share": Parameter(0.20, "1", "assumed share who come to eat"),
     "passers_by_share": Parameter(0.14, "1", "assumed share who only cross the square"),
+    "vendors_extra": Parameter(
+        0.3, "1", "assumed rise of food while vendors sell, 15:00-23:00 (hours: Instruksi Wali Kota 1738/2022)"
+    ),
     "prayer_width_min": Parameter(18, "min", "assumed standard deviation of the arrivals for a prayer"),
     "prayer_lead_min": Parameter(8, "min", "assumed: so long before the call half of them have come"),
     "malam_jumat_people": Parameter(1_300, "visitors", "assumed: Thursday maghrib to midnight, on top of the day"),
@@ -87,6 +90,7 @@ HOUR_MIN = 60
 SLOT_MIN = 10
 """Rain is looked at so often."""
 _THURSDAY, _FRIDAY = 3, 4
+_VENDORS_MIN = (15 * 60, 23 * 60)
 _TAKJIL_FROM_MIN = 15 * 60 + 30
 # Minutes after maghrib at which a night's crowd starts, is all there, thins out and is gone. Assumed.
 _NIGHT_MIN = (0.0, 45.0, 270.0, 480.0)
@@ -219,6 +223,9 @@ class Demand:
         # joined through the middles of the hours, around midnight too
         middles = (np.arange(-1, 25) + 0.5) * HOUR_MIN
         shape = np.interp(_MINUTES + 0.5, middles, np.concatenate([hours[-1:], hours, hours[:1]]))
+        if purpose == "food":
+            open_min, close_min = _VENDORS_MIN
+            shape[open_min:close_min] *= 1.0 + value("vendors_extra")
         return np.asarray(total * shape / shape.sum(), dtype=np.float64)
 
     def _fast(self, table: People, times: PrayerTimes) -> None:

@@ -91,6 +91,15 @@ def test_busy_times_are_busier(busy, quiet, between, purpose, factor):
     assert hours(busy, *between, purpose) > factor * hours(quiet, *between, purpose)
 
 
+def test_vendors_draw_people_from_the_minute_they_sell():
+    """Food has a step where the vendors' hours begin and end, and the day's total stays."""
+    food = day(TUESDAY)[PURPOSES.index("food")]
+    for begin, step in ((15 * 60, 1.0 + value("vendors_extra")), (23 * 60, 1.0 / (1.0 + value("vendors_extra")))):
+        assert food[begin] / food[begin - 1] == pytest.approx(step, rel=0.02)
+    week = WEEKDAYS["food"]
+    assert food.sum() == pytest.approx(value("visitors_per_day") * value("food_share") * week[1] * 7 / sum(week))
+
+
 def test_ramadan_is_quiet_by_day():
     """A Monday in Ramadan against one outside: fewer families before the afternoon, as many passers-by."""
     assert hours("2027-03-01", "08:00", "15:00", FAMILIES) < 0.5 * hours("2026-11-23", "08:00", "15:00", FAMILIES)
