@@ -38,6 +38,8 @@ PARAMETERS: Mapping[str, Parameter] = {
     "vendors_extra": Parameter(
         0.3, "1", "assumed rise of food while vendors sell, 15:00-23:00 (hours: Instruksi Wali Kota 1738/2022)"
     ),
+    "stall_items": Parameter(4, "1/h", "assumed: items that a stall throws away while it sells"),
+    "stall_closing_items": Parameter(8, "1", "assumed: and when it closes, at 15:00 and 23:00"),
     "prayer_width_min": Parameter(18, "min", "assumed standard deviation of the arrivals for a prayer"),
     "prayer_lead_min": Parameter(8, "min", "assumed: so long before the call half of them have come"),
     "malam_jumat_people": Parameter(1_300, "visitors", "assumed: Thursday maghrib to midnight, on top of the day"),
@@ -90,7 +92,9 @@ HOUR_MIN = 60
 SLOT_MIN = 10
 """Rain is looked at so often."""
 _THURSDAY, _FRIDAY = 3, 4
-_VENDORS_MIN = (15 * 60, 23 * 60)
+# Hawkers [ramapati 2024-02], then vendors [Instruksi Wali Kota 1738/2022]; so long they tidy up. Local minutes.
+_HAWKERS_MIN, _VENDORS_MIN = (7 * 60, 15 * 60), (15 * 60, 23 * 60)
+_CLOSING_MIN = 20
 _TAKJIL_FROM_MIN = 15 * 60 + 30
 # Minutes after maghrib at which a night's crowd starts, is all there, thins out and is gone. Assumed.
 _NIGHT_MIN = (0.0, 45.0, 270.0, 480.0)
@@ -140,24 +144,21 @@ class Demand:
         NDArray
             (n_purposes, 60), in the order of `PURPOSES`.
         """
-        start_s = hour_index * 3600
-        local = local_time(start_s, self._zone)
-        first = local.hour * HOUR_MIN + local.minute
-        today = self._day(local.date())[:, first : first + HOUR_MIN]
-        if today.shape[1] < HOUR_MIN:  # a zone with half hours: the hour ends tomorrow
-            tomorrow = self._day(local.date() + timedelta(days=1))
-            today = np.concatenate([today, tomorrow[:, : HOUR_MIN - today.shape[1]]], axis=1)
-        at_s = start_s + 60.0 * np.arange(HOUR_MIN)
-        people = today * self._visits.per_day_factor
-        for quiet in self._visits.quiet:
-            people = people * np.where((at_s >= quiet.from_s) & (at_s < quiet.until_s), quiet.factor, 1.0)
+        at_s = _minutes_of(hour_index)
+        people = self._local(hour_index, self._day) * self._visits.per_day_factor * self._quiet(at_s)
         for crowd in self._visits.crowds:
             inside_s = np.minimum(at_s + 60.0, crowd.until_s) - np.maximum(at_s, crowd.from_s)
             people[_ROW[crowd.purpose]] += crowd.people * np.maximum(inside_s, 0.0) / (crowd.until_s - crowd.from_s)
-        slots = range(hour_index * HOUR_MIN // SLOT_MIN, (hour_index + 1) * HOUR_MIN // SLOT_MIN)
-        rain = np.repeat([self.rain_mmph(slot) for slot in slots], SLOT_MIN)
-        undeterred = value("rain_undeterred")
-        return people * (undeterred + (1.0 - undeterred) * np.exp(-rain / value("rain_stays_away_mmph")))
+        return people * self._in_rain(hour_index)
+
+    def stall_items(self, hour_index: int) -> People:
+        """Return the items that one stall is expected to throw away in each minute of an hour since 1970, (60,).
+
+        Fewer visitors buy less; more of them than usual cannot buy more than the stall has.
+        """
+        sold = min(1.0, self._visits.per_day_factor) * self._quiet(_minutes_of(hour_index))
+        items = self._local(hour_index, self._stalls)[0] * sold
+        return np.asarray(items * self._in_rain(hour_index), dtype=np.float64)
 
     def groups(self, hour_index: int) -> tuple[Group, ...]:
         """Announced groups that arrive in an hour since 1970; they come in any weather."""
@@ -175,6 +176,44 @@ class Demand:
                 self._slots.clear()
             self._slots[slot] = max(0.0, self._rain_mmph((slot + 0.5) * SLOT_MIN * 60.0))
         return self._slots[slot]
+
+    def _local(self, hour_index: int, table_of: Callable[[date], People]) -> People:
+        """Return the columns of an hour since 1970 from tables of civil days, (n, 60)."""
+        local = local_time(hour_index * 3600, self._zone)
+        first = local.hour * HOUR_MIN + local.minute
+        columns = table_of(local.date())[:, first : first + HOUR_MIN]
+        if columns.shape[1] < HOUR_MIN:  # a zone with half hours: the hour ends tomorrow
+            tomorrow = table_of(local.date() + timedelta(days=1))
+            columns = np.concatenate([columns, tomorrow[:, : HOUR_MIN - columns.shape[1]]], axis=1)
+        return columns
+
+    def _quiet(self, at_s: People) -> People:
+        """Share of the ordinary visitors that comes at moments for which a scenario wants it quiet."""
+        share = np.ones(at_s.size)
+        for quiet in self._visits.quiet:
+            share *= np.where((at_s >= quiet.from_s) & (at_s < quiet.until_s), quiet.factor, 1.0)
+        return share
+
+    def _in_rain(self, hour_index: int) -> People:
+        """Share of people who come in the weather of each minute of an hour, (60,)."""
+        slots = range(hour_index * HOUR_MIN // SLOT_MIN, (hour_index + 1) * HOUR_MIN // SLOT_MIN)
+        rain = np.repeat([self.rain_mmph(slot) for slot in slots], SLOT_MIN)
+        undeterred = value("rain_undeterred")
+        share = undeterred + (1.0 - undeterred) * np.exp(-rain / value("rain_stays_away_mmph"))
+        return np.asarray(share, dtype=np.float64)
+
+    def _stalls(self, day: date) -> People:
+        """Return the items of one stall in each minute of a civil day, (1, 1440)."""
+        fasting = "ramadan" in self._occasions.on(day)
+        table = np.zeros((1, DAY_MIN))
+        for (open_min, close_min), share in (
+            (_HAWKERS_MIN, value("ramadan_day_factor") if fasting else 1.0),
+            (_VENDORS_MIN, 1.0),
+        ):
+            table[0, open_min:close_min] += share * value("stall_items") / HOUR_MIN
+            closing = slice(close_min, close_min + _CLOSING_MIN)
+            table[0, closing] += share * value("stall_closing_items") / _CLOSING_MIN
+        return table
 
     def _day(self, day: date) -> People:
         if day not in self._days:
@@ -268,3 +307,7 @@ def _trapezoid(at_min: People, corners: tuple[float, ...], total: float | None =
 def _area(corners: tuple[float, ...]) -> float:
     start, full, thins, end = corners
     return (full - start) / 2 + (thins - full) + (end - thins) / 2
+
+
+def _minutes_of(hour_index: int) -> People:
+    return hour_index * 3600 + 60.0 * np.arange(HOUR_MIN, dtype=np.float64)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulators.chance import RATE_DECIMALS
+from simulators.choice import Choice
 from simulators.parameters import Parameter
 from simulators.places import ENTRY_KINDS, PLACE_KINDS, Places
 from simulators.scenario_sections import PURPOSES, Group
@@ -105,34 +106,6 @@ _GROUPS, _PILGRIMS = PURPOSES.index("groups"), PURPOSES.index("pilgrims")
 def value(name: str) -> float:
     """Return one of `PARAMETERS`."""
     return PARAMETERS[name].value
-
-
-class Choice:
-    """Weighted choice among the candidates of a row, for many draws at once.
-
-    Parameters
-    ----------
-    candidates
-        Of each row, the values to choose from; none may be empty.
-    weights
-        Of each row, one weight per candidate [>= 0]; all zero means all alike.
-    """
-
-    def __init__(self, candidates: Sequence[Ints], weights: Sequence[Reals]) -> None:
-        self._values = np.concatenate(candidates)
-        self._ends = np.cumsum([len(c) for c in candidates])
-        self._starts = self._ends - [len(c) for c in candidates]
-        sums = []
-        for row, weight in enumerate(weights):
-            positive = weight if weight.sum() > 0 else np.ones(len(weight))
-            sums.append(row + np.cumsum(positive) / positive.sum())
-        self._sums = np.concatenate(sums)
-
-    def pick(self, rows: Ints, draws: Reals) -> Ints:
-        """Choose in given rows by uniform draws [0..1) of the same shape."""
-        at = np.searchsorted(self._sums, rows + draws, side="right")
-        picked: Ints = self._values[np.clip(at, self._starts[rows], self._ends[rows] - 1)]
-        return picked
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Visitors of a square: how many come, where they are, and what they drop where.
+"""Visitors of a square: how many come, where they are, and what they and the stalls drop where.
 
 Pure: all answers are functions of seed and time, whatever was asked before. An hour's visitors draw from a stream of
 their own (`simulators.chance`), so every policy meets the same demand, nothing of it must be saved, and a restart
@@ -18,6 +18,7 @@ from simulators.itineraries import STAY_MAX_H, Itineraries, Trips
 from simulators.itineraries import value as itinerary_value
 from simulators.places import Places
 from simulators.scenario_sections import PURPOSES, Visits
+from simulators.stalls import Stalls
 from square.occasions import Occasions
 
 _T = TypeVar("_T")
@@ -81,6 +82,7 @@ class Crowd:
         self._n_zones = len(ground.zone_characters)
         self._demand = Demand(ground.site, occasions, visits, rain_mmph)
         self._itineraries = Itineraries(Places.of(ground))
+        self._stalls = Stalls(Places.of(ground))
         self._trips: dict[int, Trips] = {}
         self._hours: dict[int, _Hour] = {}
         self._present: dict[int, npt.NDArray[np.int64]] = {}
@@ -154,6 +156,11 @@ class Crowd:
             points.append(trips.drop_point[start:end])
             kinds.append(trips.drop_kind[start:end])
             masses.append(trips.drop_mass_mg[start:end])
+        litter = self._stalls.draw(stream(self._seed, "stalls", hour_index), self._demand.stall_items(hour_index))
+        seconds.append(litter.second)
+        points.append(litter.point)
+        kinds.append(litter.kind)
+        masses.append(litter.mass_mg)
         second = np.concatenate(seconds)
         order = np.argsort(second, kind="stable")
         starts = np.searchsorted(second[order], np.arange(0, _HOUR_S + 1, 60)).tolist()
