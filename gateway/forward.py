@@ -1,7 +1,7 @@
 """Sends spooled rows upstream and settles them when ingest says so.
 
 Custody stays with the spool until ingest's application ack. A batch without an ack is sent again; at most
-eight are on their way, so the queues of brokers never matter for safety.
+eight are on their way, twice as many while answers come at once, so the queues of brokers never matter for safety.
 
 What goes first is the matter of `gateway.lanes`. Batches of the backlog never take the last place. When all are
 taken by batches that nobody acknowledges (the time-series store is down), new readings still go up as *copies*: the
@@ -36,6 +36,10 @@ it lies with one of several ingest workers, and that one is gone. An answered co
 because nothing was answered. A single worker answers in the order of sending."""
 COPIES_KNOWN = 8
 
+QUICK_S = 1.0
+"""Answers within this time show that neither uplink nor store is slow [s]: then the store may have larger writes, which
+cost it less a row. On a thin uplink new readings would only wait behind so much more."""
+
 REPEATED_AT_ONCE = 4
 """While nothing is answered only so many batches, the oldest, are sent again and again: a broker must not fill."""
 
@@ -67,7 +71,7 @@ class Forwarder:
     batch_rows, batch_bytes
         Limits of one batch; the byte limit counts bodies.
     in_flight
-        Batches that may be un-acked.
+        Batches that may be un-acked; twice as many while they are answered within `QUICK_S`.
     resend_s
         Pause before an un-acked batch is sent again [s]; it doubles up to `RESEND_LONGEST_S`.
     linger_s
@@ -107,7 +111,8 @@ class Forwarder:
         self._beat = beat
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
-        self._places = in_flight
+        self._in_flight = in_flight
+        self._is_quick = False
         self._resend_s = resend_s
         self._linger_s = linger_s
         self._copy_every_s = copy_every_s
@@ -208,6 +213,7 @@ class Forwarder:
             self._lanes.look(now_s, len(self._flying_ids))
             if not is_connected:
                 self._unanswered_since_s = None
+                self._is_quick = False
                 return 0.5
             known = list(self._flying.values())
             self._send_prompt(now_s)  # what is new does not wait behind what is sent again
@@ -246,28 +252,35 @@ class Forwarder:
         """Settle what acks name, all of them in one commit."""
         if not acks:
             return
-        stored: list[int] = []
+        stored: set[int] = set()
         dead: set[int] = set()
         for ack in acks:
-            of_ack = row_ids(ack.dead)
-            stored += row_ids(ack.stored) - of_ack
-            dead |= of_ack
+            dead_of_ack = row_ids(ack.dead)
+            stored |= row_ids(ack.stored) - dead_of_ack
+            dead |= dead_of_ack
         n_stored, n_dead = self._spool.settle(stored, dead, self._now_ms())
         self.counts.settled_stored += n_stored
         self.counts.settled_dead += n_dead
         if n_stored + n_dead == 0:
             self.counts.acks_stale += len(acks)
         for ack in acks:
-            self._note_overtaken(ack.batch, now_s)
-            self._land(row_ids(ack.stored) | row_ids(ack.dead))
+            self._note_answered(ack.batch, now_s)
+        self._land(stored | dead)
         self._unanswered_since_s = now_s if self._flying else None
         for batch in self._flying.values():  # upstream is alive: back to the short pause
             batch.attempts = min(batch.attempts, 1)
             batch.due_s = min(batch.due_s, now_s + self._resend_s)
 
-    def _note_overtaken(self, name: str, now_s: float) -> None:
-        """Have those sent again that wait for an answer while later ones get theirs."""
+    @property
+    def _places(self) -> int:
+        """How many batches may be un-acked at the moment."""
+        return 2 * self._in_flight if self._is_quick else self._in_flight
+
+    def _note_answered(self, name: str, now_s: float) -> None:
+        """See how quick the answer was; have those sent again that wait for one while later ones get theirs."""
         answered = self._flying.get(name)
+        if answered is not None:
+            self._is_quick = answered.attempts == 1 and now_s - answered.sent_s <= QUICK_S
         number = self._copies.pop(name, 0) if answered is None else answered.sent_number
         times = OVERTAKEN_TIMES if answered is None else 1
         for batch in self._flying.values():

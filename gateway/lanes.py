@@ -77,13 +77,21 @@ class Lanes:
         live = self._spool.take_live(self._batch_rows, self._batch_bytes)
         room_rows = self._batch_rows - len(live)
         room_bytes = self._batch_bytes - sum(len(row.body) for row in live)
-        if room_rows <= 0 or room_bytes < wire.MAX_PAYLOAD_BYTES:
-            return live
-        taken = flying.union(row.id for row in live)
-        fresh = self._spool.take_backlog(self._cursor, room_rows, room_bytes, taken)
-        if fresh:
-            self._cursor = fresh[-1].id
+        ids = {row.id for row in live}
+        cursor, newest_id = self._behind(flying, ids), self._spool.newest_id
+        fresh: list[Row] = []
+        if room_rows > 0 and room_bytes >= wire.MAX_PAYLOAD_BYTES and cursor < newest_id:
+            fresh = self._spool.take_backlog(cursor, room_rows, room_bytes, flying | ids, upto_id=newest_id)
+            cursor = fresh[-1].id if fresh else newest_id
+        self._cursor = cursor  # only now: had the spool failed, nobody would come back for the live rows
         return live + fresh
+
+    def _behind(self, flying: set[int], taken: set[int]) -> int:
+        """Return the cursor moved behind rows that are on their way: they need not be looked at for each batch."""
+        cursor = self._cursor
+        while cursor + 1 in taken or cursor + 1 in flying:
+            cursor += 1
+        return cursor
 
     def take_backlog(self, now_s: float, flying: set[int]) -> list[Row]:
         """Take rows that have waited for long, as far as the pace allows."""

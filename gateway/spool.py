@@ -255,11 +255,7 @@ class Spool:
             candidates = list(islice(self._live.items(), limit))
             if not candidates:
                 return []
-            rows = self._select(
-                f"SELECT {_COLUMNS} FROM rows WHERE state = 0"  # noqa: S608
-                " AND id IN (SELECT value FROM json_each(?)) ORDER BY id",
-                [_as_json(row_id for _, (_, row_id) in candidates)],
-            )
+            rows = self._rows_of(sorted(row_id for _, (_, row_id) in candidates))
             taken = _fit(rows, max_bytes)
             if len(taken) == len(rows):  # also forgets candidates that were settled meanwhile
                 for whose, _ in candidates:
@@ -285,12 +281,14 @@ class Spool:
             Only rows up to this id; None for no limit.
         """
         last_id = self.newest_id if upto_id is None else upto_id
+        if after_id >= last_id:
+            return []
         with self._lock:
-            rows = self._select(
-                f"SELECT {_COLUMNS} FROM rows WHERE state = 0 AND id > ? AND id <= ? ORDER BY id LIMIT ?",  # noqa: S608
-                [after_id, last_id, limit + sum(after_id < row_id <= last_id for row_id in exclude)],
-            )
-            taken = _fit([row for row in rows if row.id not in exclude][:limit], max_bytes)
+            n_near = sum(after_id < row_id <= last_id for row_id in exclude)
+            ids = self._waiting_ids(after_id, last_id, limit + n_near)
+            if n_near:
+                ids = [row_id for row_id in ids if row_id not in exclude][:limit]
+            taken = _fit(self._rows_of(ids), max_bytes)
             self._forget_live(taken)
             return taken
 
@@ -405,7 +403,21 @@ class Spool:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _select(self, query: str, values: Sequence[int | str]) -> list[Row]:
+    def _waiting_ids(self, after_id: int, upto_id: int, limit: int) -> list[int]:
+        """Return ids of waiting rows in order, from their index alone: most of them may be on their way already."""
+        query = "SELECT id FROM rows WHERE state = 0 AND id > ? AND id <= ? ORDER BY id LIMIT ?"
+        with self._as_spool_error():
+            return [row[0] for row in self._connection.execute(query, (after_id, upto_id, limit))]
+
+    def _rows_of(self, ids: list[int]) -> list[Row]:
+        """Return those of some rows, ascending by id, that wait."""
+        if not ids:
+            return []
+        values: Sequence[int | str]
+        which, values = "id IN (SELECT value FROM json_each(?))", [_as_json(ids)]
+        if ids[-1] - ids[0] + 1 == len(ids):
+            which, values = "id BETWEEN ? AND ?", [ids[0], ids[-1]]
+        query = f"SELECT {_COLUMNS} FROM rows NOT INDEXED WHERE {which} AND state = 0 ORDER BY id"  # noqa: S608
         with self._as_spool_error():
             return [Row(*row) for row in self._connection.execute(query, values)]
 

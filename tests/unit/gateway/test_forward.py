@@ -196,6 +196,42 @@ def test_answers_in_the_order_of_sending_repeat_nothing(spool: Spool) -> None:
     assert bench.forwarder.counts.resent == 0
 
 
+def test_twice_as_many_go_while_answers_come_at_once(spool: Spool) -> None:
+    """A quick store may gather more for one write; a slow answer or a broken link ends that."""
+    fill(spool, 64)
+    bench = Bench(spool, batch_rows=4, in_flight=2, linger_s=0.0)
+    assert len(bench.step(0)) == 2
+    bench.ack(bench.sent[0])
+    assert len(bench.step(0.9)) == 3
+    assert bench.forwarder.flying == 4
+    bench.ack(bench.sent[1])
+    assert bench.step(2.0) == [], "this one took two seconds"
+    for sent in bench.sent[2:4]:
+        bench.ack(sent)
+    assert len(bench.step(2.1)) == 1
+    bench.ack(bench.sent[-1])
+    assert len(bench.step(2.2)) == 3
+    bench.step(2.3, is_connected=False)
+    bench.ack(bench.sent[-1], stored=[])
+    before = bench.forwarder.flying
+    bench.step(3.0)
+    assert bench.forwarder.flying == before == 4
+
+
+def test_rows_on_their_way_are_not_read_for_each_batch(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever flies already, a batch costs the reading of its own rows: lanes move on behind the others."""
+    bench = Bench(spool, batch_rows=8, in_flight=8, linger_s=0.0, monotonic=lambda: 0.0)
+    read: list[int] = []
+    rows_of = spool._rows_of
+    monkeypatch.setattr(spool, "_rows_of", lambda ids: read.extend(ids) or rows_of(ids))
+    for number in range(5):
+        spool.put([up(f"rsk-b{number}{one:02d}", 7, [1, 2]) for one in range(4)])
+        bench.forwarder.notify()
+        bench.step(number * 0.001)
+    assert bench.forwarder.flying >= 5
+    assert sorted(read) == list(range(1, 41))
+
+
 def test_of_many_that_nobody_answers_the_four_oldest_are_sent_again_and_again(spool: Spool) -> None:
     """First all of them; then four, until an answer shows that upstream lives; a reconnect sends all."""
     fill(spool, 64)
@@ -423,7 +459,7 @@ def test_rows_are_not_forgotten_when_the_spool_could_not_be_read(bench: Bench, m
     """A disk error while taking rows: the next step takes them, without anybody saying again that they wait."""
     fill(bench.spool, 3)
 
-    def fail(*_arguments: object) -> list[Any]:
+    def fail(*_arguments: object, **_more: object) -> list[Any]:
         raise SpoolError("disk I/O error")
 
     with monkeypatch.context() as patched:
