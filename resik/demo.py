@@ -16,6 +16,7 @@ from resik.process import Child
 from resik.reconcile import Identity, latency_ms, read_dead_letters, read_times, reconcile, stored_identities
 from resik.screen import poll
 from resik.stack import Stack, StackSettings
+from simulators.scenario import Scenario
 from square.settings import read_secret
 
 DRAIN_WITHIN_S = 60.0
@@ -41,6 +42,7 @@ class DemoReport(msgspec.Struct, frozen=True):
     unknown: int
     bins_emptied: int
     restarts: int
+    faults: int
     seconds: float
 
     @property
@@ -58,7 +60,8 @@ def run_demo(
     folder: DataFolder,
     seconds: float,
     *,
-    seed: int,
+    simulate: dict[str, str],
+    scenario: Scenario | None = None,
     config_file: Path | None = None,
     progress: Callable[[float, str], None] = lambda _share, _words: None,
 ) -> DemoReport:
@@ -72,8 +75,10 @@ def run_demo(
         A fresh one.
     seconds : float
         How long the simulated devices report [s].
-    seed : int
-        Seed of the simulated square.
+    simulate : dict[str, str]
+        Settings of the simulator, such as its seed.
+    scenario : Scenario | None
+        What the square goes through; its faults end before the comparison.
     config_file : Path | None
         Handed on to the services.
     progress : Callable[[float, str], None]
@@ -85,13 +90,12 @@ def run_demo(
         If the stack cannot start or a part gives up.
     """
     low, high = BUSY_FILL_PCT
-    simulate = {
-        "seed": str(seed),
+    simulate = simulate | {
         "duration_s": f"{seconds:g}",
         "initial_fill_min_pct": low,
         "initial_fill_max_pct": high,
     }
-    stack = Stack(settings, folder, config_file=config_file, simulate=simulate, trace=True)
+    stack = Stack(settings, folder, config_file=config_file, simulate=simulate, trace=True, scenario=scenario)
     begun = time.monotonic()
     with stack.running(lambda name: progress(0.0, f"mulai / starting {name}")):
         until = time.monotonic() + seconds
@@ -101,6 +105,8 @@ def run_demo(
             progress(1 - (until - time.monotonic()) / seconds, "alun-alun berjalan / the square runs")
             time.sleep(0.3)
         progress(1.0, "menunggu sisa data / draining")
+        if stack.faults is not None:
+            stack.faults.heal()
         simulator = stack.child("simulator")
         stack.drain(DRAIN_WITHIN_S, also=lambda: simulator.exit_code is not None)
         poll(stack)
@@ -110,6 +116,7 @@ def run_demo(
         dispatched = _count(stack.child("alerts"), "tasks_dispatched")
         emptied = _count(stack.child("simulator"), "bins_emptied")
         restarts = sum(child.restarts for child in stack.children)
+        faults = stack.faults.begun if stack.faults is not None else 0
     published = read_times(stack.ledger_file)
     if not published:
         raise StackError(f"the simulator published nothing: see {stack.child('simulator').log}")
@@ -135,5 +142,6 @@ def run_demo(
         unknown=report.unknown,
         bins_emptied=emptied,
         restarts=restarts,
+        faults=faults,
         seconds=round(time.monotonic() - begun, 1),
     )

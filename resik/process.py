@@ -91,6 +91,7 @@ class Child:
         self._started_at = 0.0
         self._restart_at: float | None = None
         self._backoff_s = 1.0
+        self._is_held = False
 
     def start(self) -> None:
         """Start it in a session of its own, so that Ctrl-C reaches us alone and we stop it in order.
@@ -119,6 +120,24 @@ class Child:
         """Exit code once it ended, None while it runs or was never started."""
         return self._process.poll() if self._process is not None else None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it was killed on purpose, and stays dead."""
+        return self._is_held
+
+    def hold(self) -> None:
+        """Kill it without a word and keep it dead until :meth:`release`."""
+        self._is_held = True
+        self.health = None
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(STOP_WITHIN_S)
+
+    def release(self) -> None:
+        """Start it again after :meth:`hold`."""
+        self._is_held = False
+        self.start()
+
     def supervise(self) -> str | None:
         """Restart it when it died; call this a few times a second.
 
@@ -127,6 +146,8 @@ class Child:
         str | None
             Its last words when it stopped for a reason that only a person can mend.
         """
+        if self._is_held:
+            return None
         if self._process is None or self._process.poll() is None:
             if self._process is not None and time.monotonic() - self._started_at > RESTART_MAX_S:
                 self._backoff_s = 1.0

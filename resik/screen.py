@@ -61,6 +61,8 @@ def devices_line(stack: Stack) -> str:
 
 def _state(stack: Stack, name: str) -> tuple[str, str]:
     child = stack.child(name)
+    if child.is_held:
+        return "mati karena gangguan / killed by a fault", "red"
     if child.pid is None:
         if name == "simulator" and child.exit_code == 0:
             return "selesai / done", "green"
@@ -70,6 +72,13 @@ def _state(stack: Stack, name: str) -> tuple[str, str]:
     if child.health_port is not None and child.health is None:
         return "tak menjawab / no answer", "yellow"
     return "sehat / well", "green"
+
+
+def _faults(stack: Stack) -> str:
+    """Return what strikes the stack at the moment; empty for nothing."""
+    acting = stack.faults.acting if stack.faults is not None else ()
+    words = ", ".join(f"{fault.target} {fault.kind}" for fault in acting)
+    return f"   gangguan / faults: {words}" if words else ""
 
 
 def _part(name: str) -> tuple[str, str]:
@@ -94,6 +103,9 @@ def _table(stack: Stack) -> Group:
     address = Text.assemble("Peta / map: ", (stack.address, "bold underline"))
     if stack.folder.kind == "real":
         address.append("\n" + devices_line(stack))
+    if stack.scenario is not None:
+        address.append(f"\nSkenario / scenario: {stack.scenario.name_id} / {stack.scenario.name_en}")
+        address.append(_faults(stack), "bold red")
     crews = Text("\n".join(_crews(stack)), no_wrap=True)
     closing = Text(
         "Ctrl-C untuk berhenti / to stop. Data tersimpan di / data stays in: " + str(stack.folder.root), "dim"
@@ -121,7 +133,7 @@ def watch(stack: Stack, console: Console) -> NoReturn:
 
     def print_line() -> None:
         states = ", ".join(f"{child.name}: {_state(stack, child.name)[0]}" for child in stack.children)
-        console.print(f"{_square_time(stack)}  {states}", soft_wrap=True)
+        console.print(f"{_square_time(stack)}  {states}{_faults(stack)}", soft_wrap=True)
 
     _keep_watch(stack, print_line, every_s=PLAIN_EVERY_S)
 

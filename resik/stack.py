@@ -21,7 +21,10 @@ from resik.folder import DataFolder
 from resik.inspection import StackCard, write_card
 from resik.ports import claim_port, free_port
 from resik.process import Child, last_words, resik_command
+from resik.stack_faults import StackFaults, Ways, actors_of
 from resik.stack_settings import StackSettings
+from simulators.faults import FaultScript
+from simulators.scenario import Scenario
 from square.access import SERVICES, services, worker_name
 from square.clock import ClockDriver
 from square.registry import Registry
@@ -54,6 +57,8 @@ class Stack:
         Whether ingest records when it stored each reading, for measuring.
     clock_start_s : float | None
         First moment of a replay's square time [s since 1970 UTC]; whoever replays drives it from there.
+    scenario : Scenario | None
+        What a simulated square goes through; its site is that of the settings.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Stack:
         simulate: dict[str, str] | None = None,
         trace: bool = False,
         clock_start_s: float | None = None,
+        scenario: Scenario | None = None,
     ) -> None:
         self.settings = settings
         self.folder = folder
@@ -78,12 +84,16 @@ class Stack:
         self._simulate = simulate
         self._trace = trace
         self._clock_start_s = clock_start_s
+        self.scenario = scenario
+        self.faults: StackFaults | None = None
         self.broker_port = settings.broker_port or (1883 if folder.kind == "real" else free_port())
         self.broker_url = (
             settings.broker_url if settings.broker == "external" else f"mqtt://127.0.0.1:{self.broker_port}"
         )
         self.store_url = settings.store_url or f"sqlite:///{folder.points}"
         self.database_url = settings.database_url or f"sqlite:///{folder.relational}"
+        script = scenario.faults if scenario is not None else FaultScript()
+        self._ways = Ways(script, None if settings.broker == "external" else self.broker_port, self.store_url)
         self._check_workers()
 
     def _check_workers(self) -> None:
@@ -168,7 +178,7 @@ class Stack:
 
     def _store(self, service: str) -> dict[str, str]:
         prefix = f"RESIK_{service.upper()}_"
-        values = {prefix + "STORE_URL": self.store_url}
+        values = {prefix + "STORE_URL": self._ways.store_url}
         if self.settings.store_token_file is not None:
             values[prefix + "STORE_TOKEN_FILE"] = str(self.settings.store_token_file.absolute())
         return values
@@ -225,6 +235,7 @@ class Stack:
 
     def _build(self) -> None:
         folder = self.folder
+        uplink = {} if self._ways.uplink_url is None else {"RESIK_GATEWAY_UPLINK_URL": self._ways.uplink_url}
         if self.settings.broker == "mosquitto":
             # it makes the secrets itself: of some devices it may know no more than a hash
             command = mosquitto_command(
@@ -252,6 +263,7 @@ class Stack:
                     "RESIK_GATEWAY_SPOOL_FILE": str(folder.spool),
                     "RESIK_GATEWAY_UPLINK_USERNAME": "gateway-uplink",
                     "RESIK_GATEWAY_UPLINK_PASSWORD_FILE": str(folder.secrets / "gateway-uplink"),
+                    **uplink,
                 },
             ),
             *self._ingest(),
@@ -303,13 +315,16 @@ class Stack:
             return
         self.clock = ClockDriver(self.folder.clock)
         start_s = self._clock_start_s if self._clock_start_s is not None else self.clock.resumed_s
+        if start_s is None and self.scenario is not None:
+            start_s = self.scenario.start_s
         if start_s is None:
             hour, minute = (int(part) for part in self.settings.start.split(":"))
             start_s = (
                 datetime.now(self.site.zone_info).replace(hour=hour, minute=minute, second=0, microsecond=0).timestamp()
             )
-        speed = self.settings.speed if self.folder.kind == "simulated" else 0.0
-        self.clock.set(start_s, speed)
+        # a scenario begins when everything is up: nothing of it is missed
+        runs = self.folder.kind == "simulated" and self.scenario is None
+        self.clock.set(start_s, self.settings.speed if runs else 0.0)
 
     def square_now_s(self) -> float:
         """Square time [s since 1970 UTC]; wall time for real devices."""
@@ -343,6 +358,7 @@ class Stack:
             self._start_clock()
             self._build()
             write_card(self.folder.run / "stack.json", self.card())
+            self._ways.open()
             for together in (("broker",), ("gateway", *self.workers, "alerts"), ("dashboard",), ("simulator",)):
                 group = [child for child in self.children if child.name in together]
                 for child in group:
@@ -350,6 +366,11 @@ class Stack:
                     child.start()
                 for child in group:
                     self._wait_ready(child)
+            if self.scenario is not None and self.clock is not None:
+                self.clock.set(self.clock.now_s(), self.settings.speed)
+                by_name = {child.name: child for child in self.children}
+                actors = actors_of(self._ways, by_name, self.folder.points, self.clock)
+                self.faults = StackFaults(self.scenario.faults, actors)
             yield self
         finally:
             self.stop()
@@ -383,6 +404,8 @@ class Stack:
             # written again and again so that a stack that is killed resumes where it stopped, not where
             # the clock would have run to by now
             self.clock.set(self.clock.now_s(), self.clock.speed())
+        if self.faults is not None:
+            self.faults.look(self.square_now_s())
         for child in self.children:
             if child.name == "simulator" and child.exit_code in SIMULATOR_ENDED:
                 continue  # it was asked to stop after a while
@@ -406,8 +429,11 @@ class Stack:
 
     def stop(self) -> None:
         """Stop every process, the last started first, and stop the square's time."""
+        if self.faults is not None:
+            self.faults.heal()
         for child in reversed(self.children):
             child.stop()
+        self._ways.close()
         if self.clock is not None:
             if self.folder.kind == "simulated":
                 self.clock.set(self.clock.now_s(), 0.0)

@@ -6,12 +6,15 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from resik.complaints import plainly
 from resik.errors import StackError
+
+if TYPE_CHECKING:
+    from simulators.scenario import Scenario
 
 CONFIG = click.option(
     "--config",
@@ -61,6 +64,37 @@ def _stack_settings(config_file: Path | None, **chosen: Any) -> Any:
     return load_settings(StackSettings, "stack", config_file, **overrides)
 
 
+SCENARIO = click.option(
+    "--scenario", "scenario_name", help="What the square goes through: a scenario file, or the name of a shipped one."
+)
+
+
+def _scenario(name: str | None, chosen: dict[str, Any]) -> "Scenario | None":
+    """Load a scenario and choose its site."""
+    if name is None:
+        return None
+    from simulators.scenario import load_scenario
+
+    scenario = load_scenario(name)
+    if chosen.get("site") is not None:
+        raise StackError(f"the scenario {scenario.id} has a site of its own: leave --site out")
+    chosen["site"] = scenario.site
+    return scenario
+
+
+def _simulate(scenario: "Scenario | None", name: str | None, seed: int | None, **more: str) -> dict[str, str]:
+    """Return the simulator's settings; a seed that was given wins over that of the scenario."""
+    if scenario is None or name is None:
+        return {"seed": str(1 if seed is None else seed), **more}
+    from simulators.scenario import resolve_scenario
+
+    return {
+        "seed": str(scenario.seed if seed is None else seed),
+        "scenario": str(resolve_scenario(name).absolute()),
+        **more,
+    }
+
+
 def _stop_on_signals() -> None:
     """Let SIGTERM stop the stack as Ctrl-C does; a second signal does not disturb the stopping."""
 
@@ -76,14 +110,26 @@ def _stop_on_signals() -> None:
 @click.command()
 @_stack_options
 @click.option("--real", is_flag=True, help="No simulator: wait for real devices, in real time.")
-@click.option("--data", type=click.Path(path_type=Path), help="Data folder [var/simulated or var/real].")
+@SCENARIO
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Data folder [var/simulated, var/real or var/scenario-<name>]."
+)
 @click.option("--speed", type=float, help="Square seconds per second of a simulated square [30].")
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated square.")
+@click.option("--seed", type=int, help="Seed of the simulated square [1, or that of the scenario].")
 @click.option("--no-crews", is_flag=True, help="Simulate no crews: the work is yours, on the crew page.")
 @click.option("--tls", is_flag=True, default=None, help="With --broker mosquitto: also listen with TLS, on localhost.")
 @click.option("--listen", help="The same for nodes on other machines: name or address of this one, e.g. HOST:8883.")
 @plainly
-def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no_crews: bool, **chosen: Any) -> None:
+def up(
+    config_file: Path | None,
+    *,
+    real: bool,
+    scenario_name: str | None,
+    data: Path | None,
+    seed: int | None,
+    no_crews: bool,
+    **chosen: Any,
+) -> None:
     """Run the whole square: broker, gateway, ingest, alerts, map and a simulated square."""
     from rich.console import Console
 
@@ -91,13 +137,17 @@ def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no
     from resik.screen import watch
     from resik.stack import Stack
 
+    if real and scenario_name is not None:
+        raise StackError("a scenario is of a simulated square: leave --real or --scenario out")
+    scenario = _scenario(scenario_name, chosen)
     settings = _stack_settings(config_file, **chosen)
     kind = "real" if real else "simulated"
-    folder = DataFolder(data or Path("var") / kind, kind)
+    folder = DataFolder(data or Path("var") / (kind if scenario is None else f"scenario-{scenario.id}"), kind)
     simulate = None
     if not real:
         # a new square has a few nearly full bins, so that the first minutes show what the system is for
-        simulate = {"seed": str(seed), "crews": "false" if no_crews else "true", "initial_fill_max_pct": "92"}
+        more = {"crews": "false" if no_crews else "true", "initial_fill_max_pct": "92"}
+        simulate = _simulate(scenario, scenario_name, seed, **more)
     console = Console()
     if settings.broker == "mosquitto":
         from resik.broker_check import installed_finding
@@ -105,7 +155,7 @@ def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no
         if (finding := installed_finding()).level == "bad":
             console.print(f"awas / warning: {finding.text}", style="yellow", soft_wrap=True)
     _stop_on_signals()
-    stack = Stack(settings, folder, config_file=config_file, simulate=simulate)
+    stack = Stack(settings, folder, config_file=config_file, simulate=simulate, scenario=scenario)
     try:
         with stack.running(lambda name: console.print(f"mulai / starting {name}…", style="dim")):
             if stack.node_address is not None:
@@ -122,14 +172,23 @@ def up(config_file: Path | None, *, real: bool, data: Path | None, seed: int, no
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--data", type=click.Path(path_type=Path), help="Keep the data here; must be empty [a temporary folder].")
 @click.option("--speed", type=float, help="Square seconds per second [30].")
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated square.")
+@click.option("--seed", type=int, help="Seed of the simulated square [1, or that of the scenario].")
+@SCENARIO
 @plainly
 def demo(
-    config_file: Path | None, *, seconds: float, as_json: bool, data: Path | None, seed: int, **chosen: Any
+    config_file: Path | None,
+    *,
+    seconds: float,
+    as_json: bool,
+    data: Path | None,
+    seed: int | None,
+    scenario_name: str | None,
+    **chosen: Any,
 ) -> None:
     """Run the whole square unattended and compare what was published with what is stored.
 
-    Exits 1 unless every reading was stored once and nothing else was.
+    Exits 1 unless every reading was stored once and nothing else was. With --scenario it begins where the scenario
+    does, lets its faults happen to the processes, and ends them before the comparison.
     """
     import msgspec
     from rich.console import Console
@@ -139,6 +198,7 @@ def demo(
     from resik.folder import DataFolder
     from resik.ports import free_port
 
+    scenario = _scenario(scenario_name, chosen)
     if chosen.get("port") is None:
         chosen["port"] = free_port()
     settings = _stack_settings(config_file, start=BUSY_START, **chosen)
@@ -154,7 +214,8 @@ def demo(
                 settings,
                 folder,
                 seconds,
-                seed=seed,
+                simulate=_simulate(scenario, scenario_name, seed),
+                scenario=scenario,
                 config_file=config_file,
                 progress=lambda share, words: bar.update(task, completed=share, description=words),
             )

@@ -18,6 +18,7 @@ from alerts.adapters.crew_links import read_links
 from simulators.crew import REQUEST_TIMEOUT_S, Claims, CrewApi, Crews
 from simulators.fleet import Fleet
 from simulators.node import Ledger, VirtualNode
+from simulators.scenario import load_scenario
 from simulators.settings import SimulatorSettings
 from simulators.world import World
 from square.clock import Clock, now_ms, open_clock
@@ -72,8 +73,16 @@ class Simulator:
         state = self._load_state()
         self._runs = int(state.get("runs", 0)) + 1
         now_s = clock.now_s()
+        self._scenario = load_scenario(settings.scenario) if settings.scenario is not None else None
         fill = (settings.initial_fill_min_pct, settings.initial_fill_max_pct)
-        self.world = World(site, seed=settings.seed, start_s=now_s, initial_fill_pct=fill, run=self._runs)
+        self.world = World(
+            site,
+            seed=settings.seed,
+            start_s=now_s,
+            initial_fill_pct=fill if self._scenario is None else self._scenario.initial_fill_pct,
+            run=self._runs,
+            scenario=self._scenario,
+        )
         if state:
             try:
                 self.world.restore(state["world"])
@@ -227,13 +236,13 @@ class Simulator:
         return drained
 
     async def _keep_saving(self) -> None:
-        emptied = self.world.emptied
+        settled = len(self.claims.seen)
         while True:
             for _ in range(int(SAVE_EVERY_S)):
                 await asyncio.sleep(1.0)
-                if self.world.emptied != emptied:  # a claim must not empty a bin again after a crash
+                if len(self.claims.seen) != settled:  # a claim must not empty a bin after a crash: again, or by a lie
                     break
-            emptied = self.world.emptied
+            settled = len(self.claims.seen)
             try:
                 self.save()
             except OSError as error:
@@ -281,6 +290,8 @@ class Simulator:
                 self.claims,
                 working=self._settings.crews,
                 seed=self._settings.seed,
+                habits=self._scenario.crews if self._scenario is not None else None,
+                faults=self._scenario.faults if self._scenario is not None else None,
             )
             await crews.run()
 

@@ -21,6 +21,9 @@ class SimulatorSettings(BrokerSettings):
         Folder with one file per device id that holds its password; unset connects without user names.
     seed : int
         Of visitors, sensors and crews: the same seed gives the same square.
+    scenario : str | None
+        What the square goes through: a scenario file, or the name of one that ships; unset is an ordinary time. A new
+        world starts with its first fill, its crews have their habits, its nodes and crews its faults.
     api_url : str | None
         Office whose crew interface is watched; unset means that nobody empties a bin.
     crew_links_file : Path | None
@@ -50,6 +53,7 @@ class SimulatorSettings(BrokerSettings):
     health_port: int | None = None
     secrets_dir: Path | None = None
     seed: int = Field(default=1, ge=0, lt=2**32)
+    scenario: str | None = None
     api_url: str | None = None
     crew_links_file: Path | None = None
     crews: bool = True
