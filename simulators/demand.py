@@ -9,6 +9,7 @@ them are results about the model, not about Pasuruan.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -50,6 +51,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     ),
     "haul_eve_people": Parameter(15_000, "visitors", "assumed: the day before, from noon on"),
     "haul_meals": Parameter(0.83, "1/visitor", "75,000 wrapped rice meals for about 90,000 people in 2023 (pantura7)"),
+    "haul_stay": Parameter(3, "1", "assumed: pilgrims stay so many times longer on the day of the haul"),
     "ramadan_day_factor": Parameter(0.35, "1", "assumed: families, food and exercise between subuh and 15:30"),
     "tarawih_factor": Parameter(2.5, "1", "assumed: pilgrims at isya in Ramadan"),
     "takjil_people": Parameter(1_200, "visitors", "assumed: buyers from 15:30 to magrib in Ramadan"),
@@ -112,6 +114,28 @@ def value(name: str) -> float:
     return PARAMETERS[name].value
 
 
+@dataclass(frozen=True)
+class Arrivals:
+    """Who is expected in an hour.
+
+    Attributes
+    ----------
+    per_minute : NDArray
+        People expected in each minute (n_purposes, 60), in the order of `PURPOSES`; announced groups excepted.
+    groups : tuple[Group, ...]
+        Announced groups; they come in any weather.
+    meals : float
+        Wrapped meals handed to each pilgrim.
+    pilgrims_stay : float
+        Factor on how long pilgrims stay at a place.
+    """
+
+    per_minute: People
+    groups: tuple[Group, ...] = ()
+    meals: float = 0.0
+    pilgrims_stay: float = 1.0
+
+
 class Demand:
     """Expected arrivals of a square.
 
@@ -136,6 +160,17 @@ class Demand:
         self._days: dict[date, People] = {}
         self._slots: dict[int, float] = {}
 
+    def hour(self, hour_index: int) -> Arrivals:
+        """Return who is expected in an hour since 1970."""
+        day = local_time(hour_index * 3600, self._zone).date()
+        is_haul = "haul" in self._occasions.on(day)
+        return Arrivals(
+            per_minute=self.per_minute(hour_index),
+            groups=tuple(g for g in self._visits.groups if g.at_s // 3600 == hour_index),
+            meals=value("haul_meals") if is_haul else 0.0,
+            pilgrims_stay=value("haul_stay") if is_haul else 1.0,
+        )
+
     def per_minute(self, hour_index: int) -> People:
         """Return the people expected in each minute of an hour since 1970, announced groups excepted.
 
@@ -159,15 +194,6 @@ class Demand:
         sold = min(1.0, self._visits.per_day_factor) * self._quiet(_minutes_of(hour_index))
         items = self._local(hour_index, self._stalls)[0] * sold
         return np.asarray(items * self._in_rain(hour_index), dtype=np.float64)
-
-    def groups(self, hour_index: int) -> tuple[Group, ...]:
-        """Announced groups that arrive in an hour since 1970; they come in any weather."""
-        return tuple(g for g in self._visits.groups if g.at_s // 3600 == hour_index)
-
-    def meals_per_pilgrim(self, hour_index: int) -> float:
-        """Return how many wrapped meals are handed to each pilgrim who arrives in an hour since 1970."""
-        day = local_time(hour_index * 3600, self._zone).date()
-        return value("haul_meals") if "haul" in self._occasions.on(day) else 0.0
 
     def rain_mmph(self, slot: int) -> float:
         """Return the rain [mm/h] in a slot of `SLOT_MIN` minutes, counted from 1970."""

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from simulators.chance import RATE_DECIMALS
 from simulators.choice import Choice
+from simulators.demand import Arrivals
 from simulators.parameters import Parameter
 from simulators.places import ENTRY_KINDS, PLACE_KINDS, Places
-from simulators.scenario_sections import PURPOSES, Group
+from simulators.scenario_sections import PURPOSES
 from simulators.waste import KIND_INDEX, KINDS, item_masses_mg
 
 Ints = npt.NDArray[np.int64]
@@ -182,21 +183,15 @@ class Itineraries:
         self._stay_s = 60.0 * _of_purposes("stay_min")
         self._items = _of_purposes("items")
 
-    def draw(
-        self, rng: np.random.Generator, per_minute: Reals, groups: Sequence[Group], meals: float, wet_from_s: Ints
-    ) -> Trips:
+    def draw(self, rng: np.random.Generator, arrivals: Arrivals, wet_from_s: Ints) -> Trips:
         """Draw the trips of those who arrive in an hour.
 
         Parameters
         ----------
         rng
             Stream of the hour.
-        per_minute
-            People expected (n_purposes, 60).
-        groups
-            Groups that were announced for this hour.
-        meals
-            Wrapped meals handed to each pilgrim.
+        arrivals
+            Who is expected.
         wet_from_s
             Beginnings of rain that makes people leave, in order [s after the beginning of the hour].
 
@@ -205,17 +200,18 @@ class Itineraries:
         Trips
             All that they do and drop.
         """
-        parties = self._parties(rng, per_minute, groups)
-        ways = self._ways(rng, parties)
+        parties = self._parties(rng, arrivals)
+        ways = self._ways(rng, parties, arrivals.pilgrims_stay)
         gone_s = _gone_s(rng, parties, ways, wet_from_s)
-        drops = self._drops(rng, parties, ways, meals, gone_s)
+        drops = self._drops(rng, parties, ways, arrivals.meals, gone_s)
         middle_s = (ways.left_s[:, :-1] + ways.reached_s[:, 1:]) // 2  # half way is where one zone ends for us
         changes_s = np.concatenate([parties.start_s[:, None], middle_s, gone_s[:, None]], axis=1)
         return Trips(
             parties.people, self._places.anchor_zone[ways.anchors], np.minimum(changes_s, gone_s[:, None]), *drops
         )
 
-    def _parties(self, rng: np.random.Generator, per_minute: Reals, groups: Sequence[Group]) -> _Parties:
+    def _parties(self, rng: np.random.Generator, arrivals: Arrivals) -> _Parties:
+        per_minute = arrivals.per_minute
         expected = per_minute.sum(axis=1)
         counts = rng.poisson(np.round(expected / self._party, RATE_DECIMALS))
         purpose = np.repeat(np.arange(len(PURPOSES)), counts)
@@ -223,14 +219,14 @@ class Itineraries:
         when = Choice([minutes] * len(PURPOSES), list(per_minute))
         start_s = when.pick(purpose, rng.random(purpose.size)) * 60 + rng.integers(0, 60, purpose.size)
         people = 1 + rng.poisson(self._party[purpose] - 1.0)
-        for group in groups:
+        for group in arrivals.groups:
             bus = rng.poisson(group.people_per_bus, group.buses)
             people = np.concatenate([people, bus])
             purpose = np.concatenate([purpose, np.full(group.buses, _GROUPS)])
             start_s = np.concatenate([start_s, np.full(group.buses, int(group.at_s % 3600))])
         return _Parties(purpose, people, start_s)
 
-    def _ways(self, rng: np.random.Generator, parties: _Parties) -> _Ways:
+    def _ways(self, rng: np.random.Generator, parties: _Parties, pilgrims_stay: float) -> _Ways:
         n, purpose, places = parties.purpose.size, parties.purpose, self._places
         quarter = self._quarter.pick(np.zeros(n, dtype=np.int64), rng.random(n))
         row = purpose * self._n_rows + self._row_of_quarter[quarter]
@@ -250,7 +246,8 @@ class Itineraries:
         )
         walk_s = places.between_mm(anchors[:, :-1], anchors[:, 1:]) // mmps[:, None]
         stay_s = np.zeros((n, STOPS + 2), dtype=np.int64)
-        drawn_s = rng.standard_gamma(_STAY_SHAPE, (n, STOPS)) / _STAY_SHAPE * self._stay_s[purpose, None]
+        mean_s = self._stay_s[purpose] * np.where(purpose == _PILGRIMS, pilgrims_stay, 1.0)
+        drawn_s = rng.standard_gamma(_STAY_SHAPE, (n, STOPS)) / _STAY_SHAPE * mean_s[:, None]
         stay_s[:, 1:-1] = np.where(real, drawn_s.astype(np.int64), 0)
         reached_s = np.empty((n, STOPS + 2), dtype=np.int64)
         reached_s[:, 0] = parties.start_s

@@ -126,14 +126,8 @@ class Crowd:
     def _trips_of(self, hour_index: int) -> Trips:
         trips = self._trips.get(hour_index)
         if trips is None:
-            per_minute = self._demand.per_minute(hour_index)
-            trips = self._itineraries.draw(
-                stream(self._seed, "visitors", hour_index),
-                per_minute,
-                self._demand.groups(hour_index),
-                self._demand.meals_per_pilgrim(hour_index),
-                self._wet_from_s(hour_index),
-            )
+            rng = stream(self._seed, "visitors", hour_index)
+            trips = self._itineraries.draw(rng, self._demand.hour(hour_index), self._wet_from_s(hour_index))
             _kept(self._trips, hour_index, trips)
         return trips
 

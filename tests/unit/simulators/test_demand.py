@@ -121,8 +121,9 @@ def test_an_official_date_moves_the_crowd():
     moved = demand(official={date(2027, 8, 14): ["haul"]})
     assert day("2027-08-14", moved).sum() > value("haul_people")
     assert day("2027-08-12", moved).sum() < 10_000
-    assert moved.meals_per_pilgrim(hour_of("2027-08-14T07:00")) == value("haul_meals")
-    assert moved.meals_per_pilgrim(hour_of("2027-08-12T07:00")) == 0.0
+    haul, ordinary = (moved.hour(hour_of(f"2027-08-{d}T07:00")) for d in (14, 12))
+    assert (haul.meals, haul.pilgrims_stay) == (value("haul_meals"), value("haul_stay"))
+    assert (ordinary.meals, ordinary.pilgrims_stay) == (0.0, 1.0)
 
 
 def test_a_scenario_adds_scales_and_thins_out():
@@ -144,7 +145,7 @@ def test_announced_groups_stand_in_their_hour():
     noon = hour_of(f"{TUESDAY}T12:00")
     group = Group(noon * 3600.0 + 3599.0, 4)
     source = demand(Visits(groups=(group,)))
-    assert [len(source.groups(noon + h)) for h in (-1, 0, 1)] == [0, 1, 0]
+    assert [len(source.hour(noon + h).groups) for h in (-1, 0, 1)] == [0, 1, 0]
 
 
 def test_rain_keeps_people_away_but_not_all():

@@ -1,11 +1,13 @@
 """Itineraries: ways, stays, drops, rain."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
 from simulators.chance import stream
+from simulators.demand import Arrivals
 from simulators.ground import Ground
 from simulators.itineraries import MIX, PULL, STAY_MAX_H, STOP_SHARES, WAYS_IN, Itineraries, Trips, value
 from simulators.places import ENTRY_KINDS, PLACE_KINDS, Places
@@ -34,8 +36,10 @@ def expected(**people: float) -> np.ndarray:
     return table
 
 
-def draw(itineraries: Itineraries, seed: int = 1, *, announced=(), meals=0.0, wet=DRY, **people: float) -> Trips:
-    return itineraries.draw(stream(seed, "test"), expected(**people), announced, meals, wet)
+def draw(
+    itineraries: Itineraries, seed: int = 1, *, wet=DRY, more: dict[str, Any] | None = None, **people: float
+) -> Trips:
+    return itineraries.draw(stream(seed, "test"), Arrivals(expected(**people), **(more or {})), wet)
 
 
 def test_tables_speak_of_known_things():
@@ -95,7 +99,7 @@ def test_walking_takes_the_time_of_the_way(itineraries, ground):
 def test_bus_groups_start_at_the_terminal_and_stay_together(itineraries):
     """Announced buses bring their people at their moment, as one party each, through the terminal."""
     group = Group(at_s=1_795_500_000.0 // 3600 * 3600 + 600.0, buses=4)
-    trips = draw(itineraries, announced=[group])
+    trips = draw(itineraries, more={"groups": (group,)})
     assert len(trips.people) == 4
     assert trips.people.sum() == pytest.approx(4 * 62, abs=60)
     assert (trips.changes_s[:, 0] == 600).all()
@@ -117,10 +121,23 @@ def test_purposes_go_to_different_places(itineraries):
 
 def test_haul_meals_become_wrappers(itineraries):
     """Each pilgrim gets a wrapped meal with the given share, on top of what they drop anyway."""
-    plain, fed = draw(itineraries, pilgrims=20_000.0), draw(itineraries, pilgrims=20_000.0, meals=0.83)
+    plain, fed = draw(itineraries, pilgrims=20_000.0), draw(itineraries, pilgrims=20_000.0, more={"meals": 0.83})
     wrap = KIND_INDEX["rice-wrap"]
     more = (fed.drop_kind == wrap).sum() - (plain.drop_kind == wrap).sum()
     assert more / fed.people.sum() == pytest.approx(0.83, abs=0.02)
+
+
+def test_pilgrims_of_the_haul_stay_longer(itineraries):
+    """Three times the stay for pilgrims; families are as quick as ever."""
+    long = {"pilgrims_stay": 3.0}
+
+    def away_s(trips: Trips) -> float:
+        return float((trips.changes_s[:, -1] - trips.changes_s[:, 0]).mean())
+
+    pilgrims = [away_s(draw(itineraries, pilgrims=4000.0, more=more)) for more in ({}, long)]
+    assert 2.0 < pilgrims[1] / pilgrims[0] < 3.0  # the walks stay as long as they are
+    families = [away_s(draw(itineraries, families=4000.0, more=more)) for more in ({}, long)]
+    assert families[0] == families[1]
 
 
 def test_rain_sends_people_home_early(itineraries):
