@@ -1,6 +1,6 @@
 """What happens to bins that nobody planned: waste pickers, thieves, bins moved, tipped or set on fire. Pure in time.
 
-Each hour draws its mishaps from a stream of its own. A mishap names no bin unless a scenario does: it carries a number
+Each hour draws each kind from a stream of its own. A mishap names no bin unless a scenario does: it carries a number
 from which the model picks one, so that what happens does not depend on what was emptied before.
 """
 
@@ -46,6 +46,7 @@ _RATE_OF: Mapping[str, str] = {
     "sensor-theft": "sensor_thefts_per_day",
     "moved": "moved_per_day",
     "tipped": "tipped_per_day",
+    "lid-open": "lids_left_open_per_day",
     "fire": "bin_fires_per_day",
     "burning": "burnings_per_day",
 }
@@ -123,10 +124,10 @@ class Mishaps:
         if found is None:
             if len(self._hours) > _KEPT_BLOCKS:
                 self._hours.clear()
-            rng = chance.stream(self._seed, "mishaps", hour)
             local_hour = local_time(hour * HOUR_S, self._zone).hour
             drawn = list(self._planned.get(hour, ()))
             for kind in MISHAPS:
+                rng = chance.stream(self._seed, f"mishap {kind}", hour)
                 rate = self._per_h[kind] * hour_factor(kind, local_hour)
                 moments = rng.uniform(size=(int(rng.poisson(chance.steady(rate))), 2))
                 drawn += [Mishap(hour * HOUR_S + float(at) * HOUR_S, kind, "", float(which)) for at, which in moments]

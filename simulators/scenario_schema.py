@@ -213,6 +213,7 @@ MISHAPS_FIELDS = (
     _per_day("sensor_thefts_per_day", "sensors torn off"),
     _per_day("moved_per_day", "bins moved"),
     _per_day("tipped_per_day", "bins tipped over"),
+    _per_day("lids_left_open_per_day", "lids left open"),
     _per_day("bin_fires_per_day", "fires in bins"),
     _per_day("burnings_per_day", "open fires near the square"),
 )

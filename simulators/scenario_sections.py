@@ -15,13 +15,14 @@ PARAMETERS: Mapping[str, Parameter] = {
     "sensor_thefts_per_day": Parameter(0.01, "1/day", "assumed: a sensor is torn off every few months"),
     "moved_per_day": Parameter(0.2, "1/day", "assumed: somebody moves a bin once a week"),
     "tipped_per_day": Parameter(0.1, "1/day", "assumed: a bin is tipped over every ten days"),
+    "lids_left_open_per_day": Parameter(1, "1/day", "assumed: somebody leaves a lid up, and rain gets in"),
     "bin_fires_per_day": Parameter(0.01, "1/day", "assumed: a cigarette sets a bin on fire every few months"),
     "burnings_per_day": Parameter(0.3, "1/day", "assumed: somebody burns waste near the square every few days"),
 }
 
 PURPOSES = ("pilgrims", "groups", "families", "exercise", "food", "takjil", "passers-by")
 """Why somebody comes; a crowd of a scenario has one of these."""
-MISHAPS = ("scavenged", "bin-theft", "sensor-theft", "moved", "tipped", "fire", "burning")
+MISHAPS = ("scavenged", "bin-theft", "sensor-theft", "moved", "tipped", "lid-open", "fire", "burning")
 """What can happen to a bin, or near the square (burning)."""
 
 
@@ -180,6 +181,8 @@ class MishapRates:
     ----------
     scavengers_per_day, bin_thefts_per_day, sensor_thefts_per_day, moved_per_day, tipped_per_day : float
         By kind [1/day, >= 0].
+    lids_left_open_per_day : float
+        Lids that somebody leaves up [1/day, >= 0].
     bin_fires_per_day, burnings_per_day : float
         Fires in a bin, and open burning near by [1/day, >= 0].
     planned : tuple[PlannedMishap, ...]
@@ -191,6 +194,7 @@ class MishapRates:
     sensor_thefts_per_day: float = value("sensor_thefts_per_day")
     moved_per_day: float = value("moved_per_day")
     tipped_per_day: float = value("tipped_per_day")
+    lids_left_open_per_day: float = value("lids_left_open_per_day")
     bin_fires_per_day: float = value("bin_fires_per_day")
     burnings_per_day: float = value("burnings_per_day")
     planned: tuple[PlannedMishap, ...] = ()

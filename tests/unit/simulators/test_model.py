@@ -1,7 +1,10 @@
 """The true state of a square: nothing lost at any step, reproducible however it is cut, saved or restarted."""
 
+import hashlib
 import itertools
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -205,19 +208,24 @@ def test_waste_settles_when_nobody_comes():
 
 
 def test_rain_wets_waste_and_stands_in_empty_bins():
-    """In a storm bins get wet: heaps sink faster than dry ones, empty bins show water, and waste stays what it was."""
+    """In a storm bins get wet: heaps sink faster, empty bins show water, most with the lid up; waste is the same."""
     storm = WeatherOverrides(is_dry=True, storms=(Storm(START_S, START_S + 4 * 3600, 80.0, 2.0),))
+    lid = PlannedMishap(START_S + 3600, "lid-open", "bin-006")
     options = {"seed": 1, "start_s": START_S, "initial_fill_pct": (60, 60)}
     wet, dry = (
-        SquareModel(ground(), crowd(5, 0.0), Weather(5, w, zone=shipped().zone_info), mishaps(), **options)
+        SquareModel(ground(), crowd(5, 0.0), Weather(5, w, zone=shipped().zone_info), mishaps(lid), **options)
         for w in (storm, WeatherOverrides(is_dry=True))
     )
     for square in (wet, dry):
         square.empty("bin-005")
+        square.empty("bin-006")
         square.advance(START_S + 3 * 3600)
-    assert wet.bin_truth(wet.index["bin-005"]).water_mm > 1.0
+    closed, open_ = (wet.bin_truth(wet.index[name]) for name in ("bin-005", "bin-006"))
+    assert not closed.lid_open
+    assert open_.lid_open
+    assert 1.0 < closed.water_mm < open_.water_mm / 2
     assert dry.bin_truths().water_mm.max() == 0.0
-    soaked = [i for i in range(len(wet.bins)) if wet.bins[i] != "bin-005"]
+    soaked = [i for i in range(len(wet.bins)) if wet.bins[i] not in {"bin-005", "bin-006"}]
     assert np.all(wet.fill_pct[soaked] < dry.fill_pct[soaked])
     assert wet.totals == dry.totals
 
@@ -333,7 +341,12 @@ def test_sensors_find_the_truth():
 
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
-    [("tipped", "tilted_deg", 90), ("moved", "moved", True), ("sensor-theft", "stolen", True)],
+    [
+        ("tipped", "tilted_deg", 90),
+        ("moved", "moved", True),
+        ("lid-open", "lid_open", True),
+        ("sensor-theft", "stolen", True),
+    ],
 )
 def test_sensors_find_mishaps_until_somebody_came(kind, field, value):
     """Each mishap shows in its field of its bin, and after an emptying it is as it should be; theft lasts."""
@@ -359,3 +372,47 @@ def test_smoke_reaches_stations_down_the_wind():
     ]
     assert min(more) >= 0
     assert max(more) > 5
+
+
+def eventful_digest() -> str:
+    """Return a digest of a square after six eventful hours: crowd, storm, gale, every kind of mishap, crews."""
+    everything = tuple(
+        PlannedMishap(START_S + 600 * i + 5, kind, f"bin-{i + 1:03d}") for i, kind in enumerate((*MISHAPS, *MISHAPS))
+    )
+    storms = (
+        Storm(START_S + 3600, START_S + 7200, 60.0, 9.0),
+        Storm(START_S + 9000, START_S + 18_000, 0.0, 20.0),
+    )
+    square = SquareModel(
+        ground(),
+        crowd(5, BUSY),
+        Weather(5, WeatherOverrides(storms=storms), zone=shipped().zone_info),
+        mishaps(*everything),
+        seed=5,
+        start_s=START_S,
+        initial_fill_pct=(5, 75),
+    )
+    for hour in range(1, 7):
+        square.advance(START_S + hour * 3600)
+        square.empty(square.bins[hour])
+        square.sweep(square.zones[hour])
+    seen = [
+        [round(number, 6) for number in square.air_truth(*place.lonlat, square.at_s)] for place in ground().bins[:5]
+    ]
+    assert all((square.totals.scavenged_mg, square.totals.burned_mg, square.totals.blown_away_mg))
+    return hashlib.sha256(json.dumps([square.snapshot(), seen]).encode()).hexdigest()
+
+
+def test_the_arithmetic_of_another_processor_gives_the_same_square():
+    """Without the vector units that numpy chooses by processor, the state is the same to the last digit."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__ as units
+
+    program = "from tests.unit.simulators.test_model import eventful_digest; print(eventful_digest())"
+    plain = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"NPY_DISABLE_CPU_FEATURES": " ".join(units), "PYTHONPATH": ":".join(sys.path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert plain.strip() == eventful_digest()
