@@ -244,14 +244,13 @@ PARTS: Mapping[str, Part] = {
     "interval": lambda cycles: pooled(cycles.intervals),
     "interval within a bin": lambda cycles: within(cycles.intervals),
     "level at emptying": lambda cycles: pooled(cycles.levels),
-    "level in steps": lambda cycles: pooled(cycles.levels),
     "daily rise": lambda cycles: pooled(cycles.rises),
     "daily rise within a bin": lambda cycles: within(cycles.rises),
 }
 
 
-STEPPED = frozenset({"level in steps", "daily rise", "daily rise within a bin"})
-"""Values of a few steps: over two different means their steps never meet, and KS would only count that."""
+STEPPED = frozenset({"level at emptying", "daily rise", "daily rise within a bin"})
+"""Values in steps: over two different means their steps never meet, and KS would only count that."""
 
 Distances = dict[str, dict[str, tuple[float | None, float]]]
 
@@ -310,7 +309,7 @@ def main() -> None:
         "Wyndham": compare(
             wyndham,
             {"daily": simulated["daily"]},
-            ("interval", "interval within a bin", "level in steps", "daily rise", "daily rise within a bin"),
+            ("interval", "interval within a bin", "level at emptying", "daily rise", "daily rise within a bin"),
         ),
         "Edinburgh": compare(
             edinburgh,

@@ -4,8 +4,8 @@ Pure. The heap of a bin is its loose volume times a ratio. The ratio of fresh wa
 value that weight and water set, and never back: a heap does not grow by itself. All arithmetic is sums, products and
 quotients, which every machine rounds in the same way.
 
-The resting value falls with the stress at half height along a hyperbola, the shape that settlement of municipal waste
-is fitted with (Ling et al. 1998, J. Geotech. Geoenviron. Eng. 124(1)); its constants for a litter bin are assumed.
+The resting value falls with the stress at half height along a hyperbola: steep at first, never past its end. Shape and
+constants are assumed; nobody has measured how litter bins settle.
 """
 
 from collections.abc import Mapping
