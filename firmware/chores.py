@@ -4,7 +4,7 @@ import json
 
 from firmware.core import memory, slots
 from firmware.core.files import discard, read
-from firmware.modules import forget, wipe
+from firmware.modules import empty, forget
 
 TODO = "/todo"
 
@@ -22,16 +22,16 @@ class Chores:
 
     async def run(self):
         """Do what is to do; MUST be run once for each time that it was asked for."""
-        self.record.loads = 0  # first: a crash in here must not come back for ever
+        # First: a crash in here must not come back for ever. A configuration that is lost in it is heard once more.
+        self.record.loads = self.record.seen_cfg = 0
         self.save()
         update = self._look_at_todo()
         if update or slots.under_way(self.board.nvs):
-            from firmware.fetch import Fetch
+            from firmware import fetch
 
-            fetch = Fetch(self)
-            fetch.prepare(update)
-            wipe()
-            self.record.loads = 1 if await fetch.run() else 0
+            intake = fetch.prepare(self, update)
+            empty("update", "staging", "core.manifest", "core.p256")
+            self.record.loads = 1 if intake and await fetch.Fetch(self, intake).run() else 0
         left_s = 1 if self.record.loads else self.record.next_up_s - self.keeper.up_s()
         left_ms = max(1, left_s) * 1000
         self.record.sleep_s = left_ms // 1000

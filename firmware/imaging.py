@@ -32,10 +32,13 @@ class ImageStage:
         flash.replace(self._files, slots.IMAGE_HEAD, head)
 
     def open(self):
-        """Go on behind the last block that was noted, or find the image whole."""
+        """Go on behind the last block that was noted; return what takes the rest, None when the image is whole."""
         size = self._manifest.files[0][1]
         self._position = min(max(self._nvs.get("imgat", 0), 0) * BLOCK_BYTES, size)
+        if self._position < size:
+            return self
         self._check()
+        return None
 
     def missing_bytes(self):
         """Nothing of the file system."""
@@ -47,7 +50,7 @@ class ImageStage:
         return (self._manifest.head_bytes + self._position, min(left, PIECE_BYTES)) if left else None
 
     def take(self, data):
-        """Collect a block and write it; raises Refused when the whole is wrong."""
+        """Collect a block and write it."""
         at = self._position % BLOCK_BYTES
         self._block[at : at + len(data)] = data
         self._position += len(data)
@@ -59,19 +62,16 @@ class ImageStage:
         blocks = (self._position + BLOCK_BYTES - 1) // BLOCK_BYTES
         if not blocks % SAVE_BLOCKS or self._position == self._manifest.files[0][1]:
             slots.put(self._nvs, ("imgat", blocks))
-        self._check()
 
-    def activate(self, nvs, _slot):
+    def activate(self, _slot):
         """Let the bootloader start it. Noted first: without the note nobody would confirm it."""
-        slots.put(nvs, ("imgto", int(self._idle.label[-1])), ("want", 0), ("img", self._manifest.version))
+        slots.put(self._nvs, ("imgto", int(self._idle.label[-1])), ("want", 0), ("img", self._manifest.version))
         flash.discard(self._files, slots.IMAGE_HEAD)
         self._idle.activate()
 
     def _check(self):
         """Read the whole back once it is written: what counts is what the flash holds."""
         _, size, digest = self._manifest.files[0]
-        if self._position < size:
-            return
         total = hashlib.sha256()
         buffer = self._block
         for block in range((size + BLOCK_BYTES - 1) // BLOCK_BYTES):

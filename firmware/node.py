@@ -43,6 +43,8 @@ class Node:
         self.has_chores = False
         self.progress = progress
         self.uplink = None
+        self.is_heard = False
+        """Whether the gateway acknowledged a reading in this boot: whatever is on trial works."""
         self.pins = ()
         self.state = "ok"
         self._told = None
@@ -169,18 +171,16 @@ class Node:
             await link.publish("status", self._status())
 
     def _is_acked(self):
-        """Note that the gateway has a reading of ours: whatever is on trial works."""
+        """Note that the gateway has a reading of ours."""
         record = self.record
         record.since_sent = 0
         record.last_state = wire.STATES.index(self.state) + 1
         self.settings.confirm()
+        self.is_heard = True
         nvs = self.board.nvs
-        if nvs.get("trial", 0) or nvs.get("img", 0) or nvs.get("fails", 0):
-            from firmware.core import slots
-
-            slots.confirm(nvs, self.board.partition)
-            del slots
-            forget(SLOTS)
+        if nvs.get("fails", 0):
+            nvs.set("fails", 0)
+            nvs.commit()
 
     def _news(self):
         """Return what the server waits to hear: the status is told again when it changed."""
@@ -217,10 +217,16 @@ class Node:
             forget(*LINKS)
 
     async def leave(self):
-        """Say goodbye and hang up."""
+        """Say goodbye, hang up, and keep what was on trial when it was heard."""
         if self.uplink is not None:
             await self.uplink.link.leave()
         self.hang_up()
+        nvs = self.board.nvs
+        if self.is_heard and (nvs.get("trial", 0) or nvs.get("img", 0)):
+            # now: beside TLS there may be no memory for it, and the version would go for a fault that it has not
+            from firmware.core import slots
+
+            slots.confirm(nvs, self.board.partition)
 
     def may_load(self):
         """Whether to go on with an update: the next boot does that and nothing else, for want of memory."""
@@ -248,7 +254,7 @@ class Node:
         if is_due:
             await self.talk()
             for _ in range(IMAGE_TALKS):
-                if not self.board.nvs.get("img", 0):
+                if self.is_heard or not self.board.nvs.get("img", 0):
                     break  # else: a firmware image without an ack before the first sleep is gone
                 await self.talk()
         await self.obey()

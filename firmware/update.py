@@ -1,7 +1,7 @@
-"""Takes an update from offer to trial: head first, its signature, then every byte that is missing, then the switch.
+"""Takes an update from offer to trial, all but its bytes: head first, its signature, then every file, then the switch.
 
 What is on flash decides where a download goes on, so a power cut at any moment costs one block. The slot that runs
-is never written to. Imported only when there is something to do.
+is never written to. Works in boots that have something to do, before a link is up: beside one there is no memory.
 """
 
 import hashlib
@@ -15,6 +15,9 @@ from firmware.core.slots import IMAGE_HEAD, PIECE_BYTES
 from firmware.wire import UPDATE_TYPES
 
 PARKED = "/ota.head"
+HEAD_ROOM_BYTES = 16384
+"""Flash for a head that comes down, and for what keeps it [bytes]."""
+
 NO_SPACE = 28
 """Error number of a full file system."""
 
@@ -40,12 +43,8 @@ class Updater:
 
     def __init__(self, files, nvs, partition, config, feed=None, public_key=None, free_bytes=None, mpy=None):
         self.battery_mv = None
-        self.parked = False
-        """Whether the next step is one for a boot without a link: a head to judge, or a bundle to check as a whole."""
-        self.is_linked = False
-        """Whether a link is up beside this: then what is on flash is not looked at, the code for it may be gone."""
-        self.is_whole = False
-        """Whether everything is on flash, signed and whole: then `apply`."""
+        self.whole = None
+        """What is on flash, signed and whole, and waits for `apply`."""
         self._files = files
         self._nvs = nvs
         self._partition = partition
@@ -54,25 +53,22 @@ class Updater:
         self._public_key = public_key
         self._free_bytes = free_bytes or _free_bytes
         self._mpy = mpy or slots.mpy_text(getattr(sys.implementation, "_mpy", 0))
-        self._forget()
 
     def _forget(self):
-        """Drop what is in memory; the flash knows the rest."""
-        self._filled = self._head_size = 0
-        self._stage = None
-        self.is_whole = False
-        self._looked = False
+        """Drop what belongs to this order alone; files that are right may be of use to the next one."""
+        self.whole = None
+        flash.discard(self._files, PARKED + ".part")
 
     # -- what comes down -----------------------------------------------------------------------
 
     def take(self, message):
-        """Take a decoded message of down/ota."""
+        """Take a decoded message of down/ota; of one with data only that it speaks of another length."""
         if "offer" in message:
             self.offer(message)
         elif "halt" in message:
             self._halt(message["halt"])
-        else:
-            self._block(message)
+        elif message["ver"] == self._nvs.get("want", 0):
+            self._refuse("truncated" if message["of"] < self._nvs.get("wsize", 0) else "size", message["ver"])
 
     def offer(self, message):
         """Begin a download, unless this version is unwanted here; the last good offer wins."""
@@ -93,8 +89,7 @@ class Updater:
         elif self._is_low():
             self._refuse("battery", version, self._config.low_mv)
         elif (version, kind, message["size"]) != (nvs.get("want", 0), nvs.get("wtype", 0), nvs.get("wsize", 0)):
-            self._forget()
-            flash.discard(self._files, PARKED)  # of another version: judged as this one's, it would be its end
+            self._forget()  # a head of another version: judged as this one's, it would be its end
             slots.put(nvs, ("want", 0), ("wtype", kind), ("wsize", message["size"]), ("want", version))
 
     def _is_low(self):
@@ -110,136 +105,101 @@ class Updater:
         nvs = self._nvs
         if nvs.get("want", 0) == version:
             self._forget()
-            flash.discard(self._files, PARKED)
             slots.put(nvs, ("ota", 0), ("otaver", 0), ("want", 0))
         elif nvs.get("otaver", 0) == version and nvs.get("ota", 0) > slots.ROLLED_BACK:
             slots.put(nvs, ("ota", 0), ("otaver", 0))
 
-    def _block(self, message):
-        request = self.wanted()
-        if request is None or message["ver"] != request["ver"] or message["at"] != request["at"]:
-            return  # late, or twice
-        if len(message["data"]) != request["n"]:
-            return
-        self._guard(self._take, message)
+    # -- what is there -------------------------------------------------------------------------
 
-    def _take(self, message):
-        size = self._nvs.get("wsize", 0)
-        if message["of"] != size:
-            raise Refused("truncated" if message["of"] < size else "size")
-        if self._stage is None:
-            self._take_head(message["data"])
-        else:
-            self._stage.take(message["data"])
-            if self._stage.next() is not None:
-                return
-            if self.is_linked:
-                self._forget()
-                self.parked = True
-            else:
-                self._look()
+    def look(self):
+        """Judge what is on flash, and return what takes the bytes that are missing (see intake).
 
-    def _guard(self, action, argument):
-        version = self._nvs.get("want", 0)
-        try:
-            action(argument)
-        except Refused as error:
-            self._refuse(error.why, version)
-        except OSError as error:
-            self._fail(error)
-        except MemoryError:
-            self._forget()  # the flash knows how far it is; the next wake begins with a fresh heap
-
-    def _take_head(self, data):
-        if not self._filled:
-            size = manifest.head_bytes(data)
-            if size > self._nvs.get("wsize", 0):
-                raise Refused("truncated")
-            self._head_size = size
-        piece = memoryview(data)[: self._head_size - self._filled]
-        with self._files.open(PARKED + ".part", "ab" if self._filled else "wb") as file:
-            file.write(piece)  # beside a link there is no memory to judge it
-        self._filled += len(piece)
-        if self._filled < self._head_size:
-            return
-        self._filled = self._head_size = 0
-        self._files.rename(PARKED + ".part", PARKED)
-        self.parked = True
-
-    def judge_parked(self):
-        """Judge a head that was parked, now that there is memory for it."""
-        self.parked = False
-        head = flash.read(self._files, PARKED, 8192)
-        flash.discard(self._files, PARKED)
-        if head:
-            self._guard(self._judge, head)
-
-    def _judge(self, head):
-        if not self._is_genuine(head):
-            raise Refused("signature")
-        found = manifest.parse(head)
-        offer = (self._nvs.get("want", 0), UPDATE_TYPES[self._nvs.get("wtype", 0)], self._nvs.get("wsize", 0))
-        try:
-            manifest.check(found, offer, self._config.kind, self._mpy, self.battery_mv)
-        except Refused as error:
-            self._refuse(error.why, offer[0], found.min_mv)
-            return
-        stage = self._make_stage(found)
-        stage.begin(head)
-        stage.open()
-        if stage.missing_bytes() > self._free_bytes():
-            raise Refused("space")
-        self._stage = stage
-        if stage.next() is None:
-            self._look()
-
-    # -- what goes up --------------------------------------------------------------------------
-
-    def wanted(self):
-        """Return the next request to send, as a dict of ver, at and n; None when there is nothing to ask for."""
-        if not slots.under_way(self._nvs) or self.is_whole or self.parked or self._is_low():
+        None when there is nothing to ask for; then `whole` tells whether all is there.
+        """
+        self.whole = None
+        if not slots.under_way(self._nvs) or self._is_low():
             return None
-        if not self._looked:
-            if self.is_linked:
-                return None
-            try:
-                self._look()
-            except Refused as error:
-                self._refuse(error.why, self._nvs.get("want", 0))
-                return None
-            except (OSError, MemoryError) as error:
-                self._fail(error)
-                return None
-            if self.is_whole:
-                return None
-        if self._stage is None:
-            at = self._filled
-            length = min((self._head_size or self._nvs.get("wsize", 0)) - at, PIECE_BYTES)
-        else:
-            at, length = self._stage.next() or (0, 0)
-        return {"ver": self._nvs.get("want", 0), "at": at, "n": length}
+        try:
+            return self._look()
+        except Refused as error:
+            self._refuse(error.why, self._nvs.get("want", 0), error.need_mv)
+        except OSError as error:
+            if _is_full(error):
+                self._refuse("space", self._nvs.get("want", 0))
+        except MemoryError:
+            pass  # the flash knows how far it is; the next boot begins with a fresh heap
+        return None
 
-    @property
-    def has_stage(self):
-        """Whether the head is judged, and files are what comes next."""
-        return self._stage is not None
+    def _look(self):
+        """Find how far the download is. Whole means that everything was checked again, from flash."""
+        files = self._files
+        nvs = self._nvs
+        update_type = nvs.get("wtype", 0)
+        parked = self._parked()
+        head = parked or flash.read(files, IMAGE_HEAD if update_type else self._idle_folder() + "/head", 8192) or b""
+        try:
+            if parked and not self._is_genuine(parked):
+                raise Refused("signature")
+            found = manifest.parse(head)
+            manifest.check(
+                found,
+                (nvs.get("want", 0), UPDATE_TYPES[update_type], nvs.get("wsize", 0)),
+                self._config.kind,
+                self._mpy,
+                self.battery_mv if parked else None,
+            )
+        except Refused:
+            if parked:
+                raise
+            return self._head()
+        stage = self._make_stage(found)
+        if parked:
+            stage.begin(head)
+            flash.discard(files, PARKED + ".part")
+        intake = stage.open()
+        if intake:
+            if stage.missing_bytes() > self._free_bytes():
+                raise Refused("space")
+        elif not self._is_genuine(head):
+            return self._head()  # the flash lost a bit: it comes again
+        else:
+            self.whole = stage
+        return intake
+
+    def _head(self):
+        if self._free_bytes() < HEAD_ROOM_BYTES:
+            raise Refused("space")
+        from firmware.intake import Head, Intake
+
+        return Intake(self._files, "", Head(self._files, PARKED, self._nvs.get("wsize", 0)), bytearray(1), 0)
+
+    def _parked(self):
+        """Return a head that came down and was not judged yet; None while it is not whole."""
+        size = self._nvs.get("wsize", 0)
+        head = flash.read(self._files, PARKED + ".part", 8192) or b""
+        if len(head) < min(PIECE_BYTES, size):
+            return None
+        length = manifest.head_bytes(head)
+        if length > size:
+            raise Refused("truncated")
+        return head[:length] if length <= len(head) else None
 
     # -- the switch ----------------------------------------------------------------------------
 
     def apply(self):
         """Put the update on trial; True: now comes a hard reset."""
-        if not self.is_whole or self._stage is None:
+        stage = self.whole
+        if stage is None:
             return False
         version = self._nvs.get("want", 0)
+        self._forget()
         try:
-            self._stage.activate(self._nvs, 1 - self._running_slot())
+            stage.activate(1 - self._running_slot())
         except OSError as error:
             # the bootloader found no image in it, or the flash is full
             slots.put(self._nvs, ("img", 0))
-            self._forget()
             self._refuse("space" if _is_full(error) else "hash", version)
             return False
-        self._forget()
         return True
 
     # -- inside --------------------------------------------------------------------------------
@@ -257,29 +217,7 @@ class Updater:
             return ImageStage(self._files, self._partition(), self._nvs, found, self._feed)
         from firmware.staging import SlotStage
 
-        return SlotStage(self._files, self._idle_folder(), found, self._feed)
-
-    def _look(self):
-        """Find on flash how far the download is. Complete means that everything was checked again, from flash."""
-        self._stage = None
-        self._looked = True
-        path = IMAGE_HEAD if self._nvs.get("wtype", 0) else self._idle_folder() + "/head"
-        head = flash.read(self._files, path, 8192) or b""
-        try:
-            found = manifest.parse(head)
-        except Refused:
-            return
-        if found.version != self._nvs.get("want", 0) or found.type != UPDATE_TYPES[self._nvs.get("wtype", 0)]:
-            return
-        if found.bundle_bytes != self._nvs.get("wsize", 0):
-            return
-        stage = self._make_stage(found)
-        stage.open()
-        if stage.next() is None:
-            if not self._is_genuine(head):
-                return  # the flash lost a bit: the head comes again
-            self.is_whole = True
-        self._stage = stage
+        return SlotStage(self._files, self._idle_folder(), self._nvs, found, self._feed)
 
     def _is_genuine(self, head):
         text, signature = manifest.split(head)
@@ -294,10 +232,3 @@ class Updater:
             self._forget()
             pairs.append(("want", 0))
         slots.put(self._nvs, *pairs)
-
-    def _fail(self, error):
-        """End the update when the flash is full; any other trouble with it is left to the next try."""
-        if _is_full(error):
-            self._refuse("space", self._nvs.get("want", 0))
-        else:
-            self._forget()

@@ -20,11 +20,15 @@ _PATH = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 
 class Refused(Exception):  # noqa: N818 - a verdict
-    """An update that this node does not take; `why` is one of the words of docs/protocol.md."""
+    """An update that this node does not take; `why` is one of the words of docs/protocol.md.
 
-    def __init__(self, why):
+    `need_mv` is what a battery has to have for it.
+    """
+
+    def __init__(self, why, need_mv=0):
         super().__init__(why)
         self.why = why
+        self.need_mv = need_mv
 
 
 class Manifest:
@@ -181,4 +185,4 @@ def check(manifest, offer, kind, mpy, battery_mv):
     if size > manifest.bundle_bytes:
         raise Refused("size")
     if battery_mv is not None and battery_mv < manifest.min_mv:
-        raise Refused("battery")
+        raise Refused("battery", manifest.min_mv)

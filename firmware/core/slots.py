@@ -9,7 +9,7 @@ ota    outcome of the last offer, an index of OUTCOMES         otaver its versio
 otamv  battery voltage that it asked for                       img    firmware image on trial, 0 = none
 imgto  partition it was written to: 0 or 1                     imgok  highest image that was confirmed
 imgbad image that was rolled back                              imgat  its blocks that are written, now and then
-otamis wakes in a row that asked for a part in vain
+otamis wakes in a row that asked for a part in vain          otawrong 1 once a file that came down was wrong
 """
 
 PIECE_BYTES = 512

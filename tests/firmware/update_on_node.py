@@ -63,21 +63,21 @@ def main(root, bundle_path, version, kind):
         updater.take(wire.decode_ota_down(json.dumps(offer).encode()))
         blocks = most = 0
         while True:
-            updater.judge_parked()
-            request = updater.wanted()
-            if request is None:
+            intake = updater.look()
+            if intake is None:
                 break
-            bundle.seek(request["at"])
-            text = binascii.b2a_base64(bundle.read(request["n"])).decode().strip()
-            block = {"v": 1, "ver": request["ver"], "at": request["at"], "of": size, "data": text}
-            payload = json.dumps(block).encode()
-            del text, block
-            updater.take(wire.decode_ota_down(payload))
-            del payload
-            blocks += 1
-            gc.collect()
-            most = max(most, gc.mem_alloc() - base)  # type: ignore[attr-defined]
-    print("%s %d %d %d" % ("ready" if updater.is_whole else "loading", blocks, most, max(took) // 1000))
+            while intake.next() is not None:
+                at, n = intake.next()
+                bundle.seek(at)
+                text = binascii.b2a_base64(bundle.read(n)).decode().strip()
+                payload = json.dumps({"v": 1, "ver": int(version), "at": at, "of": size, "data": text}).encode()
+                del text
+                intake.take(wire.decode_ota_down(payload)["data"])
+                del payload
+                blocks += 1
+                gc.collect()
+                most = max(most, gc.mem_alloc() - base)  # type: ignore[attr-defined]
+    print("%s %d %d %d" % ("ready" if updater.whole else "loading", blocks, most, max(took) // 1000))
     return 0 if updater.apply() else 1
 
 

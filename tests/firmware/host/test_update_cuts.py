@@ -90,7 +90,7 @@ def test_a_cut_at_every_operation_with_a_bad_version_ends_on_the_old_one(torn):
         _live(node, 14)
         assert node.version == OLD, cut
         assert node.report() == {"ota": "rolled-back", "ota_ver": NEW}, cut
-        assert node.updater.wanted() is None
+        assert node.wanted() is None
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -123,7 +123,7 @@ def test_a_download_goes_on_where_it_stopped():
         node.restart()
         assert node.at(bundle) >= before - 4096 or before <= 4096
         node.download(bundle)
-        assert node.updater.is_whole
+        assert node.updater.whole
 
 
 def _image_wake(node):

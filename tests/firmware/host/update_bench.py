@@ -267,22 +267,28 @@ class Node:
 
     def download(self, bundle, most=10000):
         """Answer requests from `bundle` until there is none; returns how many were answered."""
-        self.updater.judge_parked()
-        for done in range(most):
-            request = self.updater.wanted()
-            if request is None:
+        done = 0
+        while True:
+            intake = self.updater.look()  # what each boot does first
+            if intake is None or done >= most:
                 return done
-            at = request["at"]
-            data = bundle[at : at + request["n"]]
-            self.updater.take({"ver": request["ver"], "at": at, "of": len(bundle), "data": data})
-            self.updater.judge_parked()  # what the next boot does first
-        return most
+            while done < most and (request := intake.next()) is not None:
+                at, length = request
+                done += 1
+                try:
+                    intake.take(bundle[at : at + length])
+                except OSError:
+                    break  # ends the link
+
+    def wanted(self):
+        """Return offset and length of the next request, None when there is none."""
+        intake = self.updater.look()
+        return intake.next() if intake else None
 
     def at(self, bundle):
         """Return how far the download is [bytes]."""
-        self.updater.judge_parked()
-        request = self.updater.wanted()
-        return request["at"] if request else len(bundle) if self.updater.is_whole else 0
+        request = self.wanted()
+        return request[0] if request else len(bundle) if self.updater.whole else 0
 
     def report(self):
         return slots.report(self.nvs)

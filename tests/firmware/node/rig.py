@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware import wire
 from simulators.real_folder import NodeFolder, default_source
-from simulators.real_node import HEAP_KIB, WATCHDOG, Boot, RealNode
+from simulators.real_node import WATCHDOG, Boot, RealNode
 from simulators.real_spawn import Spawner
 from tests.fakes import certificates
 from tests.firmware.micropython import require_micropython
@@ -93,9 +93,7 @@ def node(folder: Path, settings: dict[str, Any], *, port: int, secret: str = "",
     return RealNode(made, spawner(), **({"unix_ms": NOON_S * 1000} | how))
 
 
-def tls_node(
-    folder: Path, papers: certificates.Certificates, device: str, port: int, *, heap_kib: int = HEAP_KIB, **changes: Any
-) -> RealNode:
+def tls_node(folder: Path, papers: certificates.Certificates, device: str, port: int, **changes: Any) -> RealNode:
     """Return a node that trusts the root of `papers` and knows the broker at a loopback `port` by its name."""
     now_s = int(time.time())
     settings = config(
@@ -103,7 +101,7 @@ def tls_node(
         **{"broker_tls": True, "broker_host": certificates.NAME, "floor_s": now_s - 3600, "awake_max_s": 60} | changes,
     )
     # a handshake is work for the processor: on a busy machine its deadline must not pass twenty times faster
-    made = node(folder, settings, port=port, unix_ms=now_s * 1000, pace=4, heap_kib=heap_kib)
+    made = node(folder, settings, port=port, unix_ms=now_s * 1000, pace=4)
     made.folder.write("ca.der", papers.ca_der.read_bytes())
     return made
 
