@@ -17,7 +17,7 @@ from simulators.ground import Ground
 from simulators.itineraries import STAY_MAX_H, Itineraries, Trips
 from simulators.itineraries import value as itinerary_value
 from simulators.places import Places
-from simulators.scenario_sections import PURPOSES, Visits
+from simulators.scenario_sections import Visits
 from simulators.stalls import Stalls
 from square.occasions import Occasions
 
@@ -93,11 +93,10 @@ class Crowd:
         Returns
         -------
         NDArray
-            (n_purposes,) [visitors/h], in the order of `scenario_sections.PURPOSES`.
+            (n_purposes,) [visitors/h], in the order of `simulators.scenario_sections.PURPOSES`.
         """
         hour, within_s = divmod(int(at_s // 1), _HOUR_S)
         per_hour: npt.NDArray[np.float64] = self._demand.per_minute(hour)[:, within_s // 60] * HOUR_MIN
-        assert per_hour.shape == (len(PURPOSES),)
         return per_hour
 
     def arrivals(self, hour_index: int) -> int:
