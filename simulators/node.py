@@ -131,7 +131,7 @@ class NodeQueue:
             self.put(int(boot), dict(reading))
 
 
-Sense = Callable[[float], Reading]
+Sense = Callable[[float], Reading | None]
 """Measure at a moment of square time [s]: wire fields without seq and ts."""
 
 
@@ -197,10 +197,11 @@ class VirtualNode:
         """Return the uptime [s of the square]; 0 if the square's clock was set back."""
         return max(0, int(at_s - self._started_s))
 
-    def measure(self, at_s: float) -> Reading:
-        """Measure now and queue the reading."""
+    def measure(self, at_s: float) -> Reading | None:
+        """Measure now and queue the reading; None when the node measures nothing, being stolen, say."""
         assert self._sense is not None, "a node without a sensor only records"
-        return self.record(int(at_s), self._sense(at_s), up_s=self.up_s(at_s))
+        fields = self._sense(at_s)
+        return None if fields is None else self.record(int(at_s), fields, up_s=self.up_s(at_s))
 
     def record(self, ts_s: int, fields: Mapping[str, Any], *, up_s: int = 0) -> Reading:
         """Queue a reading with given fields and whole-second time [s since 1970 UTC]."""

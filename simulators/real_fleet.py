@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
-from simulators import sensing
+from simulators import noise
 from simulators.real_node import Boot, RealNode
 from simulators.real_spawn import NodeProcess, Spawner
 from simulators.world import World
@@ -24,6 +22,8 @@ AHEAD_MS = 60_000
 """How far a boot may begin after the oldest one that runs [ms]; the gateway believes devices up to 120 s ahead."""
 EMPTIED_AT_PCT = 105.0
 """Nobody works on this square: a bin this full is found emptied at the next look [% of its rim]."""
+CELL_MV = 4_000
+"""Of a node whose place on the square is empty: the bin or its sensor was stolen [mV]."""
 _TELL_EVERY_S = 0.25
 _AIR_KEYS = {
     "pm1_ngm3": ("pm1_ugm3", 1000),
@@ -53,33 +53,25 @@ class FleetWorld:
     def __init__(self, site: Site, *, seed: int, start_s: float) -> None:
         self._world = World(site, seed=seed, start_s=start_s, initial_fill_pct=(5.0, 75.0))
         self._seed = seed
-        self._rngs: dict[str, np.random.Generator] = {}
-        self._air: dict[str, sensing.AirSensor] = {}
-        self._power: dict[str, sensing.Power] = {}
-        self._start_s = start_s
 
     def found(self, placement: Placement, at_s: float) -> dict[str, Any]:
         """Return the content of ``world.json`` for a device at a moment [s]."""
-        device = placement.device.id
-        if device not in self._rngs:
-            rng = self._rngs[device] = np.random.default_rng([self._seed, 2, len(self._rngs)])
-            age_s = float(rng.uniform(0, 0.7)) * sensing.value("battery_life_d") * 86_400
-            self._power[device] = sensing.Power(self._start_s - age_s, -67.0)
-            self._air[device] = sensing.AirSensor(rng)
-        rng = self._rngs[device]
+        key = noise.keys(self._seed, "real node", [placement.device.id])
+        words = noise.draws(key, noise.place_of(at_s), 1)
+        reading = self._world.sense(placement)(at_s) or {}
         world: dict[str, Any] = {
-            "battery_mv": self._power[device].fields(at_s, rng)["battery_mv"],
-            "noise_seed": int(rng.integers(1 << 30)),
+            "battery_mv": reading.get("battery_mv", CELL_MV),
+            "noise_seed": int(words[0, 0] >> 34),
         }
         asset = placement.asset
         if isinstance(asset, Bin):
-            self._world.advance(at_s)
             if self._world.model.fill_of(asset.id) >= EMPTIED_AT_PCT:
                 self._world.empty(asset.id, at_s)
             truth = self._world.model.bin_truth(self._world.model.index[asset.id])
             return world | {"distance_mm": round(truth.surface_mm), "temp_c": round(truth.inside_c, 2)}
-        air = self._air[device].reading(at_s, rng)
-        return world | {there: round(int(air[here]) / scale, 2) for here, (there, scale) in _AIR_KEYS.items()}
+        return world | {
+            there: round(int(reading[here]) / scale, 2) for here, (there, scale) in _AIR_KEYS.items() if here in reading
+        }
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,6 @@ class Simulator:
             seed=settings.seed,
             start_s=now_s,
             initial_fill_pct=fill if self._scenario is None else self._scenario.initial_fill_pct,
-            run=self._runs,
             scenario=self._scenario,
         )
         if state:
@@ -110,7 +109,7 @@ class Simulator:
         for i, placement in enumerate(Registry.from_site(self._site).placements()):
             node = VirtualNode(
                 self.world.identity(placement, intervals[placement.kind]),
-                self.world.sense(placement, i, now_s),
+                self.world.sense(placement),
                 boot=secrets.randbits(32),
                 started_s=now_s,
                 has_clock=i >= self._settings.clockless_nodes,

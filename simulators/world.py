@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simulators import sensing
+from simulators.faults import FaultScript
 from simulators.ground import Ground
 from simulators.happenings import Event
 from simulators.mishaps import Mishaps
@@ -15,11 +15,12 @@ from simulators.model import TICK_S, SquareModel
 from simulators.node import NodeIdentity, Reading, Sense
 from simulators.scenario import Scenario
 from simulators.scenario_sections import MishapRates, Visits, WeatherOverrides
+from simulators.sensing import AirSensors, BinSensors
 from simulators.visitors import Crowd
 from simulators.weather import Weather
 from square.occasions import Occasions
-from square.registry import Placement
-from square.site import Bin, Site
+from square.registry import Placement, Registry
+from square.site import Site
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +41,6 @@ class World:
         Square time now [s].
     initial_fill_pct
         Range of the first fill of the bins [%].
-    run
-        Number of this start, so that noise does not repeat after a restart.
     scenario
         What the square goes through; None is an ordinary time.
     """
@@ -53,15 +52,16 @@ class World:
         seed: int,
         start_s: float,
         initial_fill_pct: tuple[float, float],
-        run: int = 0,
         scenario: Scenario | None = None,
     ) -> None:
         self.site = site
         self.emptied = 0
         self.happened: deque[Event] = deque(maxlen=HAPPENED_MAX)
         """What happened on the square, the newest last."""
-        self._seed = (seed, run)
+        self._seed = seed
+        self._faults = scenario.faults if scenario else FaultScript()
         ground, zone = Ground.of(site), site.zone_info
+        self._ground = ground
         self.weather = Weather(seed, scenario.weather if scenario else WeatherOverrides(), zone=zone)
         crowd = Crowd(
             ground,
@@ -79,6 +79,14 @@ class World:
             start_s=start_s,
             initial_fill_pct=initial_fill_pct,
         )
+        self._mount(start_s)
+
+    def _mount(self, since_s: float) -> None:
+        """Hang up the sensors; their cells are as old as they were at `since_s`."""
+        placements = Registry.from_site(self.site).placements()
+        self._since_s = since_s
+        self._bins = BinSensors(placements, self._ground.bins, seed=self._seed, start_s=since_s, faults=self._faults)
+        self._air = AirSensors(placements, seed=self._seed, start_s=since_s, faults=self._faults)
 
     def advance(self, now_s: float) -> None:
         """Bring the model to `now_s`; a clock that was set back or far ahead moves it without living the gap."""
@@ -114,37 +122,22 @@ class World:
             _log.warning("a task names zone %s, which this site does not have", zone_id)
             return None
 
-    def sense(self, placement: Placement, index: int, started_s: float) -> Sense:
-        """Return the sensor of a device: a function of square time.
+    def sense(self, placement: Placement) -> Sense:
+        """Return the sensor of a device: a function of square time, None where the device measures nothing."""
+        device = placement.device.id
 
-        Parameters
-        ----------
-        placement
-            The device and its asset.
-        index
-            Number of the device, part of its own random stream.
-        started_s
-            Square time of the start [s]; decides how old its battery is.
-        """
-        rng = np.random.default_rng([*self._seed, 1, index])
-        battery_age_s = float(rng.uniform(0, 0.7)) * sensing.value("battery_life_d") * 86_400
-        power = sensing.Power(started_s - battery_age_s, float(rng.uniform(-82, -55)))
-        asset = placement.asset
-        if isinstance(asset, Bin):
-            which = self.model.index[asset.id]
+        def sense_bin(at_s: float) -> Reading | None:
+            self.advance(at_s)
+            which = np.array([self._bins.index[device]])
+            return self._bins.sense(which, self.model.bin_truths(), at_s)[0]
 
-            def sense_bin(at_s: float) -> Reading:
-                self.advance(at_s)
-                true_mm = self.model.bin_truth(which).surface_mm
-                return sensing.bin_reading(true_mm, at_s, rng) | power.fields(at_s, rng)
+        def sense_air(at_s: float) -> Reading | None:
+            self.advance(at_s)
+            which = np.array([self._air.index[device]])
+            truth = self.model.air_truth(placement.asset.lon, placement.asset.lat, at_s)
+            return self._air.sense(which, [truth], at_s)[0]
 
-            return sense_bin
-        air = sensing.AirSensor(rng)
-
-        def sense_air(at_s: float) -> Reading:
-            return air.reading(at_s, rng) | power.fields(at_s, rng)
-
-        return sense_air
+        return sense_bin if placement.kind == "bin" else sense_air
 
     def identity(self, placement: Placement, interval_s: int | None) -> NodeIdentity:
         """Return who the virtual node of a device is; `interval_s` overrides the device's own."""
@@ -153,7 +146,7 @@ class World:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-able values."""
-        return {"model": self.model.snapshot(), "emptied": self.emptied}
+        return {"model": self.model.snapshot(), "emptied": self.emptied, "since_s": self._since_s}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take over a state of `snapshot`.
@@ -165,3 +158,4 @@ class World:
         """
         self.model.restore(snapshot["model"])
         self.emptied = int(snapshot["emptied"])
+        self._mount(float(snapshot["since_s"]))

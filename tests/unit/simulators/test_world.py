@@ -29,23 +29,27 @@ def world(**options) -> World:
 
 
 def test_sensors_see_the_true_fill():
-    """Fill computed from the echo is within 8 points of the truth for every bin of the site."""
+    """Fill computed from the echo is near the truth for every bin: rarely lower, since the nearest thing answers."""
     square = world()
-    for i, placement in enumerate(REGISTRY.placements()):
+    errors = []
+    for placement in REGISTRY.placements():
         if placement.kind != "bin":
             continue
-        reading = square.sense(placement, i, NOW_S)(NOW_S)
+        reading = square.sense(placement)(NOW_S)
         wire.decode_reading("bin", {"seq": 1, "ts": 1, **reading})
         if "distance_mm" in reading:
             seen = fill_pct_of(placement.asset, reading["distance_mm"])
-            assert seen == pytest.approx(square.model.fill_of(placement.asset.id), abs=8)
+            errors.append(seen - square.model.fill_of(placement.asset.id))
+    assert len(errors) > 40
+    assert -6 < min(errors) < max(errors) < 14
+    assert 0 < sum(errors) / len(errors) < 6
 
 
 def test_emptying_reaches_the_sensor():
     """After a crew emptied a bin its sensor reads near empty; an unknown bin is survived."""
     square = world(initial_fill_pct=(90, 95))
     placement = next(p for p in REGISTRY.placements() if p.kind == "bin")
-    sense = square.sense(placement, 0, NOW_S)
+    sense = square.sense(placement)
     assert square.empty(placement.asset.id, NOW_S) > 0
     assert fill_pct_of(placement.asset, sense(NOW_S)["distance_mm"]) < 10
     assert square.empty("bin-nowhere", NOW_S) is None
