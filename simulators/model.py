@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from simulators import chance, heap
-from simulators.bin_truth import BinTruth, BinTruths, Shapes, surfaces
-from simulators.dropping import Dropping
+from simulators.bin_truth import BinTruth, BinTruths, Bools, Shapes, surfaces
+from simulators.dropping import Dropping, Filled
 from simulators.fields import PARAMETERS as FIELD_PARAMETERS
 from simulators.fields import AirField, AirTruth, Sources, smell_ugps
 from simulators.ground import Ground
@@ -92,6 +92,7 @@ class SquareModel:
         self.dirty_l: Floats = np.maximum(
             ground.zone_area_m2 / 100.0 * value("dirty_l_per_100m2"), value("dirty_least_l")
         )
+        self._dirty_nl = self.dirty_l * NL_PER_L
         self._settling = round(1.0 - np.exp(-SLOW_MIN / 60.0 / heap.PARAMETERS["settling_h"].value).item(), 12)
         self._events: list[Event] = []
         self._s = State.clean(start_s, len(self.bins), len(self.zones))
@@ -196,7 +197,7 @@ class SquareModel:
         drops = self.crowd.drops(minute)
         if len(drops.point):
             self._recount()
-            self._dropping.drop(s, drops, self._loose_nl, self._volume_l)
+            self._dropping.drop(s, drops, Filled(self._loose_nl, self._volume_l), self._is_dirty())
             self._changed()
         if (s.fire_min != NEVER).any():
             self._events += self._happenings.burn(s, minute, self.weather.rain_mmph(s.at_s))
@@ -215,7 +216,11 @@ class SquareModel:
         s.full_since_min[full & (s.full_since_min == NEVER)] = minute
         s.full_since_min[~full] = NEVER
         s.litter_ml_s += self._litter_nl // 1_000_000 * TICK_S
-        s.dirty_s[self._litter_nl > self.dirty_l * NL_PER_L] += TICK_S
+        s.dirty_s[self._is_dirty()] += TICK_S
+
+    def _is_dirty(self) -> Bools:
+        dirty: Bools = self._litter_nl > self._dirty_nl
+        return dirty
 
     def _recount(self) -> None:
         """Derive volumes from masses, when masses have changed."""
