@@ -1,0 +1,35 @@
+"""Errors of the contest.
+
+Tree::
+
+    SimulatorError
+    └── ContestError            a person must act: the message says what is wrong and what to do
+        ├── UnknownPolicy       no policy of this name
+        ├── SweepError          the ranges of a sweep cannot be used
+        └── LogError            a truth or belief log is not what it should be
+"""
+
+from pathlib import Path
+
+from simulators.errors import SimulatorError
+
+
+class ContestError(SimulatorError):
+    """Root of the contest's errors; the text is for people."""
+
+
+class UnknownPolicy(ContestError):  # noqa: N818 - what is missing, as the caller says it
+    """No policy of this name can be made."""
+
+
+class SweepError(ContestError):
+    """The ranges of a sweep cannot be used."""
+
+
+class LogError(ContestError):
+    """A truth or belief log cannot be read: `path` and `line` say where."""
+
+    def __init__(self, path: Path, line: int, what: str) -> None:
+        super().__init__(f"{path}:{line}: {what}")
+        self.path = path
+        self.line = line

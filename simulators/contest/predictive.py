@@ -1,0 +1,118 @@
+"""Send before it is full: the forecast of the alert domain decides who is sent when, and the walk decides the order.
+
+Beside full bins, those are emptied that would overflow before a crew could come later: within the time that a crew
+needs, or while the bin cannot be served (night, prayer, after the last shift). Uses the simple line of
+`alerts.domain.forecast`; it knows no calendar.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from alerts.domain.model import HOUR_MS, Task
+from simulators.contest.office import BinFile, Office
+from simulators.contest.policy import Belief, CrewReport, CrewView, Observation, Order
+from simulators.contest.rounds import Sweeper
+from simulators.contest.square_view import SquareView
+from simulators.contest.windows import MINUTE_MS, Windows
+from simulators.parameters import Parameter
+
+PARAMETERS: Mapping[str, Parameter] = {
+    "lead_min": Parameter(40, "min", "assumed: a bin that overflows sooner than this is worth a crew now"),
+    "closing_min": Parameter(90, "min", "assumed: so long before a bin closes it is decided whether it lasts"),
+    "early_from_pct": Parameter(55, "%", "assumed: a bin below this is never emptied early"),
+    "hands": Parameter(4, "1", "assumed: stops that a crew has in hand, ordered by walk"),
+    "look_min": Parameter(10, "min", "forecasts are looked at this often: the report interval of the nodes"),
+}
+_DAYS_AHEAD: Final = 2
+
+
+class Predictive:
+    """Threshold with foresight."""
+
+    name = "predictive"
+    every_s = 60
+
+    def begin(self, square: SquareView, now_ms: int) -> None:
+        """Open the office with more hands for each crew."""
+        rules = msgspec.structs.replace(square.rules, max_open_tasks=int(PARAMETERS["hands"].value))
+        self._square = replace(square, rules=rules)
+        self.office = Office(self._square, now_ms)
+        self._sweeper = Sweeper(square)
+        self._windows = Windows(square, now_ms, _DAYS_AHEAD * 1440)
+        self._looked_ms: int | None = None
+
+    def observe(self, observation: Observation) -> None:
+        """Hand a reading to the estimator."""
+        self.office.observe(observation)
+
+    def report(self, report: CrewReport) -> None:
+        """Note what a crew did."""
+        self.office.report(report)
+        self._sweeper.report(report)
+
+    def decide(self, now_ms: int, crews: Sequence[CrewView]) -> Sequence[Order]:
+        """Take one turn; forecasts are looked at every ten minutes."""
+        self._sweeper.now_ms = now_ms
+        self._sweeper.release(crews)
+        self.office.settle(now_ms, crews)
+        early: list[str] = []
+        if self._looked_ms is None or now_ms - self._looked_ms >= PARAMETERS["look_min"].value * MINUTE_MS:
+            self._looked_ms = now_ms
+            early = [file.asset_id for file in self._early(now_ms)]
+        self.office.want(early)
+        self.office.dispatch(crews)
+        return self.office.orders(crews, idle=self._sweeper.idle, sequence=self._sequence)
+
+    def believe(self, now_ms: int) -> Sequence[Belief]:
+        """Return the states of all bins."""
+        return self.office.believe(now_ms)
+
+    def _early(self, now_ms: int) -> Iterator[BinFile]:
+        """Bins that would overflow before a crew could come later, by their forecast."""
+        if now_ms >= self._windows.start_ms + (_DAYS_AHEAD - 1) * 24 * HOUR_MS:
+            self._windows = Windows(self._square, now_ms, _DAYS_AHEAD * 1440)
+        minute = self._windows.minute(now_ms)
+        overflow_pct = self._square.rules.overflow_pct
+        for file in self.office.bins.values():
+            good_pct = file.memory.tip.good_pct
+            if good_pct is None or good_pct < PARAMETERS["early_from_pct"].value:
+                continue
+            found = self.office.known(file)
+            if found.rate is None or found.fill_pct is None:
+                continue
+            rate = found.rate.pct_h + found.rate.sd_pct_h  # rather too early than too late
+            if rate <= 0:
+                continue
+            left_min = (overflow_pct - found.fill_pct) / rate * 60.0 - (now_ms - found.rate.at_ms) / MINUTE_MS
+            if left_min <= PARAMETERS["lead_min"].value:
+                yield file
+                continue
+            closed = self._windows.next_closed(file.asset_id, minute)
+            if closed - minute > PARAMETERS["closing_min"].value:
+                continue
+            opens = self._windows.next_open(file.asset_id, closed)
+            if left_min <= opens - minute + PARAMETERS["lead_min"].value:
+                yield file
+
+    def _sequence(self, crew: CrewView, tasks: list[Task]) -> list[Task]:
+        """Overflowing bins first, then always the nearest one, from where the crew reported last."""
+        if len(tasks) < 2:  # noqa: PLR2004 - nothing to order
+            return tasks
+        square = self._square
+        at = square.homes[crew.crew_id]
+        if crew.at is not None:
+            at = square.place_of(crew.at.kind, crew.at.target, at)
+        over = {task.id: self.office.known(self.office.bins[task.asset_id]).level != "overflow" for task in tasks}
+        left, found = list(tasks), []
+        while left:
+            task = min(
+                left,
+                key=lambda one: (over[one.id], square.walks.distance_m(at, square.asset(one.asset_id).place), one.id),
+            )
+            left.remove(task)
+            found.append(task)
+            at = square.asset(task.asset_id).place
+        return found

@@ -1,0 +1,92 @@
+"""The threshold policy of the contest decides what the real alert engine decides, reading by reading."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from alerts.adapters.database import open_database
+from alerts.adapters.ledger import Ledger
+from alerts.desk import Desk
+from alerts.domain.model import Task
+from alerts.engine import Engine
+from alerts.errors import TaskConflict
+from ingest.readings import Reading
+from simulators.contest.loop import Loop
+from simulators.contest.policy import CrewReport, CrewView, Observation, Order
+from simulators.contest.square_view import SquareView
+from simulators.contest.stage import Stage
+from simulators.contest.threshold import Threshold
+from simulators.faults import Fault, FaultScript
+from simulators.habits import Habits
+from simulators.scenario import load_scenario
+from simulators.scenario_sections import Visits
+
+MINUTES = 180
+NINE_O_CLOCK_S = 1_795_485_600.0
+
+
+class Twin(Threshold):
+    """The threshold policy with the real engine beside it; every decision of both is compared."""
+
+    def __init__(self, folder: Path) -> None:
+        self._database = open_database(f"sqlite:///{folder / 'resik.sqlite3'}")
+        self._said: list[CrewReport] = []
+        self.compared = 0
+        self.states: set[str] = set()
+
+    def begin(self, square: SquareView, now_ms: int) -> None:
+        super().begin(square, now_ms)
+        self._plan = square.plan
+        self._engine = Engine(self._database, square.plan, square.rules)
+        self._engine.load(now_ms)
+        self._desk = Desk.of_plan(self._database, square.plan)
+
+    def observe(self, observation: Observation) -> None:
+        super().observe(observation)
+        o = observation
+        values = {} if o.fill_pct is None else {"fill_pct": o.fill_pct}
+        reading = Reading(
+            self._plan.site_id, o.device, o.asset, "", "bin", o.boot, o.seq, o.ts_ms, o.arrived_ms,
+            values, o.state, o.quality, 0,
+        )  # fmt: skip
+        self._engine.apply([reading], [], o.arrived_ms)
+
+    def report(self, report: CrewReport) -> None:
+        super().report(report)
+        if report.stop is None or report.stop.task_id is None:
+            return
+        move = {"accepted": self._desk.accept_task, "claimed": self._desk.claim_task}[report.kind]
+        with suppress(TaskConflict):  # taken back meanwhile: the crew is told so
+            move(report.stop.task_id, report.crew_id, report.arrived_ms)
+
+    def decide(self, now_ms: int, crews: Sequence[CrewView]) -> Sequence[Order]:
+        orders = super().decide(now_ms, crews)
+        self._engine.tick(now_ms)
+        with self._database.reading() as connection:
+            active = Ledger(connection, self._plan.site_id).active_tasks()
+        assert [_seen(task) for task in active] == [_seen(task) for task in self.office.tasks.values()], now_ms
+        self.compared += len(active)
+        self.states |= {task.state for task in active} | {task.state for task in self.office.closed}
+        return orders
+
+
+def _seen(task: Task) -> tuple[object, ...]:
+    moments = (task.created_ms, task.assigned_ms, task.accepted_ms, task.claimed_ms, task.due_ms)
+    return (task.id, task.asset_id, task.state, task.crew_id, *moments, task.passed_over, task.fill_before_pct)
+
+
+def test_the_engine_decides_the_same_tasks(tmp_path: Path) -> None:
+    """A crowded morning with crews that refuse, lie and come late: every task is the same in every minute."""
+    scenario = replace(
+        load_scenario("quiet-tuesday"),
+        start_s=NINE_O_CLOCK_S,
+        initial_fill_pct=(50.0, 110.0),
+        visits=Visits(per_day_factor=4.0),
+        crews=Habits(refuse_share=0.2, late_share=0.2, lie_share=0.2, offline_share=0.2, breakdown_share=0.3),
+        faults=FaultScript([Fault(NINE_O_CLOCK_S, NINE_O_CLOCK_S + 7200, "node:rsk-b00?", "wild", 0.8)]),
+    )
+    twin = Twin(tmp_path)
+    Loop(Stage.of(scenario), twin, seed=3, minutes=MINUTES).run()
+    assert twin.compared > 1000
+    assert twin.states == {"open", "assigned", "accepted", "claimed", "verified", "unverified", "cancelled"}
