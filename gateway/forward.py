@@ -31,9 +31,9 @@ RESEND_LONGEST_S = 300.0
 
 OVERTAKEN_TIMES = 3
 OVERTAKEN_AFTER_S = 2.0
-"""A batch is sent again without waiting when so many that left after it were answered before it, and so long ago [s]:
-it lies with one of several ingest workers, and that one is gone. An answered copy counts as so many: it was sent
-because nothing was answered. A single worker answers in the order of sending."""
+"""A batch is sent again so long after it was sent [s] when so many that left later were answered before: it lies with
+one of several ingest workers, and that one is gone. An answered copy counts as so many: it was sent because nothing was
+answered. A single worker answers in the order of sending."""
 COPIES_KNOWN = 8
 
 QUICK_S = 1.0
@@ -271,10 +271,13 @@ class Forwarder:
             batch.attempts = min(batch.attempts, 1)
             batch.due_s = min(batch.due_s, now_s + self._resend_s)
 
-    @property
-    def _places(self) -> int:
-        """How many batches may be un-acked at the moment."""
-        return 2 * self._in_flight if self._is_quick else self._in_flight
+    def _places(self, now_s: float) -> int:
+        """Return how many batches may be un-acked at the moment."""
+        if not self._is_quick:
+            return self._in_flight
+        oldest = next(iter(self._flying.values()), None)
+        is_stuck = oldest is not None and now_s - oldest.sent_s > QUICK_S
+        return self._in_flight if is_stuck else 2 * self._in_flight
 
     def _note_answered(self, name: str, now_s: float) -> None:
         """See how quick the answer was; have those sent again that wait for one while later ones get theirs."""
@@ -286,8 +289,8 @@ class Forwarder:
         for batch in self._flying.values():
             if batch.sent_number < number:
                 batch.overtaken += times
-                if batch.overtaken >= OVERTAKEN_TIMES and now_s - batch.sent_s >= OVERTAKEN_AFTER_S:
-                    batch.due_s = now_s
+                if batch.overtaken >= OVERTAKEN_TIMES:  # perhaps no answer comes any more that would tell so later
+                    batch.due_s = min(batch.due_s, max(now_s, batch.sent_s + OVERTAKEN_AFTER_S))
 
     def _land(self, ids: set[int]) -> None:
         landed = self._flying_ids.intersection(ids)
@@ -324,9 +327,9 @@ class Forwarder:
         due_s = min((batch.due_s for batch in self._flying.values()), default=now_s + 60.0)
         if lingering_s > 0:
             due_s = min(due_s, now_s + lingering_s)
-        if self._may_send_backlog():
+        if self._may_send_backlog(now_s):
             due_s = min(due_s, now_s + self._lanes.pause_s(now_s))
-        if self._more and len(self._flying) >= self._places and self._spool.has_live():
+        if self._more and len(self._flying) >= self._places(now_s) and self._spool.has_live():
             copy_due_s = max(self._copied_s, self._sent_s) + self._copy_every_s
             if copy_due_s <= now_s:
                 self._send_copy(now_s)
@@ -336,7 +339,7 @@ class Forwarder:
 
     def _send_prompt(self, now_s: float) -> float:
         """Send live and fresh rows; return how long they still wait for company [s]."""
-        while self._more and len(self._flying) < self._places:
+        while self._more and len(self._flying) < self._places(now_s):
             with self._changed:
                 lingering_s = self._more_since_s + self._linger_s - now_s
                 if self._flying and lingering_s > 0:
@@ -354,14 +357,14 @@ class Forwarder:
             self._launch(Flight(rows), now_s)
         return 0.0
 
-    def _may_send_backlog(self) -> bool:
+    def _may_send_backlog(self, now_s: float) -> bool:
         """Whether a batch of the backlog has a place; the last one is kept for what is new."""
-        places = max(1, self._places - 1)
+        places = max(1, self._places(now_s) - 1)
         return self._lanes.has_backlog and len(self._flying) < places
 
     def _send_backlog(self, now_s: float) -> bool:
         """Send one batch of the backlog; whether there was one to send."""
-        if not self._may_send_backlog():
+        if not self._may_send_backlog(now_s):
             return False
         rows = self._lanes.take_backlog(now_s, self._flying_ids)
         if rows:

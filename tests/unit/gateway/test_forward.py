@@ -197,25 +197,40 @@ def test_answers_in_the_order_of_sending_repeat_nothing(spool: Spool) -> None:
 
 
 def test_twice_as_many_go_while_answers_come_at_once(spool: Spool) -> None:
-    """A quick store may gather more for one write; a slow answer or a broken link ends that."""
+    """A quick store may gather more for one write; one batch that waits, a slow answer or a broken link ends that."""
     fill(spool, 64)
     bench = Bench(spool, batch_rows=4, in_flight=2, linger_s=0.0)
     assert len(bench.step(0)) == 2
     bench.ack(bench.sent[0])
     assert len(bench.step(0.9)) == 3
-    assert bench.forwarder.flying == 4
+    bench.ack(bench.sent[4])
+    assert bench.step(1.5) == [], "the second still waits, for longer than a second"
     bench.ack(bench.sent[1])
-    assert bench.step(2.0) == [], "this one took two seconds"
-    for sent in bench.sent[2:4]:
-        bench.ack(sent)
-    assert len(bench.step(2.1)) == 1
-    bench.ack(bench.sent[-1])
+    assert bench.step(2.0) == [], "two seconds is slow"
+    bench.ack(bench.sent[2])
+    bench.ack(bench.sent[3])
+    assert len(bench.step(2.1)) == 2
+    bench.ack(bench.sent[-2])
     assert len(bench.step(2.2)) == 3
     bench.step(2.3, is_connected=False)
-    bench.ack(bench.sent[-1], stored=[])
-    before = bench.forwarder.flying
-    bench.step(3.0)
-    assert bench.forwarder.flying == before == 4
+    bench.ack(bench.sent[-1])
+    bench.ack(bench.sent[-2], stored=[])
+    bench.step(2.4, is_connected=False)
+    assert bench.step(2.5) == []
+    assert bench.forwarder.flying == 3
+
+
+def test_an_overtaken_batch_needs_no_further_answer(spool: Spool) -> None:
+    """Three that left later are answered within a moment, then silence: it goes again after its two seconds."""
+    bench = Bench(spool, batch_rows=10, linger_s=0.0)
+    fill(spool, 40)
+    assert len(bench.step(0)) == 4
+    for sent in bench.sent[1:]:
+        bench.ack(sent)
+    assert bench.step(0.1) == []
+    assert bench.step(1.9) == []
+    (again,) = bench.step(2.0)
+    assert again == [row["id"] for row in bench.sent[0]["rows"]]
 
 
 def test_rows_on_their_way_are_not_read_for_each_batch(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
