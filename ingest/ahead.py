@@ -3,6 +3,9 @@
 Reading a batch takes about as long as its share of a write, and most of a write is waiting: done one after the other,
 each waits for the other half of the time. So a thread reads ahead, about as much as goes into one write; all that
 touches the stores and answers anybody stays in the thread of the worker.
+
+A store takes a row of a large write for half of what it takes for one of a small write. So the more the last group had,
+the longer the next one is waited for: a few readings are written at once, a flood gathers.
 """
 
 import threading
@@ -10,6 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
+
+LINGER_PER_POINT_S = 0.0001
+LINGER_LONGEST_S = 0.2
+"""So long a group is waited for, by the size of the one before [s]."""
+
+QUIET_S = 0.05
+"""Nothing came for so long: whoever sends has nothing more, or waits for answers [s]."""
 
 
 class Item(Protocol):
@@ -43,6 +53,7 @@ class Ahead(Generic[T]):
         self._is_over = False
         self._items: deque[T] = deque()
         self._points = 0
+        self._taken_points = 0  # of the last group
         self._changed = threading.Condition()
         self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
@@ -59,7 +70,8 @@ class Ahead(Generic[T]):
         timeout_s : float
             How long to wait for the first item [s].
         linger_s : float
-            How long to wait for more of them [s].
+            How long to wait for more of them at least [s], as long as they come; after a large group longer. With 0
+            nobody waits.
 
         Raises
         ------
@@ -70,15 +82,19 @@ class Ahead(Generic[T]):
             self._changed.wait_for(lambda: self._items or self._fault is not None, timeout_s)
             if not self._items and self._fault is not None:
                 raise self._fault
+            if linger_s:
+                linger_s = max(linger_s, min(LINGER_LONGEST_S, self._taken_points * LINGER_PER_POINT_S))
             until_s = time.monotonic() + linger_s
             while self._items and self._points < self._max_points and (left_s := until_s - time.monotonic()) > 0:
-                self._changed.wait(left_s)
+                if not self._changed.wait(min(left_s, QUIET_S)):
+                    break
             group: list[T] = []
             points = 0
             while self._items and points < self._max_points:
                 group.append(self._items.popleft())
                 points += max(1, group[-1].points)
             self._points -= points
+            self._taken_points = points
             self._changed.notify_all()
         return group
 

@@ -36,7 +36,8 @@ class IngestSettings(PipelineSettings):
     client_id : str | None
         MQTT client id [3..32 of a-z 0-9 -]; unset: ``ingest``, of the workers from 2 on ``ingest-<number>``.
     linger_ms : int
-        How long to wait for more batches before a write [ms, 0..1000].
+        How long to wait for more batches before a write, at least [ms, 0..1000]; after a large write longer, up to 200.
+        0: never.
     max_points : int
         Points written to the store at once [1..20000].
     rollup_every_s : int | None

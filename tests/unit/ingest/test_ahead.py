@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from ingest import ahead as ahead_module
 from ingest.ahead import Ahead
 from tests.services import wait_until
 
@@ -76,4 +77,55 @@ def test_nothing_comes_and_nobody_waits_longer_than_asked() -> None:
     since_s = time.monotonic()
     assert ahead.take(0.1, 1.0) == []
     assert time.monotonic() - since_s < 0.9
+    ahead.stop()
+
+
+class Trickle:
+    """Gives an item each 20 ms, so many of them."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def read(self) -> Item | None:
+        time.sleep(0.02)
+        if not self.left:
+            return None
+        self.left -= 1
+        return Item(self.left, 400)
+
+
+def test_in_a_flood_groups_grow() -> None:
+    """After a large group more is waited for, as long as it comes; nobody waits for longer than a fifth of a second."""
+    ahead = Ahead(Trickle(40).read, 5000, threading.Event())
+    ahead.start()
+    sizes: list[int] = []
+    while sum(sizes) < 40:
+        sizes.append(len(ahead.take(1.0, 0.005)))
+    assert sizes[0] < 4 <= max(sizes), "alone, a batch is written at once"
+    ahead.stop()
+
+
+def test_a_silence_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a large group nothing follows: what came is handed out long before the longest wait is over."""
+    monkeypatch.setattr(ahead_module, "LINGER_PER_POINT_S", 1.0)
+    monkeypatch.setattr(ahead_module, "LINGER_LONGEST_S", 30.0)
+    ahead = Ahead(Source([Item(1, 4000), Item(2, 10)]).read, 4000, threading.Event())
+    ahead.start()
+    assert [item.number for item in ahead.take(1.0, 0.005)] == [1]
+    since_s = time.monotonic()
+    assert [item.number for item in ahead.take(1.0, 0.005)] == [2]
+    assert time.monotonic() - since_s < 10
+    ahead.stop()
+
+
+def test_without_a_linger_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sets the time to nothing gets what is there, also after a large group."""
+    monkeypatch.setattr(ahead_module, "LINGER_PER_POINT_S", 1.0)
+    monkeypatch.setattr(ahead_module, "LINGER_LONGEST_S", 30.0)
+    monkeypatch.setattr(ahead_module, "QUIET_S", 30.0)
+    ahead = Ahead(Source([Item(1, 4000), Item(2, 10)]).read, 4000, threading.Event())
+    ahead.start()
+    since_s = time.monotonic()
+    assert [ahead.take(1.0, 0.0)[0].number for _ in range(2)] == [1, 2]
+    assert time.monotonic() - since_s < 10
     ahead.stop()
