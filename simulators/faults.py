@@ -44,9 +44,13 @@ KINDS: Mapping[str, Mapping[str, FaultKind]] = {
     "node": {
         "silent": FaultKind("the node is dead: it measures nothing"),
         "radio-hole": FaultKind("no radio: it measures and keeps, and sends when the hole is over"),
-        "stuck": FaultKind("the distance stays where it is, whatever the bin does", "% full, 0 = by chance", 0, 0, 120),
-        "drift": FaultKind("the distance grows away from the truth", "mm/day", 40, -500, 500),
-        "no-echo": _share("pings are lost"),
+        "stuck": FaultKind(
+            "the distance stays the same, whatever the bin does; 0: at a level by chance", "% full", 0, 0, 120
+        ),
+        "drift": FaultKind(
+            "the value moves away from the truth; percent a day at an air station", "mm/day", 40, -500, 500
+        ),
+        "no-echo": _share("pings are lost; at an air station particles"),
         "wild": _share("pings come back from anywhere", 0.5),
         "blocked": _share("something hangs before the sensor: pings come from inside the blind zone"),
         "tilted": FaultKind("the sensor hangs askew and looks at the wall", "degree", 55, 0, 180),

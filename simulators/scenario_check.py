@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from simulators.faults import KINDS, NAMED
 from simulators.scenario_schema import LISTS, SCENARIO_FIELDS, SECTIONS, moment_s
 from square.calendar import parse_clock
+from square.occasions import ENTERED
 from square.plan_schema import Field, check_table
 from square.plan_source import Document, Finding, Key
 from square.site import Bin, Site
@@ -185,22 +186,8 @@ class ScenarioCheck:
 
     def _occasion(self, key: Key, table: Mapping[str, Any]) -> Iterator[Finding]:
         name = table.get("name")
-        if name is not None and name not in OCCASIONS:
-            yield self._doc.error((*key, "name"), f'"{name}" is no occasion', nearest(name, OCCASIONS))
-
-
-OCCASIONS = (
-    "jumat-legi-eve",
-    "jumat-legi",
-    "haul",
-    "haul-eve",
-    "ramadan",
-    "takbiran",
-    "idul-fitri",
-    "idul-adha",
-    "maulid",
-    "muharram",
-)
+        if name is not None and name not in ENTERED:
+            yield self._doc.error((*key, "name"), f'"{name}" is no occasion that is entered', nearest(name, ENTERED))
 
 
 def nearest(name: str, known: Collection[str]) -> str:

@@ -16,6 +16,7 @@ from simulators.habits import Habits
 from simulators.scenario_sections import MISHAPS, PURPOSES, MishapRates
 from simulators.scenario_sections import value as assumed
 from square.calendar import parse_clock
+from square.occasions import ENTERED
 from square.plan_schema import Field
 
 SCHEMA = 1
@@ -179,7 +180,7 @@ GROUP_FIELDS = (
 CROWD_FIELDS = (
     ScenarioField("from", "moment", "when the first of them come"),
     ScenarioField("until", "moment", "when the last of them come"),
-    ScenarioField("people", "int", "how many come in all, on top of the others", low=1, high=2_000_000),
+    ScenarioField("people", "int", "how many come in all, on top of the others", low=1, high=999_999),
     ScenarioField("purpose", "choice", "why they come: where they go and what they drop", choices=PURPOSES),
 )
 QUIET_FIELDS = (
@@ -224,7 +225,7 @@ PLANNED_FIELDS = (
 )
 OCCASION_FIELDS = (
     ScenarioField("day", "date", "day of the official date"),
-    ScenarioField("name", "text", "name of the occasion, as docs/scenarios/README.md lists them"),
+    ScenarioField("name", "text", "which occasion: " + ", ".join(ENTERED)),
 )
 FAULT_FIELDS = (
     ScenarioField("at", "moment", "when it begins"),
