@@ -1,5 +1,8 @@
 """Kinds of waste: whole numbers, sane mixtures."""
 
+from dataclasses import astuple
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,6 +29,14 @@ def test_item_masses_have_their_mean():
         # The standard error of the mean is sqrt(exp(0.9**2) - 1) / 200 = 0.6 % at most.
         assert masses.mean() == pytest.approx(kind.item_g * 1000, rel=0.03)
         assert masses.min() >= 1
+
+
+def test_the_page_has_every_kind_with_its_numbers():
+    """The table of docs/simulator.md is the table of the code."""
+    page = (Path(__file__).resolve().parents[3] / "docs/simulator.md").read_text(encoding="utf-8")
+    for kind in waste.KINDS:
+        cells = [f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in astuple(kind)]
+        assert f"| {' | '.join(cells)} |" in page
 
 
 @given(st.lists(st.lists(st.integers(0, 10**9), min_size=8, max_size=8), min_size=1, max_size=5))
