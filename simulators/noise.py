@@ -20,9 +20,12 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 _S11, _S27, _S30, _S31 = (np.uint64(n) for n in (11, 27, 30, 31))
 _PER_53 = 2.0**-53
 _PER_16 = 2.0**-16
-_MEAN_16 = 4 * 32_767.5
-_PER_SIGMA = (4.0 * (2.0**32 - 1.0) / 12.0) ** -0.5
+_MEAN = 4 * 32_767.5 * _PER_16
+_PER_SIGMA = (4.0 * (1.0 - 2.0**-32) / 12.0) ** -0.5
 _WORD = 2**64
+_STRIDE = 0xD1B54A32D192ED03
+"""Odd, and unlike the golden ratio: places and draws of one key never meet."""
+_AND_NEXT = np.array([0, 1])
 
 
 def keys(seed: int, stream: str, names: Sequence[str]) -> Words:
@@ -45,7 +48,7 @@ def mixed(words: Words) -> Words:
 
 def place_of(at_s: float) -> np.uint64:
     """Return what to add to a key for a moment, counted in whole milliseconds."""
-    return np.uint64(round(at_s * 1000.0) * 0xD1B54A32D192ED03 % _WORD)
+    return np.uint64(round(at_s * 1000.0) * _STRIDE % _WORD)
 
 
 def draws(key: Words, place: np.uint64, count: int) -> Words:
@@ -54,8 +57,8 @@ def draws(key: Words, place: np.uint64, count: int) -> Words:
 
 
 def at_places(key: Words, places: npt.NDArray[np.int64]) -> Words:
-    """Return one word for each key at a place of its own: (n,)."""
-    return mixed(key ^ mixed(places.astype(np.uint64)))
+    """Return a word for each key at places of its own: both of one shape, or fit to be combined."""
+    return mixed(key + places.view(np.uint64) * np.uint64(_STRIDE))
 
 
 def uniform(words: Words) -> Floats:
@@ -75,8 +78,12 @@ def normal(words: Words) -> Floats:
 
     Nearly normal within 3 standard deviations, and never beyond 3.46: a wild value is a fault of its own.
     """
-    parts = np.ascontiguousarray(words)[..., None].view(np.uint16)
-    numbers: Floats = (parts.sum(axis=-1, dtype=np.int64) - _MEAN_16) * _PER_SIGMA
+    return normal_of(quarters(words))
+
+
+def normal_of(parts: Floats) -> Floats:
+    """Return what `normal` makes of words, from their `quarters`."""
+    numbers: Floats = (parts[..., 0] + parts[..., 1] + parts[..., 2] + parts[..., 3] - _MEAN) * _PER_SIGMA
     return numbers
 
 
@@ -96,7 +103,6 @@ def smooth(key: Words, at: Floats) -> Floats:
         (n,), standard deviation 1 at the steps and less between them.
     """
     step = np.floor(at)
-    share = at - step
-    places = step.astype(np.int64)
-    numbers: Floats = normal(at_places(key, places)) * (1.0 - share) + normal(at_places(key, places + 1)) * share
+    ends = normal(at_places(key[:, None], step.astype(np.int64)[:, None] + _AND_NEXT))
+    numbers: Floats = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * (at - step)
     return numbers

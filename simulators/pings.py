@@ -99,10 +99,10 @@ def echoes_us(
     there = nearest[:, None] + noise * value("ping_noise_mm")
     # The membrane still rings from its own ping: whatever is nearer looks the same.
     ringing = blind * 0.8
-    there = np.where(there < blind, ringing, there)
+    there[there < blind] = ringing
     span = 2.0 * np.maximum(nearest, blind) - blind
     there = np.where(chances[:, :, 1] < wild[:, None], blind + chances[:, :, 2] * span[:, None], there)
-    there = np.where(chances[:, :, 3] < near[:, None], ringing, there)
+    there[chances[:, :, 3] < near[:, None]] = ringing
     us = np.rint(there * (2000.0 / speed_of_sound_mps(temp_c))[:, None]).astype(np.int64)
     us[chances[:, :, 0] < lost[:, None]] = LOST
     return us

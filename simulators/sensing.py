@@ -55,7 +55,6 @@ HUMID_CPCT = 7_000
 PM_MAX_NGM3 = 1_000_000
 _SATURATED_CPCT = 9_990
 _COLDEST_CDEG, _HOTTEST_CDEG = -4_000, 12_500
-_WEAKEST_DBM, _STRONGEST_DBM = -120, -20
 
 
 def value(name: str) -> float:
@@ -90,24 +89,26 @@ class _Nodes:
         self._start_s = start_s
         self._key = noise.keys(seed, stream, self.names)
         age = noise.uniform(noise.keys(seed, f"{stream} cell", self.names)) * value("battery_age_share")
-        self._cell_age = age
-        self._rssi_dbm = rssi_of(self.names, seed)
+        self._mean = np.stack((age, rssi_of(self.names, seed)), axis=1)
+        self._spread = np.array([value("battery_noise_mv"), value("rssi_noise_db")])
+        self._full_mv = value("battery_full_mv")
+        self._swing_mv = self._full_mv - value("battery_low_mv")
+        self._use_ps = 1.0 / (value("battery_life_d") * DAY_S)
         self._probe_c = self._unit(seed, f"{stream} probe") * value("probe_unit_c")
 
     def _unit(self, seed: int, stream: str) -> Floats:
         return noise.normal(noise.keys(seed, stream, self.names))
 
-    def _power(self, which: Which, at_s: float, normal: Floats, struck: Struck | None) -> tuple[list[int], list[int]]:
-        """Return voltages [mV] and signal strengths [dBm]; `normal` (n, 2). An empty cell is replaced by a full one."""
-        used = (self._cell_age[which] + (at_s - self._start_s) / (value("battery_life_d") * DAY_S)) % 1.0
-        full, low = value("battery_full_mv"), value("battery_low_mv")
-        cell_mv = full - (full - low) * used
+    def _power(self, which: Which, at_s: float, normal: Floats, struck: Struck | None) -> list[list[int]]:
+        """Return voltage [mV] and signal strength [dBm] of each; `normal` (n, 2). Empty cells are replaced."""
+        mean = self._mean[which]
+        used = (mean[:, 0] + (at_s - self._start_s) * self._use_ps) % 1.0
+        mean[:, 0] = self._full_mv - self._swing_mv * used
         if struck is not None:
             weak = struck.cell_mv[which]
-            cell_mv = np.where(np.isnan(weak), cell_mv, weak)
-        battery = np.rint(cell_mv + normal[:, 0] * value("battery_noise_mv")).astype(np.int64)
-        rssi = np.rint(self._rssi_dbm[which] + normal[:, 1] * value("rssi_noise_db")).astype(np.int64)
-        return battery.tolist(), np.minimum(np.maximum(rssi, _WEAKEST_DBM), _STRONGEST_DBM).tolist()
+            mean[:, 0] = np.where(np.isnan(weak), mean[:, 0], weak)
+        measured: list[list[int]] = np.rint(mean + normal * self._spread).astype(np.int64).tolist()
+        return measured
 
 
 def rssi_of(names: Sequence[str], seed: int) -> Floats:
@@ -178,11 +179,11 @@ class BinSensors(_Nodes):
         there = self.bin_of[which]
         words = noise.mixed((self._key[which] + noise.place_of(at_s))[:, None] + self._COUNTERS)
         many = self._PINGS
-        chances = noise.quarters(words[:, many:])
-        normal = noise.normal(words)
+        parts = noise.quarters(words)
+        chances, normal = parts[:, many:], noise.normal_of(parts)
         inside_c = truths.inside_c[there]
         temp_c = inside_c + self._probe_c[which] + normal[:, 2 * many] * value("probe_noise_c")
-        tilted_deg, water = truths.tilted_deg[there], np.zeros(len(which), dtype=np.bool_)
+        tilted_deg, blinded = truths.tilted_deg[there], truths.lid_open[there].astype(np.int64)
         lost = pings.value("no_echo_share") + pings.value("soft_loss") * truths.soft[there]
         nearest = self._nearest(which, there, truths, at_s)
         wild = np.full(len(which), pings.value("wild_ping_share"))
@@ -190,7 +191,6 @@ class BinSensors(_Nodes):
         gone = truths.stolen[there]
         if struck is not None:
             tilted_deg = np.maximum(tilted_deg, struck.askew_deg[which])
-            water = struck.water[which]
             lost, wild = np.maximum(lost, struck.lost[which]), np.maximum(wild, struck.wild[which])
             near = struck.near[which]
             nearest = nearest + struck.drift_mm(at_s)[which]
@@ -205,12 +205,14 @@ class BinSensors(_Nodes):
             lost, wild = np.where(is_stuck, 0.0, lost), np.where(is_stuck, 0.0, wild)
         echoes = pings.echoes_us(nearest, inside_c, jitter, chances[:, :many], lost=lost, wild=wild, near=near)
         cdeg = np.minimum(np.maximum(np.rint(temp_c * 100.0), _COLDEST_CDEG), _HOTTEST_CDEG).astype(np.int64)
-        battery, rssi = self._power(which, at_s, normal[:, 2 * many + 1 : 2 * many + 3], struck)
-        blinded = np.where(water, 3, np.where(tilted_deg > value("tilted_deg"), 2, truths.lid_open[there]))
+        power = self._power(which, at_s, normal[:, 2 * many + 1 : 2 * many + 3], struck)
+        blinded[tilted_deg > value("tilted_deg")] = 2
+        if struck is not None:
+            blinded[struck.water[which]] = 3
         return [
-            None if is_gone else _bin_fields(us, temp, blind, mv, dbm)
-            for is_gone, us, temp, blind, mv, dbm in zip(
-                gone.tolist(), echoes.tolist(), cdeg.tolist(), blinded.tolist(), battery, rssi, strict=True
+            None if is_gone else _bin_fields(us, temp, blind, *cell)
+            for is_gone, us, temp, blind, cell in zip(
+                gone.tolist(), echoes.tolist(), cdeg.tolist(), blinded.tolist(), power, strict=True
             )
         ]
 
@@ -330,13 +332,13 @@ class AirSensors(_Nodes):
         )
         columns = np.stack((temp, np.rint(rh * 100.0), np.rint(truth.pressure_pa), *map(np.rint, gases)), axis=1)
         columns[:, 1] = np.where(stuck, _SATURATED_CPCT, columns[:, 1])
-        battery, rssi = self._power(which, at_s, normal[:, 6:8], struck)
+        power = self._power(which, at_s, normal[:, 6:8], struck)
         highest = np.array([_HOTTEST_CDEG, 10_000, 120_000, 65_535, 5_000, 5_000], dtype=float)
         rows = np.minimum(np.maximum(columns, (_COLDEST_CDEG, 0, 30_000, 0, 0, 0)), highest).astype(np.int64)
         return [
-            None if is_gone else _air_fields(triple if is_dusty else None, row, mv, dbm)
-            for is_gone, is_dusty, triple, row, mv, dbm in zip(
-                gone.tolist(), dusty.tolist(), dust.tolist(), rows.tolist(), battery, rssi, strict=True
+            None if is_gone else _air_fields(triple if is_dusty else None, row, *cell)
+            for is_gone, is_dusty, triple, row, cell in zip(
+                gone.tolist(), dusty.tolist(), dust.tolist(), rows.tolist(), power, strict=True
             )
         ]
 
