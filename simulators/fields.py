@@ -178,7 +178,7 @@ class AirField:
         x_m, y_m, traffic, park = self._place(lonlat)
         hour = self._hour(at_s)
         peaks = sum(math.exp(-0.5 * ((hour - at_h) / 1.5) ** 2) for at_h in (7.0, 19.0))
-        clean = value("background_ugm3") + value("traffic_ugm3") * peaks * traffic
+        clean = value("background_ugm3") * air.haze + value("traffic_ugm3") * peaks * traffic
         clean /= 1.0 + air.rain_mmph / value("washout_mmph")
         smoky = plume_ugm3(smoke, x_m, y_m, air)
         near = np.hypot(smell.x_m - x_m, smell.y_m - y_m) < SMELL_REACH_M

@@ -71,7 +71,7 @@ def burnable_mg(mass_mg: Ints) -> Ints:
     return mass
 
 
-def _minutes(name: str, per_unit: float) -> int:
+def _whole(name: str, per_unit: float) -> int:
     return round(MISHAP_PARAMETERS[name].value * per_unit)
 
 
@@ -97,24 +97,17 @@ class Happenings:
         way = centres[self._near_zones] - centres[:, None, :]
         self._way = way / np.maximum(np.hypot(way[..., 0], way[..., 1]), 1e-9)[..., None]
 
-    def apply(self, state: State, mishaps: Iterable[Mishap]) -> list[Event]:
+    def apply(self, state: State, mishaps: Iterable[Mishap], air: Air) -> list[Event]:
         """Let mishaps happen and return what came of them; one that finds no fitting bin is nothing."""
         events = []
         for mishap in mishaps:
-            event = self._apply(state, mishap)
+            event = _smoke(state, mishap, air) if mishap.kind == "burning" else self._apply(state, mishap)
             if event is not None:
                 events.append(event)
         return events
 
     def _apply(self, state: State, mishap: Mishap) -> Event | None:
         until = int(mishap.at_s // 60)
-        if mishap.kind == "burning":
-            angle = mishap.chooses * 2.0 * math.pi
-            far = MISHAP_PARAMETERS["burning_distance_m"].value
-            g_per_h = round(MISHAP_PARAMETERS["burning_kg_per_h"].value * 1000)
-            end = until + _minutes("burning_h", 60)
-            state.smokes.append(Smoke(end, round(far * math.sin(angle)), round(far * math.cos(angle)), g_per_h))
-            return Event(mishap.at_s, mishap.kind, "", 0.0)
         i = self._chosen(state, mishap)
         if i is None:
             return None
@@ -123,19 +116,19 @@ class Happenings:
             case "scavenged":
                 amount_l = self._scavenge(state, i)
             case "bin-theft":
-                state.stolen_min[i] = until + _minutes("stolen_h", 60)
+                state.stolen_min[i] = until + _whole("stolen_h", 60)
                 amount_l = tip(state, i)
             case "sensor-theft":
-                state.sensor_stolen_min[i] = until + _minutes("stolen_h", 60)
+                state.sensor_stolen_min[i] = until + _whole("stolen_h", 60)
             case "moved":
-                state.moved_min[i] = until + _minutes("moved_h", 60)
+                state.moved_min[i] = until + _whole("moved_h", 60)
             case "tipped":
-                state.tipped_min[i] = until + _minutes("tipped_h", 60)
+                state.tipped_min[i] = until + _whole("tipped_h", 60)
                 amount_l = tip(state, i)
             case "lid-open":
-                state.lid_min[i] = until + _minutes("lid_open_h", 60)
+                state.lid_min[i] = until + _whole("lid_open_h", 60)
             case "fire":
-                state.fire_min[i] = until + _minutes("fire_min", 1)
+                state.fire_min[i] = until + _whole("fire_min", 1)
         return Event(mishap.at_s, mishap.kind, self._bins[i], amount_l)
 
     def _chosen(self, state: State, mishap: Mishap) -> int | None:
@@ -211,6 +204,19 @@ class Happenings:
                 events.append(Event(state.at_s, "returned", self._bins[i], 0.0))
         state.smokes[:] = [smoke for smoke in state.smokes if smoke.until_min > minute]
         return events
+
+
+def _smoke(state: State, mishap: Mishap, air: Air) -> Event:
+    """Begin open burning near the square: anywhere around it, or up the wind if it was ordered."""
+    end = int(mishap.at_s // 60) + _whole("burning_h", 60)
+    aside_deg = MISHAP_PARAMETERS["burning_aside_deg"].value
+    from_deg = mishap.chooses * 360.0
+    if mishap.is_planned:
+        from_deg = air.wind_from_deg + (2.0 * mishap.chooses - 1.0) * aside_deg
+    east, north = math.sin(math.radians(from_deg)), math.cos(math.radians(from_deg))
+    far_m = MISHAP_PARAMETERS["burning_distance_m"].value
+    state.smokes.append(Smoke(end, round(far_m * east), round(far_m * north), _whole("burning_kg_per_h", 1000)))
+    return Event(mishap.at_s, mishap.kind, "", 0.0)
 
 
 def tip(state: State, i: int) -> float:

@@ -24,7 +24,8 @@ PARAMETERS: Mapping[str, Parameter] = {
     "fire_share": Parameter(0.09, "1/min", "assumed: share of what can burn that burns in a minute"),
     "burning_h": Parameter(1.5, "h", "assumed: time that open burning near the square lasts"),
     "burning_distance_m": Parameter(180, "m", "assumed: distance of open burning from the middle of the square"),
-    "burning_kg_per_h": Parameter(6, "kg/h", "assumed: leaves and household waste that an open fire takes"),
+    "burning_aside_deg": Parameter(15, "degree", "assumed: an ordered fire lies this near to straight up the wind"),
+    "burning_kg_per_h": Parameter(15, "kg/h", "assumed: leaves and household waste that an open fire takes"),
 }
 
 HOUR_S = 3600
@@ -66,12 +67,15 @@ class Mishap(NamedTuple):
         Asset id, or empty: `chooses` decides.
     chooses : float
         A number [0..1) from which the model picks a bin, or the direction of a fire near by.
+    is_planned : bool
+        Whether a scenario ordered it: an ordered fire near by lies up the wind.
     """
 
     at_s: float
     kind: str
     bin_id: str
     chooses: float
+    is_planned: bool = False
 
 
 def hour_factor(kind: str, local_hour: int) -> float:
@@ -104,7 +108,9 @@ class Mishaps:
         self._planned: dict[int, list[Mishap]] = defaultdict(list)
         for i, one in enumerate(rates.planned):
             chooses = float(chance.stream(seed, "planned mishap", i).uniform())
-            self._planned[int(one.at_s // HOUR_S)].append(Mishap(one.at_s, one.kind, one.bin_id, chooses))
+            self._planned[int(one.at_s // HOUR_S)].append(
+                Mishap(one.at_s, one.kind, one.bin_id, chooses, is_planned=True)
+            )
 
     @classmethod
     def none(cls) -> "Mishaps":

@@ -192,7 +192,7 @@ class SquareModel:
         minute = int(s.at_s // 60)
         mishaps = self._mishaps.between(s.at_s, s.at_s + TICK_S)
         if mishaps:
-            self._events += self._happenings.apply(s, mishaps)
+            self._events += self._happenings.apply(s, mishaps, self.weather.at(s.at_s))
             self._changed()
         drops = self.crowd.drops(minute)
         if len(drops.point):

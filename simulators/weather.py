@@ -34,6 +34,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "sea_breeze_mps": Parameter(3.2, "m/s", "assumed wind from the sea, from the north, in the afternoon"),
     "land_breeze_mps": Parameter(1.0, "m/s", "assumed wind from the land, from the south, before dawn"),
     "monsoon_mps": Parameter(1.2, "m/s", "assumed: from the west in the rainy season, from the east in the dry one"),
+    "haze_spread": Parameter(0.35, "1", "assumed sigma of the lognormal dust of the background between days"),
     "gust_spread": Parameter(0.35, "1", "assumed standard deviation of the wind within an hour, relative"),
 }
 
@@ -64,6 +65,8 @@ class Air(NamedTuple):
         Rain [mm/h].
     sun : float
         Direct sunshine [0..1].
+    haze : float
+        Dust of the background against its mean [> 0].
     """
 
     temp_c: float
@@ -72,11 +75,13 @@ class Air(NamedTuple):
     wind_from_deg: float
     rain_mmph: float
     sun: float
+    haze: float = 1.0
 
 
 class _Day(NamedTuple):
     warmer_c: float
     cloud: float
+    haze: float
     storms: tuple[Storm, ...]
 
 
@@ -114,7 +119,7 @@ class Weather:
         rain = sum(storm.rain_mmph * height for storm, height in zip(storms, heights, strict=True))
         cooled = PARAMETERS["storm_cooling_c"].value * max((_cooling(storm, at_s) for storm in storms), default=0.0)
         hour = (local.hour * 60 + local.minute) / 60.0 + local.second / _HOUR_S
-        warmer_c, cloud = self._between_days(ordinal, hour / 24.0)
+        warmer_c, cloud, haze = self._between_days(ordinal, hour / 24.0)
         swing = math.cos((hour - 14.0) / 24.0 * 2.0 * math.pi)
         changed = self._overrides
         temp = PARAMETERS["temp_mean_c"].value + PARAMETERS["temp_swing_c"].value * swing * (1.0 - 0.4 * cloud)
@@ -131,13 +136,14 @@ class Weather:
             wind_from_deg=round(wind_from % 360.0, _DECIMALS) % 360.0,
             rain_mmph=round(rain, _DECIMALS),
             sun=round(sun * (1.0 - cloud) * (0.1 if rain > 0 else 1.0), _DECIMALS),
+            haze=round(haze, _DECIMALS),
         )
 
-    def _between_days(self, ordinal: int, part: float) -> tuple[float, float]:
-        """Return warmth [C] and clouds [0..1] on the way from one day to the next: midnight is no step."""
-        today, tomorrow = self._day(ordinal), self._day(ordinal + 1)
-        warmer_c = today.warmer_c + (tomorrow.warmer_c - today.warmer_c) * part
-        return warmer_c, today.cloud + (tomorrow.cloud - today.cloud) * part
+    def _between_days(self, ordinal: int, part: float) -> tuple[float, float, float]:
+        """Return warmth [C], clouds and haze on the way from one day to the next: midnight is no step."""
+        today, tomorrow = self._day(ordinal)[:3], self._day(ordinal + 1)[:3]
+        warmer_c, cloud, haze = (a + (b - a) * part for a, b in zip(today, tomorrow, strict=True))
+        return warmer_c, cloud, haze
 
     def _wind(self, local: datetime, hour: float, at_s: float, gale_mps: float) -> tuple[float, float]:
         """Return wind [m/s] and where it comes from [degrees]: breeze of the coast, monsoon, storms out of the west."""
@@ -180,7 +186,9 @@ class Weather:
                 wind_mps = min(25.0, PARAMETERS["storm_wind_mps"].value * wind)
                 storms.append(Storm(from_s, from_s + length_s, round(rain_mmph, 3), round(wind_mps, 3)))
         cloud = 0.15 + 0.35 * float(cloudy) + (0.3 if storms else 0.0)
-        return _Day(float(warmer) * PARAMETERS["temp_spread_c"].value, cloud, tuple(storms))
+        spread = PARAMETERS["haze_spread"].value
+        haze = math.exp(spread * float(rng.normal()) - spread**2 / 2.0)
+        return _Day(float(warmer) * PARAMETERS["temp_spread_c"].value, cloud, haze, tuple(storms))
 
     def _gust(self, at_s: float) -> float:
         """Return the wind of a moment against its mean: a broken line through six points an hour."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulators.bin_truth import Shapes
-from simulators.happenings import Happenings, burnable_mg, rotting_mg
+from simulators.happenings import Event, Happenings, burnable_mg, rotting_mg
 from simulators.mishaps import PARAMETERS, Mishap
 from simulators.scenario_sections import MISHAPS
 from simulators.state import NEVER, State
@@ -34,11 +34,14 @@ def balance(state: State) -> int:
     return state.totals.generated_mg - sum(state.totals[1:])
 
 
-def one(kind: str, bin_id: str = "", chooses: float = 0.5) -> list[Mishap]:
-    return [Mishap(AT_S, kind, bin_id, chooses)]
-
-
 HAPPENINGS = Happenings(ground(), SHAPES)
+AIR = Air(28.0, 70.0, 2.0, 90.0, 0.0, 0.5)  # wind from the east
+
+
+def happen(state: State, kind: str, bin_id: str = "", chooses: float = 0.5, *, is_planned: bool = False) -> list[Event]:
+    return HAPPENINGS.apply(state, [Mishap(AT_S, kind, bin_id, chooses, is_planned)], AIR)
+
+
 ALL_BINS = [b.id for b in ground().bins]
 
 
@@ -51,7 +54,7 @@ def test_nothing_that_happens_loses_waste(happening, winds):
     """After any mishaps, fires and winds the balance is exact, kind by kind no mass is negative."""
     state = filled()
     for kind, bin_id, chooses in happening:
-        HAPPENINGS.apply(state, one(kind, bin_id, chooses))
+        happen(state, kind, bin_id, chooses)
         assert balance(state) == 0
     for i, (wind, wind_from, rain) in enumerate(winds):
         HAPPENINGS.burn(state, MINUTE + i, rain)
@@ -69,7 +72,7 @@ def test_nothing_that_happens_loses_waste(happening, winds):
 def test_a_waste_picker_takes_what_can_be_sold_and_nothing_else():
     """Bottles leave about nine bins, the nearest to the first; leftovers stay; what was taken is told in litres."""
     state = filled()
-    (event,) = HAPPENINGS.apply(state, one("scavenged", "bin-010"))
+    (event,) = happen(state, "scavenged", "bin-010")
     touched = np.flatnonzero(state.mass_mg[:, BOTTLE] < filled().mass_mg[0, BOTTLE])
     assert touched.size == PARAMETERS["bins_searched"].value
     assert 9 in touched
@@ -82,7 +85,7 @@ def test_a_waste_picker_takes_what_can_be_sold_and_nothing_else():
 def test_a_tipped_bin_lies_beside_its_waste_until_somebody_stands_it_up():
     """What was in it is beside it, it takes nothing meanwhile, and after its time it stands again."""
     state = filled()
-    (event,) = HAPPENINGS.apply(state, one("tipped", "bin-004"))
+    (event,) = happen(state, "tipped", "bin-004")
     assert state.mass_mg[3].sum() == 0
     assert state.beside_mg[3].sum() == filled().mass_mg[3].sum() + filled().beside_mg[3].sum()
     assert event.amount_l == pytest.approx(50, abs=0.01)
@@ -97,18 +100,18 @@ def test_a_tipped_bin_lies_beside_its_waste_until_somebody_stands_it_up():
 def test_a_stolen_bin_is_away_and_cannot_be_stolen_again():
     """Its waste lies on the ground; the next mishap that names it is nothing, and a drawn one finds another bin."""
     state = filled()
-    HAPPENINGS.apply(state, one("bin-theft", "bin-001"))
+    happen(state, "bin-theft", "bin-001")
     assert state.mass_mg[0].sum() == 0
-    assert HAPPENINGS.apply(state, one("tipped", "bin-001")) == []
-    (event,) = HAPPENINGS.apply(state, one("moved", chooses=0.0))
+    assert happen(state, "tipped", "bin-001") == []
+    (event,) = happen(state, "moved", chooses=0.0)
     assert event.target == "bin-002"
-    assert HAPPENINGS.apply(state, one("tipped", "bin-nowhere")) == []
+    assert happen(state, "tipped", "bin-nowhere") == []
 
 
 def test_a_fire_takes_what_burns_and_rain_puts_it_out():
     """Minute by minute less can burn and more is burnt; leftovers hardly change; rain or time ends it."""
     state = filled()
-    HAPPENINGS.apply(state, one("fire", "bin-002"))
+    happen(state, "fire", "bin-002")
     before = burnable_mg(state.mass_mg)[1]
     for i in range(10):
         assert HAPPENINGS.burn(state, MINUTE + i, 0.0) == []
@@ -119,7 +122,7 @@ def test_a_fire_takes_what_burns_and_rain_puts_it_out():
     (event,) = HAPPENINGS.burn(state, MINUTE + 10, 20.0)
     assert (event.kind, event.target) == ("fire-out", "bin-002")
     assert HAPPENINGS.burn(state, MINUTE + 11, 0.0) == []
-    HAPPENINGS.apply(state, one("fire", "bin-003"))
+    happen(state, "fire", "bin-003")
     ends = [i for i in range(60) if HAPPENINGS.burn(state, MINUTE + i, 0.0)]
     assert ends == [round(PARAMETERS["fire_min"].value)]
 
@@ -127,7 +130,7 @@ def test_a_fire_takes_what_burns_and_rain_puts_it_out():
 def test_a_fire_needs_fuel():
     """In a square of empty bins none begins."""
     state = State.clean(AT_S, len(ground().bins), len(ground().site.zones))
-    assert HAPPENINGS.apply(state, one("fire")) == []
+    assert happen(state, "fire") == []
 
 
 def test_wind_moves_light_litter_down_the_wind_and_off_the_square():
@@ -151,13 +154,23 @@ def test_wind_moves_light_litter_down_the_wind_and_off_the_square():
 def test_smoke_near_by_ends_with_its_time():
     """Open burning lies at its distance, in the direction of its number, for its time."""
     state = filled()
-    HAPPENINGS.apply(state, one("burning", chooses=0.25))
+    happen(state, "burning", chooses=0.25)
     (smoke,) = state.smokes
     assert (smoke.x_m, smoke.y_m) == (round(PARAMETERS["burning_distance_m"].value), 0)
     HAPPENINGS.recover(state, smoke.until_min - 1)
     assert state.smokes == [smoke]
     HAPPENINGS.recover(state, smoke.until_min)
     assert state.smokes == []
+
+
+def test_an_ordered_fire_near_by_lies_up_the_wind():
+    """With wind from the east it lies in the east, a little aside, whatever its number."""
+    state = filled()
+    for chooses in (0.0, 0.3, 0.999):
+        happen(state, "burning", chooses=chooses, is_planned=True)
+    far, aside = PARAMETERS["burning_distance_m"].value, np.radians(PARAMETERS["burning_aside_deg"].value)
+    assert all(smoke.x_m >= far * np.cos(aside) - 1 for smoke in state.smokes)
+    assert state.smokes[0].y_m > 0 > state.smokes[2].y_m
 
 
 def test_what_rots_is_leftovers_first():

@@ -39,6 +39,7 @@ def test_weather_is_a_function_of_seed_and_moment(seed, moments):
         assert 0 <= air.wind_from_deg < 360
         assert air.rain_mmph >= 0
         assert 0 <= air.sun <= 1
+        assert 0.1 < air.haze < 10
 
 
 def test_blocks_that_were_forgotten_come_back_the_same():
@@ -74,12 +75,21 @@ def test_storms_come_in_the_afternoon_and_cool_the_air():
     assert weather.at(height).wind_mps > dry.at(height).wind_mps
 
 
+def test_days_differ_in_haze_around_their_mean():
+    """The dust of the background varies from day to day, on the mean it is what it is."""
+    weather = Weather(3, zone=ZONE)
+    haze = [weather.at(at("2027-01-01T00:00") + i * 86_400).haze for i in range(400)]
+    assert np.mean(haze) == pytest.approx(1.0, abs=0.08)  # 0.36 / sqrt(400) = 0.018 a standard error
+    assert 0.25 < np.std(np.log(haze)) < 0.45
+
+
 def test_midnight_is_no_step():
     """From one day to the next the temperature goes on where it was, to a tenth of a degree."""
     weather = Weather(9, WeatherOverrides(is_dry=True), zone=ZONE)
     for day in range(30):
         midnight_s = at("2027-03-01T00:00") + day * 86_400
         assert weather.at(midnight_s - 1).temp_c == pytest.approx(weather.at(midnight_s).temp_c, abs=0.1)
+        assert weather.at(midnight_s - 1).haze == pytest.approx(weather.at(midnight_s).haze, abs=0.01)
 
 
 def test_the_sea_breeze_blows_by_day_and_the_land_breeze_at_night():
