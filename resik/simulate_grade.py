@@ -130,30 +130,32 @@ def _show_grade(console: "Console", grade: "Grade") -> None:
     from simulators.contest.measures import FIGURES
 
     names = list(grade.policies)
-    table = Table(title=f"{grade.scenario}: {grade.days:g} d, {len(grade.seeds)} seeds, mean and 95 % interval")
-    table.add_column("figure")
-    for name in names:
-        table.add_column(name, justify="right")
-    for name in names[1:]:
-        table.add_column(f"{name} - {names[0]}", justify="right")
-    table.add_column("bound", justify="right")
-    for figure, (unit, _) in FIGURES.items():
-        table.add_row(
-            f"{figure} [{unit}]" if unit and not figure.endswith(f"_{unit}") else figure,
-            *(_cell(grade.policies[name][figure]) for name in names),
-            *(_cell(grade.differences[name][figure], is_difference=True) for name in names[1:]),
-            _cell(grade.bound[figure]) if figure in grade.bound else "",
-        )
+    title = f"{grade.scenario}: {grade.days:g} d, {len(grade.seeds)} seeds, mean ± half of the 95 % interval"
+    table = Table(title=title, title_justify="left")
+    table.add_column("figure", no_wrap=True)
+    for name in (*names, "bound"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for figure in FIGURES:
+        known = grade.bound.get(figure)
+        cells = (_cell(grade.policies[name][figure]) for name in names)
+        table.add_row(figure, *cells, "" if known is None else _cell(known))
     console.print(table)
+    if len(names) > 1:
+        table = Table(title=f"difference to {names[0]}, seed by seed", title_justify="left")
+        table.add_column("figure", no_wrap=True)
+        for name in names[1:]:
+            table.add_column(name, justify="right", no_wrap=True)
+        for figure in FIGURES:
+            table.add_row(figure, *(_cell(grade.differences[name][figure], "+") for name in names[1:]))
+        console.print(table)
     for words in grade.unserved:
         console.print(f"cannot be done by anybody: {words}", soft_wrap=True)
 
 
-def _cell(one: "Interval", *, is_difference: bool = False) -> str:
-    sign = "+" if is_difference else ""
-    digits = ",.0f" if max(abs(one.low), abs(one.high)) >= 100 else ",.1f"  # noqa: PLR2004 - digits that matter
-    mean = format(one.mean, sign + digits)
-    return mean if one.low == one.high else f"{mean} ({one.low:{sign}{digits}} .. {one.high:{sign}{digits}})"
+def _cell(one: "Interval", sign: str = "") -> str:
+    half = one.high - one.mean
+    digits = ",.0f" if max(abs(one.mean), half) >= 100 else ",.1f"  # noqa: PLR2004 - digits that matter
+    return f"{format(one.mean, sign + digits)} ± {format(half, digits)}" if half else format(one.mean, sign + digits)
 
 
 def _show_sweep(console: "Console", sweep: "Sweep") -> None:

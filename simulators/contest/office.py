@@ -76,7 +76,8 @@ class Office:
         """Of a run: what became of every task."""
         self._episodes: dict[Slot, int] = {}
         self._by_asset: dict[str, Task] = {}
-        self._unverified_ms: dict[str, int] = {}
+        self.doubted_ms: dict[str, int] = {}
+        """When the sensor last disagreed with a claim, by bin [ms]."""
         self._next_id = 1
         self._heard_ms = now_ms
         self._expected_from_ms = 0
@@ -180,19 +181,23 @@ class Office:
             if self.may_send(asset_id, rules.full_clear_pct):
                 self._add(asset_id, "empty")
         for asset_id in also:
-            if self.may_send(asset_id, 0.0):
+            if self.may_send(asset_id, None):
                 self._add(asset_id, "early")
 
-    def may_send(self, asset_id: str, above_pct: float) -> bool:
-        """Whether somebody may be sent to a bin: known well enough, above a fill [%], no task, no claim in doubt."""
+    def may_send(self, asset_id: str, above_pct: float | None) -> bool:
+        """Whether somebody may be sent to a bin: heard of lately, no task, no claim in doubt.
+
+        With `above_pct` [%] its fill must be known and above that; None leaves that to whoever asks.
+        """
         file, rules = self.bins[asset_id], self.square.rules
         if asset_id in self._by_asset or file.newest_ms is None:
             return False
-        doubted_ms = self._unverified_ms.get(asset_id)
-        if doubted_ms is not None and doubted_ms > self.now_ms - rules.redispatch_s * 1000:
+        if self.doubted_ms.get(asset_id, 0) > self.now_ms - rules.redispatch_s * 1000:
             return False
         found = self.known(file)
-        if found.fill_pct is None or found.is_dropping or found.fill_pct <= above_pct:
+        if above_pct is not None and (found.fill_pct is None or found.fill_pct <= above_pct):
+            return False
+        if found.is_dropping:
             return False
         limit_s = rules.late_s + rules.silent_factor * file.interval_s
         return not file.is_late and self.now_ms - file.newest_ms <= limit_s * 1000
@@ -228,7 +233,7 @@ class Office:
             if said == "verified":
                 self._close_full(file)
             else:
-                self._unverified_ms[task.asset_id] = self.now_ms
+                self.doubted_ms[task.asset_id] = self.now_ms
         elif said is None and task.state != "claimed" and not self._is_wanted(task, file):
             self._close(task, "cancelled")
 

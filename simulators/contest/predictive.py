@@ -2,7 +2,8 @@
 
 Beside full bins, those are emptied that would overflow before a crew could come later: within the time that a crew
 needs, or while the bin cannot be served (night, prayer, after the last shift). Uses the simple line of
-`alerts.domain.forecast`; it knows no calendar.
+`alerts.domain.forecast`; it knows no calendar. And a bin that was filling and is then "obstructed" is taken for what it
+most probably is: heaped up into the blind zone of the sensor.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Final
 import msgspec
 
 from alerts.domain.model import HOUR_MS, Task
+from alerts.domain.rules import FAULT_READINGS
 from simulators.contest.office import BinFile, Office
 from simulators.contest.policy import Belief, CrewReport, CrewView, Observation, Order
 from simulators.contest.rounds import Sweeper
@@ -23,6 +25,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "lead_min": Parameter(40, "min", "assumed: a bin that overflows sooner than this is worth a crew now"),
     "closing_min": Parameter(90, "min", "assumed: so long before a bin closes it is decided whether it lasts"),
     "early_from_pct": Parameter(55, "%", "assumed: a bin below this is never emptied early"),
+    "blocked_h": Parameter(4, "h", "assumed: a sensor that stays obstructed after a visit is left alone for so long"),
     "hands": Parameter(4, "1", "assumed: stops that a crew has in hand, ordered by walk"),
     "look_min": Parameter(10, "min", "forecasts are looked at this often: the report interval of the nodes"),
 }
@@ -74,28 +77,44 @@ class Predictive:
         """Bins that would overflow before a crew could come later, by their forecast."""
         if now_ms >= self._windows.start_ms + (_DAYS_AHEAD - 1) * 24 * HOUR_MS:
             self._windows = Windows(self._square, now_ms, _DAYS_AHEAD * 1440)
-        minute = self._windows.minute(now_ms)
-        overflow_pct = self._square.rules.overflow_pct
         for file in self.office.bins.values():
-            good_pct = file.memory.tip.good_pct
-            if good_pct is None or good_pct < PARAMETERS["early_from_pct"].value:
-                continue
-            found = self.office.known(file)
-            if found.rate is None or found.fill_pct is None:
-                continue
-            rate = found.rate.pct_h + found.rate.sd_pct_h  # rather too early than too late
-            if rate <= 0:
-                continue
-            left_min = (overflow_pct - found.fill_pct) / rate * 60.0 - (now_ms - found.rate.at_ms) / MINUTE_MS
-            if left_min <= PARAMETERS["lead_min"].value:
-                yield file
-                continue
-            closed = self._windows.next_closed(file.asset_id, minute)
-            if closed - minute > PARAMETERS["closing_min"].value:
-                continue
-            opens = self._windows.next_open(file.asset_id, closed)
-            if left_min <= opens - minute + PARAMETERS["lead_min"].value:
-                yield file
+            tip = file.memory.tip
+            if tip.last is not None and tip.last.state == "obstructed":
+                if self._is_heaped(file, now_ms):
+                    yield file
+            elif tip.good_pct is not None and tip.good_pct >= PARAMETERS["early_from_pct"].value:
+                left_min = self._left_min(file, now_ms)
+                if left_min is not None and left_min <= self._needed_min(file, now_ms):
+                    yield file
+
+    def _left_min(self, file: BinFile, now_ms: int) -> float | None:
+        """Minutes until a bin overflows, rather too few than too many; None without a rate."""
+        found = self.office.known(file)
+        if found.rate is None or found.fill_pct is None:
+            return None
+        rate = found.rate.pct_h + found.rate.sd_pct_h
+        if rate <= 0:
+            return None
+        missing_pct = self._square.rules.overflow_pct - found.fill_pct
+        return missing_pct / rate * 60.0 - (now_ms - found.rate.at_ms) / MINUTE_MS
+
+    def _needed_min(self, file: BinFile, now_ms: int) -> float:
+        """Minutes that a bin must last if nobody is sent now: until a crew can come, or over a closed time that is near."""
+        minute = self._windows.minute(now_ms)
+        lead_min = PARAMETERS["lead_min"].value
+        closed = self._windows.next_closed(file.asset_id, minute)
+        if closed - minute > PARAMETERS["closing_min"].value:
+            return lead_min
+        return self._windows.next_open(file.asset_id, closed) - minute + lead_min
+
+    def _is_heaped(self, file: BinFile, now_ms: int) -> bool:
+        """Whether what is right before the sensor is the heap: it was filling, or it stays; unless somebody looked."""
+        tip = file.memory.tip
+        was_filling = tip.good_pct is not None and tip.good_pct >= PARAMETERS["early_from_pct"].value
+        looked_ms = now_ms - round(PARAMETERS["blocked_h"].value * HOUR_MS)
+        return (was_filling or tip.fault_count >= FAULT_READINGS) and self.office.doubted_ms.get(
+            file.asset_id, 0
+        ) <= looked_ms
 
     def _sequence(self, crew: CrewView, tasks: list[Task]) -> list[Task]:
         """Overflowing bins first, then always the nearest one, from where the crew reported last."""
