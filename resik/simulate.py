@@ -1,5 +1,6 @@
 """``resik simulate``: the simulated square by itself, and what is done with it."""
 
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -8,9 +9,12 @@ from pathlib import Path
 import click
 
 from resik.complaints import plainly
+from resik.errors import StackError
 from resik.parts import run_service
 from resik.whole import CONFIG
 
+DEFAULT_SCENARIO = "quiet-tuesday"
+_PREFIX = "RESIK_SIMULATOR_"
 SUBCOMMANDS = ("grade", "load", "scenarios", "score")
 """Each is `command` of the module ``resik.simulate_<name>``, which is imported when it is needed."""
 
@@ -85,7 +89,10 @@ def _run_real_nodes(
     show_default=True,
     help="With --real-nodes: seconds between two readings of a node.",
 )
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="With --real-nodes: of the square.")
+@click.option("--scenario", "scenario_name", help="What the square goes through: a file, or the name of a shipped one.")
+@click.option("--speed", type=click.FloatRange(1, 86_400), help="Square seconds per second on the terminal [600].")
+@click.option("--policy", help="Who sends the crews on the terminal: threshold, fixed, predictive [threshold].")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the square [1, or that of the scenario].")
 @click.option("--broker", type=click.Choice(["embedded", "mosquitto"]), help="With --real-nodes: which to start.")
 @click.option("--data", type=click.Path(path_type=Path), help="With --real-nodes: data folder, cleared first.")
 @click.option("--json", "as_json", is_flag=True, help="With --real-nodes: print one JSON object.")
@@ -99,12 +106,19 @@ def simulate(
     hours: float,
     kinds: str,
     interval_s: int,
-    seed: int,
+    seed: int | None,
+    scenario_name: str | None,
+    speed: float | None,
+    policy: str | None,
     broker: str | None,
     data: Path | None,
     as_json: bool,
 ) -> None:
     """Run the simulated square: visitors, bins, air, nodes and crews.
+
+    On a terminal it shows the square, as it is and as the office believes it to be, with keys to pause, hurry and
+    disturb it. With --scenario and no terminal it prints a line an hour. With --config, or settings in the environment,
+    it is the service that sends real readings to a broker.
 
     With --real-nodes it runs nodes with the real firmware on a stack of their own, as fast as they go, and looks up
     in the store every reading that they made. Exit code 0: each is there once.
@@ -112,7 +126,17 @@ def simulate(
     if context.invoked_subcommand is not None:
         return
     if real_nodes is None:
-        run_service("simulator", "simulators.settings", "SimulatorSettings", "simulators.service", config_file)
+        chosen = [scenario_name, speed, policy, seed]
+        is_service = config_file is not None or any(name.startswith(_PREFIX) for name in os.environ)
+        if is_service and any(one is not None for one in chosen):
+            raise StackError(
+                "a simulator with settings has its scenario and seed there, in [simulator]: leave the options out, or "
+                f"--config and the variables {_PREFIX}..."
+            )
+        if is_service or (all(one is None for one in chosen) and not _is_at_terminal()):
+            run_service("simulator", "simulators.settings", "SimulatorSettings", "simulators.service", config_file)
+            return
+        _show(scenario_name, speed=speed, policy=policy, seed=seed)
         return
     sys.exit(
         _run_real_nodes(
@@ -121,9 +145,29 @@ def simulate(
             hours=hours,
             kinds=kinds,
             interval_s=interval_s,
-            seed=seed,
+            seed=1 if seed is None else seed,
             broker=broker,
             data=data,
             as_json=as_json,
         )
     )
+
+
+def _is_at_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _show(name: str | None, *, speed: float | None, policy: str | None, seed: int | None) -> None:
+    """Show a square that lives in this process alone."""
+    from rich.console import Console
+
+    from resik.simulate_live import LiveSquare
+    from resik.simulate_view import SPEED, print_run, watch
+    from simulators.scenario import load_scenario
+
+    square = LiveSquare(load_scenario(name or DEFAULT_SCENARIO), policy=policy or "threshold", seed=seed)
+    console = Console()
+    if _is_at_terminal():
+        watch(square, console, speed=SPEED if speed is None else speed)
+    else:
+        print_run(square, console, speed=speed)

@@ -12,7 +12,7 @@ from typing import Final
 
 from simulators.chance import stream
 from simulators.contest.policy import Observation
-from simulators.faults import FaultScript
+from simulators.faults import Fault, FaultScript
 from simulators.parameters import Parameter
 
 PARAMETERS: Mapping[str, Parameter] = {
@@ -41,14 +41,23 @@ class Channel:
 
     def __init__(self, faults: FaultScript, seed: int) -> None:
         self._seed = seed
-        by_target = [faults.of(target) for target in ("broker", "gateway", "uplink", "disk")]
-        self._faults = tuple(fault for found in by_target for fault in found)
+        self._script = faults
+        self._looked_up = (-1, tuple[Fault, ...]())
         self._on_way: list[tuple[int, int, Observation]] = []
         self._sent = 0
         self.refused = 0
         """Readings whose clock was so wrong that they were put aside."""
         self.late = 0
         """Readings that came more than a minute after they were measured."""
+
+    @property
+    def _faults(self) -> tuple[Fault, ...]:
+        """What breaks the way; the script may grow while the square is watched."""
+        version, faults = self._looked_up
+        if version != self._script.version:
+            faults = tuple(f for target in ("broker", "gateway", "uplink", "disk") for f in self._script.of(target))
+            self._looked_up = (self._script.version, faults)
+        return faults
 
     def send(self, seen: Observation, at_ms: int) -> None:
         """Send a reading; ``arrived_ms`` of what comes out is when it comes out."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from simulators.contest.policy import CrewReport, CrewView, ReportKind, Stop
 from simulators.contest.square_view import SquareView
-from simulators.faults import FaultScript, chance_of
+from simulators.faults import Fault, FaultScript, chance_of
 from simulators.habits import Answer, Temper
 from simulators.parameters import Parameter
 from square.geometry import LonLat
@@ -97,7 +97,8 @@ class Hand:
         self._square = square
         self._yard = yard
         self._temper = temper
-        self._faults = tuple(f for f in faults.of("crew") if f.strikes(crew.id))
+        self._script = faults
+        self._looked_up = (-1, tuple[Fault, ...]())
         self._ordinal = 0
         self._place: LonLat = square.homes[crew.id]
         self._cart_l = 0.0
@@ -154,6 +155,15 @@ class Hand:
         one.is_ready = True
         self._tell("accepted", one.stop, at_ms, 0.0)
         self.go_on(at_ms)
+
+    @property
+    def _faults(self) -> tuple[Fault, ...]:
+        """What strikes this crew; the script may grow while the square is watched."""
+        version, faults = self._looked_up
+        if version != self._script.version:
+            faults = tuple(f for f in self._script.of("crew") if f.strikes(self.crew_id))
+            self._looked_up = (self._script.version, faults)
+        return faults
 
     def _tell(self, kind: ReportKind, stop: Stop | None, at_ms: int, later_s: float) -> None:
         arrived_ms = at_ms + round(1000 * later_s)
