@@ -28,9 +28,14 @@ def golden_of(name: str) -> dict[str, Any]:
         "minutes": round((loop.now_ms - loop.stage.start_ms) / 60_000),
         "figures": {figure: round(value, DIGITS) for figure, value in outcome.figures.items()},
         "totals_mg": loop.model.totals._asdict(),
-        "readings": outcome.readings,
-        "late": outcome.late,
-        "refused": outcome.refused,
+        "readings": {
+            "made": outcome.readings,
+            "heard": outcome.heard,
+            "waiting": outcome.waiting,
+            "lost": outcome.lost,
+            "refused": outcome.refused,
+            "late": outcome.late,
+        },
         "fill_pct_sum": round(float(loop.model.fill_pct.sum()), DIGITS),
     }
 

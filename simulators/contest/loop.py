@@ -56,15 +56,21 @@ class Outcome:
         By the names of `measures.FIGURES`.
     generated_mg : int
         Waste of the whole run: the same for every policy on a seed.
-    readings, late, refused : int
-        Readings that were made; came late; had an impossible clock.
+    readings : int
+        Made: ``readings == heard + waiting + lost + refused``.
+    heard, waiting, lost, refused, late : int
+        Told to the policy; still held by nodes or on the way; lost with a node's storage; put aside for an impossible
+        clock; of those heard, more than a minute late.
     """
 
     figures: dict[str, float]
     generated_mg: int
     readings: int
-    late: int
+    heard: int
+    waiting: int
+    lost: int
     refused: int
+    late: int
     labour: dict[str, Labour] = field(default_factory=dict)
 
 
@@ -113,6 +119,7 @@ class Loop:
         self._measures = Measures()
         self._agenda: list[tuple[int, int, Callable[[int], None]]] = []
         self._entries = 0
+        self._heard = 0
         self._reports: list[tuple[int, int, CrewReport]] = []
         self._zone_index = {zone_id: i for i, zone_id in enumerate(self.model.zones)}
         bin_zone = [self._zone_index[stage.square.zone_of[asset_id]] for asset_id in self.model.bins]
@@ -202,6 +209,7 @@ class Loop:
     def _deliver(self, now_ms: int) -> bool:
         """Tell the policy what has arrived; whether crews had news."""
         for seen in self._channel.arrivals(now_ms):
+            self._heard += 1
             self.policy.observe(seen)
         is_news = False
         while self._reports and self._reports[0][0] <= now_ms:
@@ -238,7 +246,10 @@ class Loop:
             figures=figures,
             generated_mg=model.totals.generated_mg,
             readings=self._nodes.made,
-            late=self._channel.late,
+            heard=self._heard,
+            waiting=self._nodes.holding + self._channel.waiting,
+            lost=self._nodes.lost,
             refused=self._channel.refused,
+            late=self._channel.late,
             labour={hand.crew_id: replace(hand.labour) for hand in self.hands.values()},
         )

@@ -42,6 +42,11 @@ class Nodes:
         self._held: dict[int, list[Observation]] = {}
         self._at_s = stage.start_ms / 1000
 
+    @property
+    def holding(self) -> int:
+        """Readings that nodes hold for want of radio."""
+        return sum(len(held) for held in self._held.values())
+
     def measure(self, model: Any, now_ms: int) -> Iterator[Observation]:
         """Yield what leaves the nodes in a minute: what is due, and before it what they held; oldest first."""
         at_s = now_ms / 1000

@@ -99,7 +99,7 @@ class Predictive:
         return missing_pct / rate * 60.0 - (now_ms - found.rate.at_ms) / MINUTE_MS
 
     def _needed_min(self, file: BinFile, now_ms: int) -> float:
-        """Minutes that a bin must last if nobody is sent now: until a crew can come, or over a closed time that is near."""
+        """Minutes that a bin must last if nobody is sent now: until a crew can come, or over a closed time near by."""
         minute = self._windows.minute(now_ms)
         lead_min = PARAMETERS["lead_min"].value
         closed = self._windows.next_closed(file.asset_id, minute)

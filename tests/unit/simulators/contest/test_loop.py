@@ -113,7 +113,8 @@ def test_a_cut_uplink_makes_the_office_late_and_loses_nothing():
             super().observe(observation)
 
     outcome = Loop(stage(**BUSY, faults=(cut,)), Watching(), seed=1, minutes=MINUTES).run()
-    assert len(seen) == len({key[:2] for key in seen}) == outcome.readings
+    assert len(seen) == len({key[:2] for key in seen}) == outcome.heard
+    assert outcome.readings == outcome.heard + outcome.waiting
     assert outcome.late > 0
     assert max(lateness_ms for _, _, lateness_ms in seen) > 7_000_000
     whole = play("threshold", **BUSY)
@@ -138,3 +139,17 @@ def test_fixed_rounds_do_not_care_for_readings():
     alive, blind = (Loop(stage(**BUSY, faults=faults), Fixed(), seed=1, minutes=120).run() for faults in ((), (dead,)))
     assert alive.readings > 0 == blind.readings
     assert alive.figures == blind.figures
+
+
+def test_every_reading_is_heard_or_accounted_for():
+    """Radio holes, lost storage, wrong clocks and a broker that is down: made = heard + waiting + lost + refused."""
+    faults = (
+        Fault(NINE_S, NINE_S + 7200, "node:rsk-b00?", "radio-hole"),
+        Fault(NINE_S + 5000, NINE_S + 5000, "node:rsk-b003", "lost-storage"),
+        Fault(NINE_S, NINE_S + 1e5, "node:rsk-b010", "clock-off", 4000.0),
+        Fault(NINE_S + 8000, NINE_S + 1e5, "broker", "down"),
+    )
+    outcome = Loop(stage(faults=faults), Threshold(), seed=1, minutes=MINUTES).run()
+    accounted = outcome.heard + outcome.waiting + outcome.lost + outcome.refused
+    assert outcome.readings == accounted
+    assert min(outcome.heard, outcome.waiting, outcome.lost, outcome.refused, outcome.late) > 0
