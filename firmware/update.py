@@ -15,8 +15,8 @@ from firmware.core.slots import IMAGE_HEAD, PIECE_BYTES
 from firmware.wire import UPDATE_TYPES
 
 PARKED = "/ota.head"
-HEAD_ROOM_BYTES = 16384
-"""Flash for a head that comes down, and for what keeps it [bytes]."""
+HEAD_ROOM_BYTES = 12288
+"""Flash for a head that comes down: before it is judged, nothing makes room for it [bytes]."""
 
 NO_SPACE = 28
 """Error number of a full file system."""

@@ -19,7 +19,7 @@ _INTEGERS = (
     " interval_s=600,10,86400+ fast_interval_s=120,10,86400+ night_interval_s=1800,10,86400+"
     " night_from_min=1380,0,1439+ night_to_min=270,0,1439+ utc_offset_min=420,-720,840"
     " low_mv=3500,0,20000+ critical_mv=3300,0,20000+ send_every=1,1,144+ fast_rise_pct_h=20,1,100+"
-    " near_full_mm=0,0,10000+ pings=7,1,15+ queue_kib=256,16,512 watchdog_s=120,60,600+ awake_max_s=90,30,600+"
+    " near_full_mm=0,0,10000+ pings=7,1,15+ queue_kib=128,16,128 watchdog_s=120,60,600+ awake_max_s=90,30,600+"
     " ack_wait_s=20,5,120+ battery_mah=3000,1,1000000 active_ma=120,1,5000 sleep_ua=100,1,1000000"
 )
 # Entries are key, default (! when it must be there), shortest and longest text.

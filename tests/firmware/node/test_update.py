@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware import wire
+from firmware.core.config import complete
 from firmware.core.slots import PIECE_BYTES
 from resik import release
 from tests.fakes import certificates
@@ -267,5 +268,34 @@ def test_an_image_of_the_interpreter(tmp_path: Path, broker: Server, *, is_heard
         assert (status["fw"], status["ota"], status["ota_ver"]) == ("1.0.0", outcome, IMAGE_VERSION)
         running, states = partition(node)
         assert (running, states[1]) == ((1, "valid") if is_heard else (0, "aborted"))
+    finally:
+        office.close()
+
+
+@pytest.mark.parametrize("kind", ["bin", "air"])
+def test_a_full_flash_has_room_for_an_update(tmp_path: Path, broker: Server, kind: str) -> None:
+    """On 240 blocks lie two versions of which no file stays, and a full ring: the update fits, power cuts included."""
+    office = Office(broker.port, f"rsk-full-{kind}", bundle(kind), kind=kind)
+    try:
+        settings = rig.config(office.device, kind, **LONG)
+        node = rig.node(tmp_path / "node", settings, port=broker.port)
+        folder = node.folder.flash
+        for file in sorted((folder / "a").rglob("*.mpy")):
+            copy = folder / "b" / file.relative_to(folder / "a")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes()[::-1])
+        (folder / "ring").mkdir()
+        for number in range(complete(settings)["queue_kib"] // 4):
+            (folder / "ring" / f"{number:08x}").write_bytes(bytes(2048))
+        node.folder.write("ota.pub", release.public_bytes(key()))
+        node.folder.burn(rig.spawner())
+        with_offer(node, office)
+        cuts = []
+        for operations in (20, 200, 700):
+            node.boot()
+            cuts.append(node.boot(cut=operations).outcome)
+        assert "cut" in cuts
+        status = live(node, office, 20)
+        assert (status["fw"], status["ota"], status["ota_ver"]) == ("2.0.0", "confirmed", NEW)
     finally:
         office.close()
