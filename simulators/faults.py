@@ -5,7 +5,7 @@ channel of the contest or the live stack for broker, gateway, uplink, store, dis
 """
 
 import bisect
-import zlib
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -148,7 +148,7 @@ class Change(NamedTuple):
 
 def chance_of(text: str) -> float:
     """Return a fixed number in [0, 1) for a text, the same on every machine."""
-    return zlib.crc32(text.encode()) / 2**32
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big") / 2**48
 
 
 class FaultScript:

@@ -140,9 +140,7 @@ SCENARIO_FIELDS = (
     ScenarioField("day", "date", "day on which it starts; decides weekday, occasions and season"),
     ScenarioField("start", "clock", "time of day at which it starts", required=False, default="00:00"),
     ScenarioField("hours", "number", "how long it lasts [h]", low=0.25, high=8760),
-    ScenarioField(
-        "seed", "int", "the same seed gives the same square", required=False, low=0, high=2**32 - 1, default=1
-    ),
+    ScenarioField("seed", "int", "the same seed gives the same square", required=False, low=0, high=999_999, default=1),
     ScenarioField(
         "initial_fill_pct",
         "pair",

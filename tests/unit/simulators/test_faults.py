@@ -33,7 +33,8 @@ def test_patterns_and_shares_choose_who_is_struck():
     assert struck == [name for name in NAMES if some.strikes(name)]
     assert not any(Fault(0, 1, "node:rsk-b1*", "silent", share=0.0).strikes(name) for name in NAMES)
     other = Fault(0, 1, "node:rsk-b1*", "stuck", share=0.4)
-    assert struck != [name for name in NAMES if other.strikes(name)]
+    both = [name for name in struck if other.strikes(name)]
+    assert 0.2 < len(both) / len(struck) < 0.6  # two faults choose independently: 0.4 of each other
 
 
 def test_only_the_target_that_is_named_is_struck():
