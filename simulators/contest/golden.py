@@ -13,7 +13,7 @@ from simulators.contest.stage import Stage
 from simulators.contest.threshold import Threshold
 from simulators.scenario import load_scenario, shipped_scenarios
 
-MINUTES: Final = 180
+MINUTES: Final = 360
 DIGITS: Final = 6
 
 
