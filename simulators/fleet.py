@@ -13,10 +13,14 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from firmware import wire
 from simulators.errors import LinkError, LinkRefused
+from simulators.faults import FaultScript
 from simulators.mqtt_link import MqttLink, open_link
 from simulators.node import Ledger, VirtualNode
+from simulators.radio import Radio
 from square.clock import Clock
 from square.endpoint import MqttEndpoint
 
@@ -41,6 +45,7 @@ class FleetCounts:
     waiting: int = 0
     dropped: int = 0
     connected: int = 0
+    unheard: int = 0
     connects: int = 0
     refused: int = 0
     missed: int = 0
@@ -78,6 +83,9 @@ class NodeRunner:
         self.node = node
         self.changed = asyncio.Event()
         self.acknowledged = asyncio.Event()
+        self.heard = asyncio.Event()
+        """Whether there is radio; set unless somebody clears it."""
+        self.heard.set()
         self.connected = False
         self.connects = 0
         self.refused = 0
@@ -95,6 +103,7 @@ class NodeRunner:
         pause_s = 0.5
         while True:
             link: MqttLink | None = None
+            await self.heard.wait()
             try:
                 async with self._connecting:
                     link = await self._connect()
@@ -110,7 +119,7 @@ class NodeRunner:
             finally:
                 self.connected = False
                 if link is not None:
-                    link.close()
+                    link.close(politely=self.heard.is_set())  # without radio there is no goodbye either
             await asyncio.sleep(random.uniform(0.1, pause_s))  # noqa: S311 - full jitter, not a secret
 
     async def _connect(self) -> MqttLink:
@@ -147,9 +156,19 @@ class NodeRunner:
             self.changed.set()
             self.acknowledged.set()
 
+    def hear(self, *, is_heard: bool) -> None:
+        """Let there be radio, or none."""
+        if is_heard:
+            self.heard.set()
+        elif self.heard.is_set():
+            self.heard.clear()
+            self.changed.set()
+
     async def _serve(self, link: MqttLink) -> None:
         resend_s = self._resend_after_s
         while link.lost is None:
+            if not self.heard.is_set():
+                raise LinkError("no radio")
             self.changed.clear()
             if self.status_due:
                 self.status_due = False
@@ -170,7 +189,7 @@ class NodeRunner:
         queue = self.node.queue
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while link.lost is None:
+                while link.lost is None and self.heard.is_set():
                     self.changed.clear()
                     if not any(key in queue for key in keys):
                         return True
@@ -199,6 +218,11 @@ class Fleet:
         Spreads the nodes over their interval.
     resend_after_s
         See `NodeRunner`.
+    radio
+        When nodes are heard and what time they believe it is; its names are those of the nodes, in their order. None:
+        always, and the right one.
+    faults
+        Script in which nodes may lose what they keep.
     """
 
     def __init__(
@@ -211,6 +235,8 @@ class Fleet:
         *,
         seed: int = 0,
         resend_after_s: float = RESEND_AFTER_S,
+        radio: Radio | None = None,
+        faults: FaultScript | None = None,
     ) -> None:
         connecting = asyncio.Semaphore(CONNECTS_AT_ONCE)
         tls = ssl.create_default_context(cafile=endpoint.ca_file) if endpoint.tls else None
@@ -232,6 +258,11 @@ class Fleet:
         self._missed = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._spread = random.Random(seed)  # noqa: S311 - reproducible phases, not a secret
+        self._radio = radio
+        self._faults = faults or FaultScript()
+        self._index = {device: np.array([i]) for i, device in enumerate(self.runners)}
+        self._all = np.arange(len(self.runners))
+        self._looked_s: float | None = None
 
     def start(self) -> None:
         """Begin to connect every node."""
@@ -268,10 +299,31 @@ class Fleet:
             wait_s = (heap[0].at_s - now_s) / speed if speed > 0 else LOOK_AT_CLOCK_S
             await asyncio.sleep(min(wait_s, LOOK_AT_CLOCK_S))
 
+    async def listen(self) -> None:
+        """Let nodes come into radio holes and out of them, and lose what they keep, for ever; cancel to stop."""
+        while (radio := self._radio) is not None:
+            now_s = self._clock.now_s()
+            for runner, is_heard in zip(self.runners.values(), radio.reaches(self._all, now_s).tolist(), strict=True):
+                runner.hear(is_heard=is_heard)
+            for change in self._faults.changes_between(now_s if self._looked_s is None else self._looked_s, now_s):
+                if change.begins and (change.fault.target_kind, change.fault.kind) == ("node", "lost-storage"):
+                    for device, runner in self.runners.items():
+                        if change.fault.strikes(device):
+                            _log.warning("node %s lost its storage: %d readings", device, runner.node.queue.clear())
+            self._looked_s = now_s
+            await asyncio.sleep(LOOK_AT_CLOCK_S)
+
+    def hear_all(self) -> None:
+        """Let there be radio for every node."""
+        self._radio = None
+        for runner in self.runners.values():
+            runner.hear(is_heard=True)
+
     def _measure(self, due: _Due, now_s: float) -> None:
         runner = due.runner
         interval_s = runner.node.identity.interval_s
-        runner.node.measure(now_s)
+        which = self._index[runner.node.identity.device_id]
+        runner.node.measure(now_s, None if self._radio is None else float(self._radio.ts_s(which, now_s)[0]))
         runner.status_due = runner.status_due or runner.node.made % STATUS_EVERY == 0
         runner.changed.set()
         due.at_s += interval_s
@@ -299,6 +351,7 @@ class Fleet:
             total.waiting += len(runner.node.queue)
             total.dropped += runner.node.queue.dropped
             total.connected += runner.connected
+            total.unheard += not runner.heard.is_set()
             total.connects += runner.connects
             total.refused += runner.refused
         return total

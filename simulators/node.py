@@ -121,6 +121,13 @@ class NodeQueue:
             del self._readings[boot, seq]
         return freed
 
+    def clear(self) -> int:
+        """Lose everything, count it as dropped, and return how much it was."""
+        lost = len(self._readings)
+        self._readings.clear()
+        self.dropped += lost
+        return lost
+
     def save(self) -> list[list[Any]]:
         """Return the content as JSON-able rows [boot, reading]."""
         return [[boot, reading] for (boot, _), reading in self._readings.items()]
@@ -197,11 +204,25 @@ class VirtualNode:
         """Return the uptime [s of the square]; 0 if the square's clock was set back."""
         return max(0, int(at_s - self._started_s))
 
-    def measure(self, at_s: float) -> Reading | None:
-        """Measure now and queue the reading; None when the node measures nothing, being stolen, say."""
+    def measure(self, at_s: float, believed_s: float | None = None) -> Reading | None:
+        """Measure now and queue the reading.
+
+        Parameters
+        ----------
+        at_s
+            Square time.
+        believed_s
+            What the node's own clock says; None for the same.
+
+        Returns
+        -------
+        Reading | None
+            None when the node measures nothing, being stolen, say.
+        """
         assert self._sense is not None, "a node without a sensor only records"
         fields = self._sense(at_s)
-        return None if fields is None else self.record(int(at_s), fields, up_s=self.up_s(at_s))
+        ts_s = max(0, int(at_s if believed_s is None else believed_s))
+        return None if fields is None else self.record(ts_s, fields, up_s=self.up_s(at_s))
 
     def record(self, ts_s: int, fields: Mapping[str, Any], *, up_s: int = 0) -> Reading:
         """Queue a reading with given fields and whole-second time [s since 1970 UTC]."""

@@ -18,6 +18,7 @@ from alerts.adapters.crew_links import read_links
 from simulators.crew import REQUEST_TIMEOUT_S, Claims, CrewApi, Crews
 from simulators.fleet import Fleet
 from simulators.node import Ledger, VirtualNode
+from simulators.radio import Radio
 from simulators.scenario import load_scenario
 from simulators.settings import SimulatorSettings
 from simulators.world import World
@@ -100,6 +101,8 @@ class Simulator:
             self.ledger,
             seed=settings.seed,
             resend_after_s=settings.resend_after_s,
+            radio=self._radio([n.identity.device_id for n in nodes]),
+            faults=self._scenario.faults if self._scenario is not None else None,
         )
         self._links_fault = ""
         self.claims = Claims(self._emptied, state.get("claims", ()), ignore_before_ms=None if state else now_ms(clock))
@@ -116,6 +119,12 @@ class Simulator:
             )
             node.queue.load(queues.get(node.identity.device_id, ()))
             yield node
+
+    def _radio(self, devices: list[str]) -> Radio | None:
+        """Return what radio and clocks do to nodes of a scenario; otherwise they are heard always."""
+        if self._scenario is None:
+            return None
+        return Radio(devices, seed=self._settings.seed, faults=self._scenario.faults)
 
     def _emptied(self, asset_id: str) -> None:
         litres = self.world.empty(asset_id, self._clock.now_s())
@@ -162,8 +171,10 @@ class Simulator:
         """Return counters and whether all nodes are connected."""
         counts = self.fleet.counts()
         nodes = len(self.fleet.runners)
-        away = nodes - counts.connected
-        settling = time.monotonic() - self._started < CONNECT_GRACE_S
+        away = nodes - counts.connected - counts.unheard
+        settling = (
+            time.monotonic() - self._started < CONNECT_GRACE_S or counts.unheard > 0
+        )  # others have just come back
         return Health(
             service="simulator",
             ok=away == 0 or settling,
@@ -171,6 +182,7 @@ class Simulator:
             counts={
                 "nodes": nodes,
                 "connected": counts.connected,
+                "unheard": counts.unheard,
                 "made": counts.made,
                 "published": counts.published,
                 "repeated": counts.repeated,
@@ -191,12 +203,15 @@ class Simulator:
         self.fleet.start()
         sampling = asyncio.create_task(self.fleet.sample(), name="sampling")
         others = [asyncio.create_task(self._keep_saving(), name="saving")]
+        if self._scenario is not None:
+            others.append(asyncio.create_task(self.fleet.listen(), name="radio"))
         if self._settings.api_url is not None and self._settings.crew_links_file is not None:
             others.append(asyncio.create_task(self._crews(), name="crews"))
         code = EXIT_OK
         try:
             ended = await self._wait(stop, [sampling, *others])
             sampling.cancel()
+            self.fleet.hear_all()
             if ended == "duration" and not await self._drain(stop):
                 code = NOT_DRAINED
         finally:
