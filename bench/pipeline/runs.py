@@ -22,6 +22,8 @@ WARM_UP = fleet.DEVICES
 """Messages before the clock starts: every device once, so that series exist and just-in-time compilers have begun."""
 UNLIMITED = {"BACKLOG_ROWS_PER_S": "0"}
 """Settings of a gateway that may empty its spool as fast as it can."""
+LOOK_EVERY_S, LOOK_AFTER_S = 0.05, 1.0
+"""How often one device is looked at; when it gets nothing new for so long, all rows are counted."""
 STALLED_S = 20.0
 """So long without a new row, and what is missing is taken for lost."""
 PATIENCE_S = 600.0
@@ -152,22 +154,27 @@ def _warm_up(stage: Stage, flavour: str, start_s: int) -> None:
 def _await_rows(stage: Stage, wanted: int, before: int, progress: Progress) -> tuple[int, int]:
     """Wait until so many rows can be read; return the count and when it was first seen [ns of wall time].
 
-    A count costs the store time, so the next look is half the time away that the rest should take.
+    To count all rows costs the store as much as to write some thousand. So only those of the device that comes last are
+    counted until they are all there, or until they grow no more.
     """
+    device, of_device = fleet.identity(wanted - 1)
     rows, moved_ns, began_s = before, time.time_ns(), time.monotonic()
+    seen_of_device, moved_s = -1, began_s
     while rows < wanted:
         stage.check()
-        seen, at_ns = stage.store.rows(), time.time_ns()
-        if seen > rows:
-            rows, moved_ns = seen, at_ns
-            progress((rows - before) / (wanted - before))
-        elif at_ns - moved_ns > STALLED_S * 1e9:
+        seen = stage.store.rows_of(device)
+        if seen > seen_of_device:
+            seen_of_device, moved_s = seen, time.monotonic()
+            progress(min(1.0, (seen * fleet.DEVICES - before) / max(1, wanted - before)))
+        if seen >= of_device or time.monotonic() - moved_s > LOOK_AFTER_S:
+            found, at_ns = stage.store.rows(), time.time_ns()
+            if found > rows:
+                rows, moved_ns = found, at_ns
+            elif at_ns - moved_ns > STALLED_S * 1e9:
+                break
+        if time.monotonic() - began_s > PATIENCE_S:
             break
-        took_s = time.monotonic() - began_s
-        if took_s > PATIENCE_S:
-            break
-        left_s = (wanted - rows) * took_s / (rows - before) if rows > before else 0.1
-        time.sleep(min(0.5, max(0.01, left_s / 2)))
+        time.sleep(0.01 if seen + 1 >= of_device else LOOK_EVERY_S)
     return rows, moved_ns
 
 
