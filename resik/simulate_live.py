@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from simulators.chance import stream
+from simulators.contest.errors import UnknownPolicy
 from simulators.contest.loop import Loop
+from simulators.contest.oracle import Clairvoyant
 from simulators.contest.policy import Belief, policy_maker
 from simulators.contest.stage import Stage
 from simulators.faults import KINDS, MOMENTS, Change, Fault
@@ -124,6 +126,11 @@ class LiveSquare:
         Name of who sends the crews.
     seed
         Instead of the scenario's.
+
+    Raises
+    ------
+    UnknownPolicy
+        There is none of this name, or it plays in contests only.
     """
 
     def __init__(self, scenario: Scenario, *, policy: str = "threshold", seed: int | None = None) -> None:
@@ -135,7 +142,10 @@ class LiveSquare:
         """Lines so far, those included that are forgotten."""
         self._stage = Stage.of(scenario)
         self._minutes = round(scenario.hours * 60)
-        self._loop = Loop(self._stage, policy_maker(policy)(), seed=self.seed, minutes=self._minutes)
+        decides = policy_maker(policy)()
+        if isinstance(decides, Clairvoyant):
+            raise UnknownPolicy(f'policy "{policy}" needs to know the future, which keys may change: choose another')
+        self._loop = Loop(self._stage, decides, seed=self.seed, minutes=self._minutes)
         self._done = 0
         self._mischiefs = 0
         self._beliefs: tuple[int, dict[str, Belief]] = (-1, {})

@@ -259,7 +259,7 @@ def _print(figures: dict[str, Any]) -> None:
     console.print(words, style="green" if figures["conserved"] else "bold red")
 
 
-@click.command("load")
+@click.command("load", short_help="Drive the real pipeline with many devices.")
 @click.option("--devices", type=click.IntRange(1, 60_000), help=f"Devices, each with its connection [{DEVICES}].")
 @click.option(
     "--rate",

@@ -10,6 +10,7 @@ from rich.console import Console
 from resik import simulate_view
 from resik.simulate_live import MISCHIEFS, LiveSquare
 from resik.simulate_view import View, clock_words, print_run, run
+from simulators.errors import SimulatorError
 from simulators.faults import KINDS
 from simulators.scenario import load_scenario
 from square.clock import WIB
@@ -219,6 +220,12 @@ def test_without_a_terminal_there_are_lines():
     assert [line[:20] for line in hours] == ["24-11-2026 16.00 WIB", "24-11-2026 17.00 WIB"]
     assert any("! gangguan / fault: broker down" in line for line in lines)
     assert any("menit tong meluap / overflow" in line for line in lines)
+
+
+def test_who_knows_the_future_does_not_play_here():
+    """The clairvoyant policy plans for a future that keys may change: it is refused in words."""
+    with pytest.raises(SimulatorError, match="choose another"):
+        make_square(policy="oracle")
 
 
 def test_times_are_read_as_at_the_square(square):

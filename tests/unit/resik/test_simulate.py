@@ -1,0 +1,40 @@
+"""The group of `resik simulate`: its subcommands are modules, imported when they are needed."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from resik.cli import main
+from resik.simulate import SUBCOMMANDS
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_subcommand_explains_itself(name):
+    """Each is there and has a help page of its own."""
+    result = CliRunner().invoke(main, ["simulate", name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert f"simulate {name}" in result.output
+
+
+def test_the_group_lists_what_it_has():
+    """Help names every subcommand with a sentence that is not cut off in its middle."""
+    result = CliRunner().invoke(main, ["simulate", "--help"])
+    listed = result.output.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in listed if line.strip()] == sorted(SUBCOMMANDS)
+    assert all(not line.endswith("...") for line in listed if "load" in line)
+
+
+def test_a_subcommand_that_is_not_there_is_refused():
+    """A misspelt one is an error, not a service that starts."""
+    result = CliRunner().invoke(main, ["simulate", "lead"])
+    assert result.exit_code == 2
+    assert "lead" in result.output
+
+
+def test_the_command_line_does_not_wait_for_the_simulator():
+    """Commands that do not simulate import neither numpy nor a model."""
+    code = "import sys, resik.cli; print(sorted(m for m in sys.modules if m.split('.')[0] in ('numpy', 'simulators')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
