@@ -251,6 +251,16 @@ def test_time_of_overflow_and_dirt_is_counted():
     assert square.dirty_zone_s[dirty] == before
 
 
+def test_a_bin_that_settles_below_full_is_not_full_any_more():
+    """Full since is told for as long as it is full: a heap that sinks below it by itself ends it, without a crew."""
+    square = model(factor=0.0, fill=(86, 86))
+    square.advance(START_S + 60)
+    assert np.all(square.full_since_s == START_S + 60)
+    square.advance(START_S + 12 * 3600)
+    assert np.all(square.fill_pct < 85)
+    assert np.all(np.isnan(square.full_since_s))
+
+
 def test_rebase_moves_time_without_waste():
     """Setting the clock changes the moment and what is due at one, and nothing else."""
     square = model(PlannedMishap(START_S + 1, "tipped", "bin-001"), fill=(10, 20))
