@@ -76,8 +76,10 @@ def prayer_times(day: date, lat_deg: float, lon_deg: float, zone: ZoneInfo) -> P
     """
     noon = datetime(day.year, day.month, day.day, 12, tzinfo=zone)
     offset_h = (noon.utcoffset() or timedelta()) / timedelta(hours=1)
-    days = day.toordinal() - _NOON_JD_2000 - (lon_deg / _DEG_PER_H) / _DAY_H
-    to_local_h = offset_h - lon_deg / _DEG_PER_H
+    ahead_h = offset_h - lon_deg / _DEG_PER_H
+    turns = round(ahead_h / _DAY_H)  # in Samoa the clock is a whole day ahead of the longitude
+    days = day.toordinal() - _NOON_JD_2000 - turns - (lon_deg / _DEG_PER_H) / _DAY_H
+    to_local_h = ahead_h - turns * _DAY_H
 
     def transit_h(sun_h: float) -> float:
         return 12.0 - _sun(days + (sun_h - 12.0) / _DAY_H)[1]

@@ -53,6 +53,18 @@ def test_order_holds_wherever_the_sun_sets(day, lat_deg, lon_deg):
     assert times.five == tuple(v for name, v in zip(FIELDS, values, strict=True) if name != "terbit")
 
 
+@pytest.mark.parametrize(
+    ("zone", "lat_deg", "lon_deg"),
+    [("Pacific/Apia", -13.83, -171.77), ("Pacific/Tongatapu", -21.14, -175.2), ("Pacific/Kiritimati", 1.87, -157.4)],
+)
+def test_places_across_the_date_line_have_their_day(zone, lat_deg, lon_deg):
+    """Clocks a day ahead of the longitude: noon is at noon, and the times are those of the western neighbour's sun."""
+    times = prayer_times(date(2026, 6, 21), lat_deg, lon_deg, ZoneInfo(zone))
+    assert abs(times.zuhur - 720) < 60
+    turned = prayer_times(date(2026, 6, 21), lat_deg, lon_deg + 360.0, ZoneInfo(zone))
+    assert times == turned
+
+
 def test_a_summer_night_without_darkness_still_has_times():
     """At 60 degrees north in June the sun never goes 18 degrees down: subuh and isya fall on its lowest point."""
     times = prayer_times(date(2027, 6, 21), 60.0, 25.0, ZoneInfo("Europe/Helsinki"))
