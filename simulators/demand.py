@@ -269,9 +269,10 @@ class Demand:
         if "idul-fitri" in on:
             for purpose in ("families", "food"):
                 table[_ROW[purpose]] *= value("idul_fitri_factor")
-        for name in on.intersection(("idul-fitri", "idul-adha")):
-            feast = _for_prayer(times.terbit + _FEAST_AFTER_SUNRISE_MIN)
-            table[_ROW["pilgrims"]] += value(f"{name.replace('-', '_')}_people") * feast
+        for name in ("idul-fitri", "idul-adha"):
+            if name in on:
+                feast = _for_prayer(times.terbit + _FEAST_AFTER_SUNRISE_MIN)
+                table[_ROW["pilgrims"]] += value(f"{name.replace('-', '_')}_people") * feast
         for name, corners in (("haul", _HAUL_MIN), ("haul-eve", _HAUL_EVE_MIN)):
             if name in on:
                 table[_ROW["pilgrims"]] += value(f"{name.replace('-', '_')}_people") * _trapezoid(_MINUTES, corners)
@@ -319,8 +320,9 @@ class Demand:
 
 def _for_prayer(minute: int) -> People:
     """Arrivals for a prayer at a minute of the day, summing to one: (1440,)."""
-    off = (_MINUTES + 0.5 - (minute - value("prayer_lead_min"))) / value("prayer_width_min")
-    bell = np.exp(-0.5 * off**2)
+    off_min = _MINUTES + 0.5 - (minute - value("prayer_lead_min"))
+    off_min = (off_min + DAY_MIN / 2) % DAY_MIN - DAY_MIN / 2  # far north, isya may lie beyond midnight
+    bell = np.exp(-0.5 * (off_min / value("prayer_width_min")) ** 2)
     return np.asarray(bell / bell.sum(), dtype=np.float64)
 
 

@@ -1,5 +1,6 @@
 """Expected visitors: totals, the calendar, the prayers, what a scenario and the rain change."""
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,14 @@ TUESDAY = "2026-11-24"
 
 def demand(visits: Visits | None = None, rain=lambda _at_s: 0.0, official=None) -> Demand:
     return Demand(shipped(), Occasions(official), visits or Visits(), rain)
+
+
+def abroad(zone: str, **where: float) -> Demand:
+    """Return the demand of the shipped square in another time zone, and maybe at another longitude or latitude."""
+    site = shipped()
+    frame = replace(site.frame, **where)
+    moved = replace(site, frame=frame, shift_plan=replace(site.shift_plan, zone=ZoneInfo(zone)))
+    return Demand(moved, Occasions(), Visits(), lambda _at_s: 0.0)
 
 
 def hour_of(text: str) -> int:
@@ -163,12 +172,41 @@ def test_rain_keeps_people_away_but_not_all():
 
 
 def test_the_square_of_a_zone_with_half_hours():
-    """In Adelaide the hour of the clock is not that of UTC: every local minute of a day appears once."""
-    from dataclasses import replace
-
-    site = shipped()
-    moved = replace(site, shift_plan=replace(site.shift_plan, zone=ZoneInfo("Asia/Kolkata")))
-    source = Demand(moved, Occasions(), Visits(), lambda _at_s: 0.0)
+    """In Kolkata the hour of the clock is not that of UTC: every local minute of a day appears once."""
+    source = abroad("Asia/Kolkata")
     first = int(datetime(2026, 11, 23, 18, 30, tzinfo=ZoneInfo("UTC")).timestamp() // 3600)  # half past midnight there
     tables = np.concatenate([source.per_minute(first + h) for h in range(25)], axis=1)[:, 30 : 30 + 1440]
     assert tables.sum() == pytest.approx(day(TUESDAY).sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("zone", "where"),
+    [
+        ("Asia/Shanghai", {"origin_lon": 75.9, "origin_lat": 39.5}),  # isya after midnight by the clock
+        ("Pacific/Apia", {"origin_lon": -171.8, "origin_lat": -13.8}),
+        ("Asia/Jakarta", {}),
+    ],
+)
+def test_who_prays_at_night_comes_through_midnight(zone, where):
+    """A prayer near midnight has its bell on both sides of it, and the arrivals of the day stay."""
+    source = abroad(zone, **where)
+    first = int(datetime(2026, 6, 21, tzinfo=ZoneInfo(zone)).timestamp() // 3600)
+    table = np.concatenate([source.per_minute(first + h) for h in range(24)], axis=1)
+    assert table.sum() == pytest.approx(day("2026-06-21").sum(), rel=1e-6)
+    pilgrims = table[PILGRIMS]
+    assert pilgrims[-1] == pytest.approx(pilgrims[0], rel=0.1)
+
+
+@pytest.mark.parametrize("when", ["2027-03-28", "2027-10-31"])
+def test_a_day_on_which_the_clock_is_set(when):
+    """In Berlin a day has 23 or 25 hours: what the clock leaves out nobody visits, what it repeats is visited twice."""
+    source = abroad("Europe/Berlin", origin_lon=13.4, origin_lat=52.5)
+    zone = ZoneInfo("Europe/Berlin")
+    midnights = [
+        datetime.combine(date.fromisoformat(when) + timedelta(days=d), datetime.min.time(), zone) for d in (0, 1)
+    ]
+    first, last = (int(at.timestamp() // 3600) for at in midnights)
+    hours_of_day = [source.per_minute(hour).sum() for hour in range(first, last)]
+    plain = [source.per_minute(hour).sum() for hour in range(first + 7 * 24 + 1, first + 8 * 24 + 1)]
+    assert len(hours_of_day) == (23 if "03" in when[5:7] else 25)
+    assert sum(hours_of_day) == pytest.approx(sum(plain), rel=0.03)
