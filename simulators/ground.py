@@ -4,6 +4,7 @@ Built once from a plan. All lengths that decide something are whole millimetres,
 on every processor.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -36,11 +37,12 @@ CHARACTER_WORDS: Mapping[str, tuple[str, ...]] = {
 }
 CHARACTERS = (*CHARACTER_WORDS, "park")
 _NONE = -1
+_WORD = re.compile(r"[^\W_]+")
 
 
 def character_of(zone: Zone) -> str:
     """Return the kind of place of a zone (one of `CHARACTERS`), judged by the words of its id and names."""
-    words = {w for text in (zone.id, zone.name_id, zone.name_en) for w in text.lower().replace("-", " ").split()}
+    words = {word for text in (zone.id, zone.name_id, zone.name_en) for word in _WORD.findall(text.lower())}
     return next((kind for kind, known in CHARACTER_WORDS.items() if words.intersection(known)), "park")
 
 
@@ -65,7 +67,7 @@ class Ground:
     zone_characters
         Kind of place of each zone, see `character_of`.
     zone_area_m2
-        Area of each zone [m2].
+        Area of each zone without its holes [m2].
     paths
         The walking paths, cut so finely that every vertex is a spot.
     """
@@ -96,7 +98,7 @@ class Ground:
             reach_m=PARAMETERS["walk_to_bin_m"].value,
             most=int(PARAMETERS["near_bins"].value),
         )
-        areas = [abs(signed_area([(x, y) for x, y in r[0].tolist()])) for r in rings]
+        areas = [_area_m2(zone_rings) for zone_rings in rings]
         characters = tuple(character_of(zone) for zone in site.zones)
         return cls(site, points, zones, bins, near, near_mm, characters, np.array(areas), paths)
 
@@ -233,6 +235,12 @@ def _inside(rings: Sequence[Metres], points: Metres) -> npt.NDArray[np.bool_]:
             if y1 != y2:
                 inside ^= ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
     return inside
+
+
+def _area_m2(rings: Sequence[Metres]) -> float:
+    """Area of a polygon: its outer ring without the holes."""
+    outer, *holes = (abs(signed_area([(x, y) for x, y in ring.tolist()])) for ring in rings)
+    return outer - sum(holes)
 
 
 def _metres(site: Site, points: Sequence[LonLat]) -> Metres:

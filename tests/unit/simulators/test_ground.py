@@ -47,6 +47,30 @@ def test_a_zone_of_unknown_words_is_a_park():
     assert character_of(zone) == "park"
 
 
+@pytest.mark.parametrize("name", ["Jl. Balaikota", "Sisi utara (Jalan Raya)", "North street, east side", "JL WAHID"])
+def test_words_are_read_without_their_signs(name):
+    """Streets of a plan are often called "Jl.", with a full stop."""
+    zone = replace(shipped().zones[0], id="zona-9", name_id=name, name_en=name)
+    assert character_of(zone) == "street"
+
+
+def test_a_hole_is_no_part_of_a_zone():
+    """A pond of a quarter of a zone takes a quarter of its area, and no spot lies in it."""
+    zone = shipped().zones[1]
+    corners = np.array(zone.rings[0])
+    middle = corners[:-1].mean(axis=0)
+    pond = tuple((float(lon), float(lat)) for lon, lat in middle + (corners - middle) / 2.0)
+    ground = Ground.of(replace(shipped(), zones=(replace(zone, rings=(zone.rings[0], pond)),), bins=()))
+    whole = Ground.of(replace(shipped(), zones=(zone,), bins=()))
+    assert ground.zone_area_m2[0] == pytest.approx(0.75 * whole.zone_area_m2[0], rel=1e-6)
+    paths = len(ground.paths.vertices_m)
+    inside = [
+        contains((pond,), shipped().frame.to_lonlat(x, y)) for x, y in ground.points_m[paths : -len(shipped().gates)]
+    ]
+    assert len(inside) > 10
+    assert not any(inside)
+
+
 def test_area_is_that_of_the_plan(ground):
     """The forecourt is 23 m by 96 m: 2,208 m2."""
     index = [z.id for z in shipped().zones].index("zona-payung")
