@@ -3,12 +3,12 @@
 Many messages share one commit. A commit never waits for company: what has arrived while the previous one was on its way
 to the disk is what the next one takes; in a flood the connection itself hands over what came within 20 ms.
 
-A device gets its application ack after the commit, one per boot. In a flood acks wait for those of later commits,
-a quarter of a second at most: a device that sends message after message needs no ack for each, and a broker pays for
-every one of them twice. The broker gets its PUBACKs at once and in order of arrival. While the spool cannot take
-anything (disk full) nobody gets either: the device keeps its readings, the broker keeps its messages, and the intake
-tries again. The same holds while the gateway's clock is behind that of most devices: what it would stamp now, ingest
-would refuse.
+A device gets its application ack after the commit, one per boot. In a flood acks wait for those of later commits, a
+quarter of a second at most, or a whole one for a device that has sent more meanwhile: who sends message after message
+needs no ack for each, and a broker pays for every one of them twice. The broker gets its PUBACKs at once and in order
+of arrival. While the spool cannot take anything (disk full) nobody gets either: the device keeps its readings, the
+broker keeps its messages, and the intake tries again. The same holds while the gateway's clock is behind that of most
+devices: what it would stamp now, ingest would refuse.
 """
 
 import logging
@@ -34,6 +34,9 @@ FLOOD_FROM = 32
 
 ACKS_WITHIN_S = 0.25
 """How long application acks wait for company in a flood. A node waits for 20 s before it sends again."""
+
+ACKS_LONGEST_S = 1.0
+"""The same for devices that sent more while their ack waited: they do not wait for it."""
 
 ACK_RANGES_KEPT = 64
 """An ack with more ranges than this goes out before it is replaced: the next one may have no room for them."""
@@ -151,7 +154,8 @@ class Intake:
         self._messages: list[UpMessage | Errand] = []  # what the held deliveries say, one for one
         self._retry_at_s = 0.0
         self._acks: dict[tuple[str, int], AppAck] = {}
-        self._acks_since_s = 0.0
+        self._acks_since_s = self._oldest_ack_s = 0.0
+        self._going_on: set[tuple[str, int]] = set()  # whose ack was replaced by a later one while it waited
 
     def run(self, stop: threading.Event) -> None:
         """Take messages in until `stop` is set.
@@ -276,21 +280,37 @@ class Intake:
 
     def _answer(self, acks: Sequence[AppAck], *, is_flood: bool) -> None:
         """Send acks, in a flood together with those of later commits; of one boot the later covers the earlier."""
-        if not self._acks:
-            self._acks_since_s = time.monotonic()
-        elif any(len(known.also) > ACK_RANGES_KEPT for known in self._acks.values()):
-            self._send_acks()
+        now_s, waiting = time.monotonic(), self._acks
+        if not waiting:
+            self._acks_since_s = self._oldest_ack_s = now_s
+        replaced: list[AppAck] = []
         for ack in acks:
-            self._acks[ack.device, ack.boot] = ack
-        if not is_flood or time.monotonic() - self._acks_since_s >= ACKS_WITHIN_S:
+            key = ack.device, ack.boot
+            known = waiting.get(key)
+            if known is not None:
+                self._going_on.add(key)
+                if len(known.also) > ACK_RANGES_KEPT:
+                    replaced.append(known)
+            waiting[key] = ack
+        if replaced:
+            self._publish_acks(replaced)
+        if not is_flood or now_s - self._oldest_ack_s >= ACKS_LONGEST_S:
             self._send_acks()
+        elif now_s - self._acks_since_s >= ACKS_WITHIN_S:
+            going_on, self._going_on, self._acks_since_s = self._going_on, set(), now_s
+            self._acks = {key: ack for key, ack in waiting.items() if key in going_on}
+            self._publish_acks([ack for key, ack in waiting.items() if key not in going_on])
 
     def _send_acks(self) -> None:
         acks, self._acks = self._acks, {}
+        self._going_on.clear()
+        self._publish_acks(list(acks.values()))
+
+    def _publish_acks(self, acks: Sequence[AppAck]) -> None:
         if not acks:
             return
         try:
-            self._link.publish_all([(_ack_topic(self._site, ack.device), encode_ack(ack)) for ack in acks.values()])
+            self._link.publish_all([(_ack_topic(self._site, ack.device), encode_ack(ack)) for ack in acks])
         except BrokerUnavailable:
             self.counts.acks_unsent += len(acks)  # the devices send again and are answered then
         else:

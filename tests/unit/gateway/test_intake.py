@@ -368,7 +368,7 @@ def test_poison_tells_the_downlink_nothing(bench: Bench) -> None:
 def test_acks_of_a_flood_wait_for_each_other_and_never_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PUBACKs go after each commit; devices hear once of several commits, at the latest after the time for it."""
+    """PUBACKs go after each commit; who sends on hears once of several commits, at the latest after a second."""
     monkeypatch.setattr(intake_module, "FLOOD_FROM", 3)
     now_s = [1000.0]
     monkeypatch.setattr(intake_module.time, "monotonic", lambda: now_s[0])
@@ -379,7 +379,7 @@ def test_acks_of_a_flood_wait_for_each_other_and_never_for_long(
     bench.intake.step(0)
     assert bench.happened() == ["commit", *["puback"] * 3, "rows"] * 2
     assert bench.app_acks() == []
-    now_s[0] += intake_module.ACKS_WITHIN_S
+    now_s[0] += intake_module.ACKS_LONGEST_S
     bench.intake.step(0)
     assert [ack for _, ack in bench.app_acks()] == [(7, 9, [])]
     bench.intake.step(0)
@@ -387,6 +387,33 @@ def test_acks_of_a_flood_wait_for_each_other_and_never_for_long(
     assert len(bench.app_acks()) == 1
     bench.intake.step(0)  # nothing came any more: nobody needs to wait
     assert [ack for _, ack in bench.app_acks()] == [(7, 9, []), (7, 15, [])]
+
+
+def test_in_a_flood_who_waits_for_its_ack_gets_it_before_those_who_send_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that sent once hears after a quarter of a second; one that sends on when it ends, or after a second."""
+    monkeypatch.setattr(intake_module, "FLOOD_FROM", 2)
+    now_s = [1000.0]
+    monkeypatch.setattr(intake_module.time, "monotonic", lambda: now_s[0])
+    bench = Bench(tmp_path, batch_messages=2)
+
+    def flood(*messages: tuple[int, int]) -> list[tuple[int, int]]:
+        """Let one commit of messages arrive, a quarter of a second after the last; return who is acked how far."""
+        before = len(bench.app_acks())
+        for device, seq in messages:
+            bench.link.push(f"resik/{SITE}/rsk-b00{device}/up/bin", payload(7, [seq]))
+        bench.intake.step(0)
+        now_s[0] += intake_module.ACKS_WITHIN_S
+        return [(int(topic.split("/")[2][-1]), ack[1]) for topic, ack in bench.app_acks()[before:]]
+
+    assert flood((1, 1), (2, 1)) == []
+    assert flood((1, 2), (3, 1)) == [(2, 1), (3, 1)], "these two wait, the first has sent on"
+    assert flood((1, 3), (4, 1)) == [(4, 1)]
+    assert flood((5, 1), (6, 1)) == [(1, 3), (5, 1), (6, 1)], "it has stopped"
+    for seq in (1, 2, 3, 4):
+        assert flood((7, seq), (8, seq)) == []
+    assert flood((7, 5), (8, 5)) == [(7, 5), (8, 5)], "a second is enough"
 
 
 def test_acks_of_a_flood_are_sent_when_the_intake_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
