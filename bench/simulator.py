@@ -1,24 +1,30 @@
 """What the simulated square costs: processor time of a day, by size and by part.
 
-    python -m bench.simulator [--copies 209] [--hours 24]
+    python -m bench.simulator [--copies 209] [--hours 24] [--policies threshold,fixed,predictive]
 
 The shipped square, and so many of it side by side (209 have 10,032 bins). Measured are the crowd alone (every item that
-every visitor drops), the model alone (the same items, already drawn), and the readings of all bins in it. Times are of
-the processor, so that what else runs on the machine matters little; the limits are those of the design.
+every visitor drops), the model alone (the same items, already drawn), the readings of all bins in it, and a whole
+contest in closed loop for each policy: crowd, model, sensors, office and crews. Times are of the processor, so that
+what else runs on the machine matters little; the limits are those of the design.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 
-from simulators.contest.variants import side_by_side
+from simulators.contest.loop import Loop
+from simulators.contest.policy import policy_maker
+from simulators.contest.stage import Stage
+from simulators.contest.variants import Wide, side_by_side
 from simulators.ground import Ground
 from simulators.mishaps import Mishaps
 from simulators.model import SquareModel
+from simulators.scenario import load_scenario
 from simulators.scenario_sections import Visits
 from simulators.visitors import Crowd, Drops
 from simulators.weather import Weather
@@ -27,7 +33,14 @@ from square.site import Site, load_site
 
 START_S = 1_795_500_000.0
 """2026-11-24 13:00 at the square, a Tuesday."""
-LIMITS_S = {"model, 48 bins": 0.4, "model, 10,000 bins": 25.0, "crowd, 48 bins": 0.15, "crowd, 10,000 bins": 25.0}
+LIMITS_S = {
+    "model, 48 bins": 0.4,
+    "model, 10,000 bins": 25.0,
+    "crowd, 48 bins": 0.15,
+    "crowd, 10,000 bins": 25.0,
+    "closed loop, 48 bins": 2.0,
+    "closed loop, 10,000 bins": 120.0,
+}
 
 
 class Drawn:
@@ -80,17 +93,41 @@ def measure(site: Site, hours: float, visits_factor: float) -> dict[str, float]:
     return found
 
 
+def closed_loop(wide: Wide, hours: float, visits_factor: float, policies: Sequence[str]) -> dict[str, float]:
+    """Measure a contest of one site, policy by policy, everything that is prepared for it included."""
+    scenario = replace(load_scenario("quiet-tuesday"), start_s=START_S, visits=Visits(visits_factor))
+    stages: list[Stage] = []
+    found = {
+        "stage": took_s(
+            lambda: stages.append(Stage.of(scenario, wide.site, homes=wide.homes, unload_places=wide.unload_places))
+        )
+    }
+    for name in policies:
+        loops: list[Loop] = []
+
+        def play(name: str = name, loops: list[Loop] = loops) -> None:
+            loops.append(Loop(stages[0], policy_maker(name)(), seed=1, minutes=round(hours * 60)))
+            loops[0].run()
+
+        found[f"closed loop, {name}"] = took_s(play)
+        found[f"  emptyings, {name}"] = loops[0].outcome().figures["emptyings"]
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--copies", type=int, default=209)
     parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--policies", default="threshold", help="names, separated by commas")
     arguments = parser.parse_args()
     site = load_site("alun-alun-pasuruan")
-    sizes = {"one square": (site, 1.0), f"{arguments.copies} squares": (None, float(arguments.copies))}
     results = {}
-    for name, (one, factor) in sizes.items():
-        results[name] = measure(one or side_by_side(site, arguments.copies).site, arguments.hours, factor)
+    for copies in (1, arguments.copies):
+        name = "one square" if copies == 1 else f"{copies} squares"
+        wide = side_by_side(site, copies)
+        results[name] = measure(wide.site, arguments.hours, float(copies))
+        results[name] |= closed_loop(wide, arguments.hours, float(copies), arguments.policies.split(","))
         print(f"{name}, {arguments.hours:g} h")
         for what, value in results[name].items():
             print(f"  {what:28} {value:,.4g}")

@@ -134,7 +134,7 @@ def _show_grade(console: "Console", grade: "Grade") -> None:
     table = Table(title=title, title_justify="left")
     table.add_column("figure", no_wrap=True)
     for name in (*names, "bound"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     for figure in FIGURES:
         known = grade.bound.get(figure)
         cells = (_cell(grade.policies[name][figure]) for name in names)
@@ -144,7 +144,7 @@ def _show_grade(console: "Console", grade: "Grade") -> None:
         table = Table(title=f"difference to {names[0]}, seed by seed", title_justify="left")
         table.add_column("figure", no_wrap=True)
         for name in names[1:]:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(name, justify="right")
         for figure in FIGURES:
             table.add_row(figure, *(_cell(grade.differences[name][figure], "+") for name in names[1:]))
         console.print(table)

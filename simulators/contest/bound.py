@@ -5,6 +5,7 @@ overflows all the same overflows under every policy, because a bin that was empt
 nearest bin that is not full. The same run tells how much comes to each bin in each minute: the foresight of the oracle.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,11 @@ import numpy.typing as npt
 
 from simulators.contest.square_view import SquareView
 from simulators.contest.windows import Windows
+from simulators.parameters import Parameter
+
+PARAMETERS: Mapping[str, Parameter] = {
+    "least_ratio": Parameter(0.5, "1", "assumed: waste in a bin is never pressed below this share of its loose volume"),
+}
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,12 +56,15 @@ class Bound:
     ----------
     overflow_bin_minutes, litter_hours : float
         As the figures of the same name.
+    emptyings : float
+        So many are needed at least if no bin shall overflow, however much the waste settles.
     foresight : Foresight
         Demand by bin and minute.
     """
 
     overflow_bin_minutes: float
     litter_hours: float
+    emptyings: float
     foresight: Foresight
 
 
@@ -78,7 +87,8 @@ def bound(model: Any, square: SquareView, start_ms: int, minutes: int) -> Bound:
     zone = square.plan.shift_plan.zone
     inflow = np.empty((minutes, len(assets)), dtype=np.float32)
     so_far = np.zeros(len(assets))
-    before: Floats = np.array(model.fill_pct, dtype=float)
+    first: Floats = np.array(model.fill_pct, dtype=float)
+    before = first.copy()
     for minute in range(minutes):
         at_s = start_ms / 1000 + 60.0 * (minute + 1)
         # Minute n ends at the moment at which the loop lets crews work; see `simulators.contest.loop`.
@@ -96,5 +106,6 @@ def bound(model: Any, square: SquareView, start_ms: int, minutes: int) -> Bound:
     return Bound(
         overflow_bin_minutes=float(model.overflow_s.sum()) / 60.0,
         litter_hours=float(model.dirty_zone_s.sum()) / 3600.0,
+        emptyings=float(np.floor((first + so_far * PARAMETERS["least_ratio"].value) / 100.0).sum()),
         foresight=Foresight(start_ms, tuple(assets), inflow),
     )

@@ -4,6 +4,7 @@ Every seed is one independent pair of runs: the same demand, weather, mishaps, s
 difference of two policies is taken seed by seed, and its interval is much narrower than those of the policies.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from simulators.contest.stage import Stage
 from simulators.contest.truth import LogWriter
 
 DAY_MIN: Final = 1440
-BOUND_FIGURES: Final = ("overflow_bin_minutes", "litter_hours")
+BOUND_FIGURES: Final = ("overflow_bin_minutes", "litter_hours", "emptyings")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Grade:
     differences : dict[str, dict[str, Interval]]
         Each policy but the first, minus the first, seed by seed.
     bound : dict[str, Interval]
-        What no policy can undercut.
+        What no policy can undercut; its emptyings are those that no overflow at all would need.
     unserved : list[str]
         Why something cannot be done by anybody: in words.
     results : list[SeedResult]
@@ -119,7 +120,7 @@ def play_seed(stage: Stage, policies: Sequence[str], *, seed: int, days: float, 
         figures[name] = outcome.figures
         generated.add(outcome.generated_mg)
     assert len(generated) <= 1, f"demand of seed {seed} differs between policies: {generated}"
-    lowest = {"overflow_bin_minutes": best.overflow_bin_minutes, "litter_hours": best.litter_hours}
+    lowest = {figure: float(getattr(best, figure)) for figure in BOUND_FIGURES}
     return SeedResult(seed, figures, lowest, generated.pop() if generated else 0)
 
 
@@ -209,7 +210,7 @@ def summary(stage: Stage, policies: Sequence[str], days: float, results: Sequenc
         policies=table,
         differences=differences,
         bound={figure: interval([one.bound[figure] for one in results]) for figure in BOUND_FIGURES},
-        unserved=unserved(stage),
+        unserved=[*unserved(stage), *overload(stage, days, results)],
         results=list(results),
     )
 
@@ -229,3 +230,23 @@ def unserved(stage: Stage) -> list[str]:
         if volume_l > stage.square.cart_l:
             found.append(f"{asset_id} holds more ({volume_l:g} l) than a cart ({stage.square.cart_l:g} l)")
     return found
+
+
+def overload(stage: Stage, days: float, results: Sequence[SeedResult]) -> list[str]:
+    """Say on how many seeds more comes than the crews could carry away, if they never walked and never swept."""
+    plan = stage.square.plan
+    minutes = range(round(days * DAY_MIN))
+    on_shift = {
+        shift.id: sum(plan.is_on_shift(shift.id, stage.start_ms + 60_000 * m) for m in minutes)
+        for shift in plan.shift_plan.shifts
+    }
+    most = math.floor(sum(60.0 * on_shift[crew.shift] for crew in plan.crews) / stage.square.empty_s)
+    needed = [one.bound["emptyings"] for one in results]
+    over = [one for one in needed if one > most]
+    if not over:
+        return []
+    words = (
+        f"on {len(over)} of {len(needed)} seeds more comes than these crews can take out: at least {min(over):.0f} "
+        f"emptyings are needed so that nothing overflows, and there is time for at most {most} without any walking"
+    )
+    return [words]

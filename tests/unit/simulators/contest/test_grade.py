@@ -25,7 +25,7 @@ def test_the_agreed_keys_come_first_each_with_mean_low_high():
         assert tuple(figures)[: len(AGREED)] == AGREED
         assert all(list(one) == ["mean", "low", "high"] for one in figures.values())
         assert all(one["low"] <= one["mean"] <= one["high"] for one in figures.values())
-    assert list(grade["bound"]) == ["overflow_bin_minutes", "litter_hours"]
+    assert list(grade["bound"]) == ["overflow_bin_minutes", "litter_hours", "emptyings"]
     json.dumps(grade, allow_nan=False)
 
 
@@ -34,7 +34,7 @@ def test_differences_are_taken_seed_by_seed():
 
     def result(seed, more):
         row = dict.fromkeys(FIGURES, 100.0 * seed)
-        bound = {"overflow_bin_minutes": 0.0, "litter_hours": 0.0}
+        bound = dict.fromkeys(("overflow_bin_minutes", "litter_hours", "emptyings"), 0.0)
         return SeedResult(seed, {"a": row, "b": {name: value + more for name, value in row.items()}}, bound, 1)
 
     grade = summary(stage(), ["a", "b"], 1.0, [result(seed, 1.0) for seed in (1, 2, 3)])
@@ -74,3 +74,16 @@ def test_what_nobody_can_do_is_listed():
     ]
     assert play_seed(played, ["threshold"], seed=1, days=DAYS).figures["threshold"]["emptyings"] == 0
     assert unserved(Stage.of(base.scenario, with_crews(base.site, 0))) == ["there is no crew: nothing is ever emptied"]
+
+
+def test_demand_that_no_crew_can_carry_is_listed():
+    """One crew and forty times the visitors: the list says how much comes, and how much the crew has time for."""
+    scenario = stage(factor=60.0, fill=(60.0, 100.0)).scenario
+    played = Stage.of(scenario, with_crews(stage().site, 1))
+    grade = play(played, ["threshold"], seeds=[1], days=2.5 / 24)
+    (words,) = [one for one in grade.unserved if "more comes" in one]
+    needed = grade.bound["emptyings"].mean
+    assert needed > 0
+    assert f"at least {needed:.0f}" in words
+    assert "at most 0 without" in words, "the one crew works in the evening, the run ends before"
+    assert not any("more comes" in one for one in play(stage(), ["fixed"], seeds=[1], days=DAYS).unserved)
