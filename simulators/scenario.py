@@ -4,7 +4,7 @@
 for the first. The format is `simulators.scenario_schema`; how to write one is docs/scenarios/README.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from importlib import resources
@@ -99,7 +99,7 @@ def resolve_scenario(name_or_path: Path | str) -> Path:
         It is neither.
     """
     path = Path(name_or_path)
-    if path.is_file():
+    if _is(path.is_file):
         return path
     names = shipped_scenarios()
     if str(name_or_path) in names:
@@ -152,8 +152,9 @@ def _read(path: Path) -> tuple[Document | None, list[Finding], Site | None]:
     site: Site | None = None
     try:
         site = load_site(_site_of(doc.data, path))
-    except SiteError as error:
-        findings.append(doc.error(("site",), f"the site cannot be loaded: {error}", "Name a sound site."))
+    except (SiteError, OSError) as error:
+        what = f"the site cannot be loaded: {error}".rstrip(".")
+        findings.append(doc.error(("site",), what, "Name a sound site."))
     findings += ScenarioCheck(doc, site, SQUARE_ZONE if site is None else ZoneInfo(site.timezone)).findings()
     return doc, sorted(findings, key=lambda f: f.line), site
 
@@ -165,7 +166,15 @@ def _site_of(data: Mapping[str, Any], path: Path) -> str:
     if not isinstance(written, str) or not written.strip():
         return str(default)  # reported as a fault of the key
     beside = path.parent / written
-    return str(beside) if beside.is_dir() else written
+    return str(beside) if _is(beside.is_dir) else written
+
+
+def _is(look: Callable[[], bool]) -> bool:
+    """Whether a path is there; a name that no file system takes (too long, say) is nowhere."""
+    try:
+        return look()
+    except OSError:
+        return False
 
 
 class _Builder:

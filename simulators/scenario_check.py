@@ -2,14 +2,14 @@
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from simulators.faults import KINDS, NAMED
+from simulators.faults import KINDS, MOMENTS, NAMED
 from simulators.scenario_schema import LISTS, SCENARIO_FIELDS, SECTIONS, moment_s
-from square.calendar import parse_clock
+from square.calendar import instant_s, parse_clock
 from square.occasions import ENTERED
 from square.plan_schema import Field, check_table
 from square.plan_source import Document, Finding, Key
@@ -43,9 +43,7 @@ def start_of(data: Mapping[str, Any], zone: ZoneInfo) -> float | None:
     if fields["day"].fault(day) or fields["start"].fault(start):
         return None
     assert isinstance(day, date)
-    minute = parse_clock(start)
-    midnight = datetime.combine(day, time(), zone)
-    return midnight.timestamp() + minute * 60
+    return instant_s(day, parse_clock(start), zone)
 
 
 class ScenarioCheck:
@@ -160,6 +158,10 @@ class ScenarioCheck:
             what = f'"{kind}" is no fault of a {target}'
             yield self._doc.error((*key, "kind"), what, nearest(kind, KINDS[target]))
             return
+        if kind in MOMENTS:
+            for name in ("until", "for_min"):
+                if name in table:
+                    yield self._doc.error((*key, name), f"{kind} is a moment and lasts no time", f"Remove {name}.")
         known = KINDS[target][kind]
         strength = table.get("strength")
         if strength is not None and not known.unit:
@@ -177,6 +179,9 @@ class ScenarioCheck:
 
     def _bin(self, key: Key, table: Mapping[str, Any]) -> Iterator[Finding]:
         named = table.get("bin")
+        if named is not None and table.get("kind") == "burning":
+            yield self._doc.error((*key, "bin"), "burning happens near the square, at no bin", "Remove bin.")
+            return
         if named is None or self._site is None:
             return
         bins = [a.id for a in self._site.assets.values() if isinstance(a, Bin)]

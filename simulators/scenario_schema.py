@@ -15,11 +15,12 @@ from simulators.faults import KINDS
 from simulators.habits import Habits
 from simulators.scenario_sections import MISHAPS, PURPOSES, MishapRates
 from simulators.scenario_sections import value as assumed
-from square.calendar import parse_clock
+from square.calendar import instant_s, parse_clock
 from square.occasions import ENTERED
 from square.plan_schema import Field
 
 SCHEMA = 1
+FIRST_YEAR, LAST_YEAR = 1970, 2199
 _AFTER = re.compile(r"\+(\d{1,4}):([0-5]\d)")
 _PAIR = 2
 
@@ -48,12 +49,17 @@ class ScenarioField(Field):
 
 
 def _is_day(value: Any) -> bool:
-    return isinstance(value, date) and not isinstance(value, datetime)
+    return isinstance(value, date) and not isinstance(value, datetime) and _is_known(value)
+
+
+def _is_known(day: date) -> bool:
+    """Whether calendars and clocks reach so far: seconds since 1970, and the years for which occasions are computed."""
+    return FIRST_YEAR <= day.year <= LAST_YEAR
 
 
 def _is_moment(value: Any) -> bool:
     if isinstance(value, datetime):
-        return value.tzinfo is None
+        return value.tzinfo is None and _is_known(value)
     if not isinstance(value, str):
         return False
     if _AFTER.fullmatch(value):
@@ -82,7 +88,7 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "flag": _is_flag,
 }
 _EXPECTED = {
-    "date": "a day like 2026-11-24, without quotes",
+    "date": f"a day like 2026-11-24, without quotes, from {FIRST_YEAR} to {LAST_YEAR}",
     "moment": 'a time of day like "18:30", a time after the start like "+2:30", or 2026-11-24T18:30:00 without quotes',
     "flag": "true or false",
 }
@@ -112,9 +118,9 @@ def moment_s(value: str | datetime, after_s: float, start_s: float, zone: ZoneIn
     if after := _AFTER.fullmatch(value):
         return start_s + int(after[1]) * 3600 + int(after[2]) * 60
     minute = parse_clock(value)
-    day = datetime.fromtimestamp(after_s, zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    found = (day + timedelta(minutes=minute)).timestamp()
-    return found if found >= after_s else (day + timedelta(days=1, minutes=minute)).timestamp()
+    day = datetime.fromtimestamp(after_s, zone).date()
+    found = instant_s(day, minute, zone)
+    return found if found >= after_s else instant_s(day + timedelta(days=1), minute, zone)
 
 
 def _per_day(name: str, about: str) -> ScenarioField:

@@ -1,5 +1,6 @@
 """Scenario files: all that ship load, every fault is told with its line and remedy, moments mean what they say."""
 
+import shutil
 from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -190,6 +191,21 @@ WRONG = [
         "Keep",
     ),
     ('[[fault]]\nat = 2026-11-24T11:00:00\ntarget = "disk"\nkind = "full"\n', 11, "before the start", "later time"),
+    (
+        '[[fault]]\nat = "+1:00"\nfor_min = 5\ntarget = "clock"\nkind = "jump"\n',
+        12,
+        "jump is a moment and lasts no time",
+        "Remove for_min.",
+    ),
+    (
+        '[[mishaps.planned]]\nat = "+1:00"\nkind = "burning"\nbin = "bin-001"\n',
+        13,
+        "burning happens near the square, at no bin",
+        "Remove bin.",
+    ),
+    (f'site = "{"x" * 300}"\n', 10, "the site cannot be loaded", "Name a sound site."),
+    ('[[occasion]]\nday = 9999-12-31\nname = "haul"\n', 11, "day is 9999-12-31", "from 1970 to 2199"),
+    ('[[fault]]\nat = 9999-12-31T00:00:00\ntarget = "disk"\nkind = "full"\n', 11, "at is 9999-12-31", "time of day"),
     ("hours = 3\n", 10, "the TOML breaks off", "Correct the text"),
 ]
 
@@ -227,6 +243,37 @@ def test_a_name_that_is_none_says_what_there_is():
     """A scenario that does not exist is refused with the names of those that ship."""
     with pytest.raises(ScenarioError, match=r"no scenario of this name.*quiet-tuesday"):
         load_scenario("noisy-tuesday")
+
+
+def test_a_name_that_no_file_can_have_is_refused_like_any_other():
+    """300 characters are too long for a file name, and no reason for a traceback."""
+    with pytest.raises(ScenarioError, match="no scenario of this name"):
+        load_scenario("x" * 300)
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "2200-01-01", "9999-12-31"])
+def test_a_day_beyond_the_calendars_is_refused(file, day):
+    """Days before 1970 and after 2199 are errors of the file; the first and last days themselves are none."""
+    path = file(head=HEAD.replace("2026-11-24", day))
+    assert [(f.line, f.severity) for f in check_scenario(path)] == [(7, "error")]
+    for sound in ("1970-01-01", "2199-12-31"):
+        assert check_scenario(file(head=HEAD.replace("2026-11-24", sound))) == []
+
+
+@pytest.mark.parametrize(("day", "offset_h"), [("2027-03-28", 2), ("2027-10-31", 1)])
+def test_on_the_day_of_a_clock_change_start_and_moments_are_wall_clock(file, tmp_path, day, offset_h):
+    """In Berlin 04:30 is half past four on these days too, and 05:00 is half an hour later, not a day."""
+    folder = tmp_path / "platz"
+    shutil.copytree(shipped_site("alun-alun-pasuruan"), folder)
+    plan = folder / "site.toml"
+    plan.write_text(plan.read_text(encoding="utf-8").replace("Asia/Jakarta", "Europe/Berlin"), encoding="utf-8")
+    more = 'site = "platz"\n[[fault]]\nat = "05:00"\ntarget = "disk"\nkind = "full"\n'
+    path = file(more, HEAD.replace("2026-11-24", day).replace('"12:00"', '"04:30"'))
+    assert check_scenario(path) == []
+    found = load_scenario(path)
+    midnight_utc_s = datetime.fromisoformat(f"{day}T00:00+00:00").timestamp()
+    assert found.start_s == midnight_utc_s + (4.5 - offset_h) * 3600
+    assert found.faults.faults[0].at_s == found.start_s + 1800
 
 
 def test_a_site_folder_is_counted_from_the_file(file, tmp_path):
