@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import httpx
 
+from simulators.broom import Broom
 from simulators.errors import CrewApiError, TaskTaken
 from simulators.faults import Fault, FaultScript, chance_of
 from simulators.habits import Habits, Temper
@@ -164,6 +165,11 @@ class Walker:
         return metres / self._site.rules.walk_speed_mps
 
 
+def _has_work(page: Mapping[str, Any]) -> bool:
+    """Whether a page has a task that is not done yet."""
+    return any(task["state"] in {"assigned", "accepted"} for task in page.get("tasks", ()))
+
+
 async def square_sleep(clock: Clock, seconds: float) -> None:
     """Sleep in square time; a paused clock sleeps on, a clock that jumps ahead wakes at once."""
     until_s = clock.now_s() + seconds
@@ -225,6 +231,8 @@ class Crews:
         How crews behave; by default they do as they are told.
     faults
         What strikes crews; it may grow.
+    broom
+        What crews sweep while they have no task; None for nothing.
     poll_s
         Pause between two looks at a page [wall s].
     """
@@ -241,6 +249,7 @@ class Crews:
         seed: int = 0,
         habits: Habits | None = None,
         faults: FaultScript | None = None,
+        broom: Broom | None = None,
         poll_s: float = POLL_S,
     ) -> None:
         self._api = api
@@ -249,7 +258,8 @@ class Crews:
         self._empty_s = float(site.rules.empty_bin_s)
         self._claims = claims
         self._working = working
-        self._faults = faults or FaultScript()
+        self._faults = faults if faults is not None else FaultScript()
+        self._broom = broom
         self._poll_s = poll_s
         self._crews = [
             CrewState(crew_id, token, Temper(habits or Habits(), seed, crew_id), self._walker.depot)
@@ -324,6 +334,8 @@ class Crews:
                 await self._send_claims(crew)
                 crew.fresh.clear()  # the page in hand is from before this work
                 return
+        if page.get("crew", {}).get("on_shift", False) and not _has_work(page):
+            await self._sweep(crew)
 
     async def _accept(self, crew: CrewState, tasks: list[Task]) -> None:
         """Accept tasks that the crew has seen for long enough; some it lets lie."""
@@ -357,6 +369,28 @@ class Crews:
             await square_sleep(self._clock, work_s)
             self._claims.did(task)
         crew.outbox[key] = self._clock.now_s() + answer.offline_s
+
+    async def _sweep(self, crew: CrewState) -> None:
+        """Sweep the zone that waits longest, unless a task comes meanwhile."""
+        zone = self._broom.take(self._clock.now_s()) if self._broom is not None else None
+        if self._broom is None or zone is None:
+            return
+        try:
+            where = self._broom.place(zone)
+            takes_s = self._walker.walk_s(crew.position, where) + self._broom.work_s(zone)
+            until_s = self._clock.now_s() + takes_s
+            while 0 < (left_s := until_s - self._clock.now_s()) <= takes_s:  # more is left when the clock was set back
+                speed = self._clock.speed()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(crew.fresh.wait(), min(0.5, left_s / speed) if speed > 0 else 0.5)
+                if crew.fresh.is_set() and _has_work(crew.page or {}):
+                    return  # it stays where it was: a zone is as near to the next bin as to any
+                crew.fresh.clear()
+            crew.position = where
+            litres = self._broom.done(zone, self._clock.now_s())
+            _log.debug("crew %s swept %s: %.0f l", crew.crew_id, zone, litres)
+        finally:
+            self._broom.leave(zone)
 
     async def _send_claims(self, crew: CrewState) -> None:
         """Tell the office what is done, if it can be told."""

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from alerts.adapters.crew_links import read_links
+from simulators.broom import Broom
 from simulators.crew import REQUEST_TIMEOUT_S, Claims, CrewApi, Crews
 from simulators.fleet import Fleet
 from simulators.node import Ledger, VirtualNode
@@ -130,6 +131,10 @@ class Simulator:
         litres = self.world.empty(asset_id, self._clock.now_s())
         if litres is not None:
             _log.info("bin %s emptied: %.0f l", asset_id, litres)
+
+    def _litter_l(self, zone: str) -> float:
+        self.world.advance(self._clock.now_s())
+        return float(self.world.model.litter_l[self.world.model.zones.index(zone)])
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -306,6 +311,7 @@ class Simulator:
                 seed=self._settings.seed,
                 habits=self._scenario.crews if self._scenario is not None else None,
                 faults=self._scenario.faults if self._scenario is not None else None,
+                broom=Broom(self._site, lambda zone: self.world.sweep(zone, self._clock.now_s()), self._litter_l),
             )
             await crews.run()
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from simulators.broom import Broom
 from simulators.crew import Claims, CrewApi, Crews, Walker, square_sleep
 from simulators.errors import CrewApiError, TaskTaken
 from simulators.faults import Fault, FaultScript
@@ -16,6 +17,8 @@ from square.site import load_site
 
 SITE = load_site("alun-alun-pasuruan")
 BIN = SITE.bins[3]
+NOON_S = 1_795_496_400.0
+"""2026-11-24 12:00 at the square."""
 
 
 class FastClock(FixedClock):
@@ -249,6 +252,46 @@ def test_an_office_that_is_down_does_not_make_a_crew_walk_twice():
     emptied = run_crews(office, until)
     assert emptied == [BIN.id]
     assert office.tasks[1]["state"] == "claimed"
+
+
+class Sweeping(Broom):
+    """A broom that writes down what was swept."""
+
+    def __init__(self):
+        self.swept = []
+        super().__init__(SITE, self.swept.append, lambda _zone: 5.0)
+
+
+def test_an_idle_crew_sweeps_and_a_task_calls_it_away():
+    """Without a task zones are swept; a crew that is off shift, or away, or has a task sweeps none."""
+    idle = Sweeping()
+    run_crews(Office(), lambda _e: len(idle.swept) > 2, broom=idle, clock=FastClock(NOON_S))
+    assert len(set(idle.swept)) >= 3
+    for office, faults in (
+        (Office(on_shift=False), None),
+        (Office(), FaultScript([Fault(0, 9e9, "crew:*", "away")])),
+    ):
+        broom = Sweeping()
+        run_crews(office, lambda _e, office=office: len(office.calls) > 12, broom=broom, faults=faults)
+        assert broom.swept == []
+
+
+def test_a_task_that_comes_while_a_crew_sweeps_is_done_first():
+    """The zone in hand is left as it is and swept later."""
+    office, broom, clock = Office(), Sweeping(), FastClock(NOON_S)
+    clock.step_s = 0.0001  # sweeping would take for ever
+    swept_before = []
+    claims = Claims(lambda _bin: swept_before.append(list(broom.swept)))
+
+    def until(_emptied):
+        if len(office.calls) > 5 and not office.tasks:
+            office.tasks[1] = task(1)
+            clock.step_s = 20.0
+        return len(swept_before) > 0
+
+    clock.speed = lambda: 1000.0
+    run_crews(office, until, broom=broom, clock=clock, claims=claims)
+    assert swept_before == [[]]
 
 
 def test_claims_are_settled_once_over_restarts():
