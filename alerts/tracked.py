@@ -75,6 +75,13 @@ class Tracked:
             self._values = {**reading.values, "quality": reading.quality, "flags": reading.flags}
         return True
 
+    def doubt(self, claimed_ms: int) -> bool:
+        """Take a claim that no reading bears out; whether it changes what an obstructed sensor means."""
+        if self.estimate is None or not self.estimate.is_heaped:
+            return False
+        estimate.doubt(self._bin, claimed_ms)
+        return True
+
     def evaluate(self, policy: Policy) -> list[Verdict]:
         """Judge by the readings taken so far; silence is judged apart."""
         if self.plan.kind == "bin":

@@ -167,8 +167,15 @@ class Turn:
             self._close(task, said)
             if said == "verified":
                 self._close_full(asset)
+            else:
+                self._doubt(task, asset)
         elif said is None and task.state != "claimed" and not self._is_wanted(asset):
             self._close(task, "cancelled", why="no longer full")
+
+    def _doubt(self, task: Task, asset: Tracked) -> None:
+        """Hold a claim against a heap that only an obstructed sensor speaks for: after two of them it is a fault."""
+        if task.claimed_ms is not None and asset.doubt(task.claimed_ms):
+            self.judge(asset)
 
     def _close_full(self, asset: Tracked) -> None:
         """Close what a verified emptying has settled: crew and sensor agree, so no further reading is waited for."""
@@ -256,11 +263,13 @@ class Turn:
 
     def _may_send(self, asset: Tracked) -> bool:
         found = asset.estimate
-        if found is None or found.fill_pct is None or asset.newest is None or found.is_dropping:
+        if found is None or asset.newest is None or found.is_dropping:
+            return False
+        if not found.is_heaped and (found.fill_pct is None or found.fill_pct <= self._policy.full_clear_pct):
             return False
         age_ms = self.now_ms - asset.newest[0]
         limit_s = self._policy.late_s + self._policy.silent_factor * asset.interval_s
-        return not asset.is_late and age_ms <= limit_s * 1000 and found.fill_pct > self._policy.full_clear_pct
+        return not asset.is_late and age_ms <= limit_s * 1000
 
     def dispatch(self) -> None:
         """Give open tasks to crews on shift."""

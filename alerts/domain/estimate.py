@@ -4,6 +4,10 @@ The readings of a bin form a set ordered by ``(ts_ms, seq, boot)``. The newest :
 kept; what falls out of the window is folded into ``base``. The state is a fold over ``base`` and the
 window, so it depends on which readings were seen and not on the order in which they came. A reading
 older than everything in a full window can no longer change the state: it is counted as too late.
+
+A heap above the rim stands in the blind zone of an ultrasonic sensor, which then says ``obstructed``: of the fullest
+bins nobody would ever hear. So ``obstructed`` twice in a row, after a level of ``filling`` or more and without a fall,
+counts as overflow, without a number. Crews are witnesses against it: :func:`doubt`.
 """
 
 from bisect import bisect_left
@@ -18,6 +22,11 @@ from alerts.domain.policy import Policy
 WINDOW: Final = 64
 HOLD_STATES: Final = frozenset({"lid-open", "no-echo"})
 """Passing states: a hand in the opening is no reason to forget the level at once."""
+
+HEAP_READINGS: Final = 2
+"""Readings in a row that must find the sensor obstructed before a filling bin is taken for heaped."""
+HEAP_DOUBTS: Final = 2
+"""Claims without a witness after which an obstructed sensor is what it says: one crew can be mistaken, or lie."""
 
 Key = tuple[int, int, int]
 
@@ -113,12 +122,17 @@ class Fold(msgspec.Struct, array_like=True):
 
 
 class BinMemory(msgspec.Struct):
-    """What the estimator keeps of one bin between readings; stored as JSON with the state."""
+    """What the estimator keeps of one bin between readings; stored as JSON with the state.
+
+    ``doubts`` counts emptyings claimed during the present run of faulty readings, the last at ``doubted_ms``.
+    """
 
     base: Fold = msgspec.field(default_factory=Fold)
     window: list[Sample] = msgspec.field(default_factory=list)
     tip: Fold = msgspec.field(default_factory=Fold)
     too_late: int = 0
+    doubted_ms: int = 0
+    doubts: int = 0
 
 
 class BinEstimate(msgspec.Struct, frozen=True):
@@ -136,6 +150,8 @@ class BinEstimate(msgspec.Struct, frozen=True):
         Robust fill rate since the last emptying.
     full : Forecast
         When ``full_pct`` is reached.
+    is_heaped : bool
+        The level is overflow because waste stands in the blind zone; there is no fill to show then.
     """
 
     level: Level
@@ -150,6 +166,7 @@ class BinEstimate(msgspec.Struct, frozen=True):
     is_dropping: bool
     fault_since_ms: int | None
     fault_count: int
+    is_heaped: bool = False
 
 
 def level_of(fill_pct: float, policy: Policy) -> Level:
@@ -228,9 +245,10 @@ def estimate(memory: BinMemory, policy: Policy) -> BinEstimate | None:
         )
     )
     is_known = held and tip.good_pct is not None
+    heaped = is_heaped(memory, policy)
     rate = _rate(memory)
     return BinEstimate(
-        level=tip.level if is_known else "unknown",
+        level="overflow" if heaped else tip.level if is_known else "unknown",
         fill_pct=tip.good_pct if is_known else None,
         state=newest.state,
         newest=newest,
@@ -242,7 +260,36 @@ def estimate(memory: BinMemory, policy: Policy) -> BinEstimate | None:
         is_dropping=tip.drop_ms is not None,
         fault_since_ms=tip.fault_since_ms,
         fault_count=tip.fault_count,
+        is_heaped=heaped,
     )
+
+
+def is_heaped(memory: BinMemory, policy: Policy) -> bool:
+    """Whether an obstructed sensor is taken for a heap above the rim.
+
+    Examples
+    --------
+    >>> memory = BinMemory()
+    >>> for at, (fill_pct, state) in enumerate([(80.0, "ok"), (None, "obstructed"), (None, "obstructed")]):
+    ...     _ = take(memory, Sample(at, at, 1, fill_pct, state), Policy())
+    >>> is_heaped(memory, Policy())
+    True
+    """
+    tip = memory.tip
+    if tip.last is None or tip.last.state != "obstructed" or tip.good_pct is None or tip.fault_since_ms is None:
+        return False
+    if memory.doubts >= HEAP_DOUBTS and memory.doubted_ms >= tip.fault_since_ms:
+        return False
+    return tip.fault_count >= HEAP_READINGS and tip.drop_ms is None and tip.good_pct >= policy.filling_pct
+
+
+def doubt(memory: BinMemory, claimed_ms: int) -> None:
+    """Note that a crew claims to have emptied the bin at ``claimed_ms``, and its sensor is obstructed as before."""
+    since_ms = memory.tip.fault_since_ms
+    if since_ms is None or claimed_ms < since_ms:
+        return
+    memory.doubts = memory.doubts + 1 if memory.doubted_ms >= since_ms else 1
+    memory.doubted_ms = claimed_ms
 
 
 def _rate(memory: BinMemory) -> Rate | None:

@@ -46,7 +46,9 @@ def bin_verdicts(bin_: BinEstimate, policy: Policy) -> list[Verdict]:
     if bin_.level == "unknown":
         filling = [Verdict(rule, holds=None, at_ms=at_ms) for rule in ("full", "overflow", "soon-full")]
         return [*filling, _fault(bin_.state, bin_.fault_since_ms, bin_.fault_count, at_ms)]
-    fill = {"fill_pct": None if bin_.fill_pct is None else round(bin_.fill_pct, 1)}
+    fill: dict[str, object] = {"fill_pct": None if bin_.fill_pct is None else round(bin_.fill_pct, 1)}
+    if bin_.is_heaped:
+        fill["heaped"] = True
     rank = LEVELS.index(bin_.level)
     is_full = rank >= LEVELS.index("full")
     is_over = bin_.level == "overflow"
@@ -69,7 +71,10 @@ def bin_verdicts(bin_: BinEstimate, policy: Policy) -> list[Verdict]:
             detail={**fill, "owner": OWNERS["overflow"]},
         ),
         _soon_full(bin_, at_ms, policy, is_full=is_full),
-        _fault(bin_.state, bin_.fault_since_ms, bin_.fault_count, at_ms),
+        # A heap is work for a crew; a technician comes when two of them found nothing to take away.
+        Verdict("fault", holds=None, at_ms=at_ms)
+        if bin_.is_heaped
+        else _fault(bin_.state, bin_.fault_since_ms, bin_.fault_count, at_ms),
     ]
 
 

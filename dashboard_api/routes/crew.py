@@ -43,7 +43,7 @@ def page(parts: PartsDep, crew: CrewDep) -> Response:
     tasks = [_with_place(parts, task) for task in parts.services.desk.crew_tasks(crew["id"], parts.now_ms())]
     body = {
         "crew": crew,
-        "tasks": sorted(tasks, key=_urgency),
+        "tasks": sorted(tasks, key=lambda task: _urgency(parts, task)),
         "clock": parts.live.clock(),
         "shift": parts.site.shifts.get(crew["shift"]),
         "site": parts.site.name,
@@ -51,17 +51,27 @@ def page(parts: PartsDep, crew: CrewDep) -> Response:
     return fresh_json(body)
 
 
+def _now(parts: Parts, asset_id: str) -> Json | None:
+    """Return the state of a bin if it is one of now; no level is better than a stale one."""
+    state = parts.board.get("bin", asset_id)
+    return None if state is None or state["stale"] or state["silent"] else state
+
+
 def _with_place(parts: Parts, task: Json) -> dict[str, Any]:
-    """Add where the bin is and how full it is now; no level is better than a stale one."""
-    state = parts.board.get("bin", task["asset_id"])
-    fill_pct = state["fill_pct"] if state is not None and not (state["stale"] or state["silent"]) else None
+    """Add where the bin is and how full it is now."""
+    state = _now(parts, task["asset_id"])
+    fill_pct = None if state is None else state["fill_pct"]
     return {**task, "fill_now_pct": fill_pct, "asset": parts.site.place(task["asset_id"])}
 
 
-def _urgency(task: Json) -> tuple[bool, float]:
+def _urgency(parts: Parts, task: Json) -> tuple[bool, float]:
     """Order of work: what overflows first, then what is due first."""
+    state = _now(parts, task["asset_id"])
     fill_pct = task["fill_now_pct"] if task["fill_now_pct"] is not None else task["fill_before_pct"]
-    overflows = fill_pct is not None and fill_pct >= OVERFLOW_PCT
+    # A heap above the rim has a level and no number.
+    overflows = (state is not None and state["level"] == "overflow") or (
+        fill_pct is not None and fill_pct >= OVERFLOW_PCT
+    )
     return (not overflows, task["due_ms"] if task["due_ms"] is not None else math.inf)
 
 

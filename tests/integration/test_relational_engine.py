@@ -457,13 +457,52 @@ def test_a_replay_of_years_keeps_up_and_stays_quiet(square: Square) -> None:
 
 
 def test_a_full_bin_that_turns_faulty_stays_open_and_is_not_full(square: Square) -> None:
-    """Obstructed readings are no evidence: full stays as it was, level unknown, fault opened after two."""
+    """Readings of a broken sensor are no evidence: full stays as it was, level unknown, fault opened."""
     square.read(0, bin_reading(0, 92.0))
-    square.read(10, bin_reading(10, 110.0, state="obstructed"))
-    square.read(20, bin_reading(20, 110.0, state="obstructed"))
+    square.read(10, bin_reading(10, 110.0, state="sensor-fault"))
+    square.read(20, bin_reading(20, 110.0, state="sensor-fault"))
     assert square.rules_of("bin-001") == ["fault", "full"]
     (bin_,) = [one for one in square.desk.bins(square.at(20)) if one["asset_id"] == "bin-001"]
-    assert (bin_["level"], bin_["fill_pct"], bin_["state"]) == ("unknown", None, "obstructed")
+    assert (bin_["level"], bin_["fill_pct"], bin_["state"]) == ("unknown", None, "sensor-fault")
+
+
+def test_a_heap_in_the_blind_zone_is_work_for_a_crew(square: Square) -> None:
+    """78 %, then obstructed twice: overflow without a number, a task, no fault; emptied, the sensor verifies it."""
+    square.read(0, bin_reading(0, 78.0))
+    square.read(10, bin_reading(10, None, state="obstructed"))
+    assert square.rules_of("bin-001") == []
+    square.read(20, bin_reading(20, None, state="obstructed"))
+    assert square.rules_of("bin-001") == ["full", "overflow"]
+    (bin_,) = [one for one in square.desk.bins(square.at(20)) if one["asset_id"] == "bin-001"]
+    assert (bin_["level"], bin_["fill_pct"], bin_["state"]) == ("overflow", None, "obstructed")
+    (task,) = square.tasks(20)
+    assert (task["state"], task["fill_before_pct"]) == ("assigned", None)
+    square.desk.accept_task(task["id"], task["crew_id"], square.at(21))
+    square.desk.claim_task(task["id"], task["crew_id"], square.at(25))
+    square.read(30, bin_reading(30, 4.0))
+    assert [one["state"] for one in square.tasks(30)] == ["verified"]
+    assert square.rules_of("bin-001") == []
+
+
+def test_two_crews_that_find_no_heap_make_it_a_fault(square: Square) -> None:
+    """A leaf on the sensor of a bin at 78 %: the second claim that no reading bears out calls the technician."""
+    square.read(0, bin_reading(0, 78.0))
+    for minute in (10, 20):
+        square.read(minute, bin_reading(minute, None, state="obstructed"))
+    for minute in (30, 100):  # the bin rests for half an hour after a claim that failed
+        (task,) = [one for one in square.tasks(minute) if one["state"] == "assigned"]
+        assert "fault" not in square.rules_of("bin-001")
+        square.desk.accept_task(task["id"], task["crew_id"], square.at(minute + 1))
+        square.desk.claim_task(task["id"], task["crew_id"], square.at(minute + 2))
+        for later in range(minute + 10, minute + 70, 10):
+            square.read(later, bin_reading(later, None, state="obstructed"))
+    assert square.rules_of("bin-001") == ["fault", "full", "overflow"]
+    (bin_,) = [one for one in square.desk.bins(square.at(160)) if one["asset_id"] == "bin-001"]
+    assert (bin_["level"], bin_["state"]) == ("unknown", "obstructed")
+    assert [one["state"] for one in square.tasks(160) if one["state"] in {"open", "assigned"}] == []
+    square.restart(161)
+    square.tick(162)
+    assert square.rules_of("bin-001") == ["fault", "full", "overflow"]
 
 
 def test_episodes_count_up(square: Square) -> None:

@@ -30,6 +30,13 @@ describe("what a bin looks like", () => {
     }
   });
 
+  it("is an overflow when a heap blinds the sensor, and only as long as that is news", () => {
+    const heap = { level: "overflow" as const, state: "obstructed", fill_pct: null };
+    expect(binStyle(bin(heap), NOW_MS, true)).toEqual({ look: "overflow", fault: null, bucketPct: 100, ring: 0 });
+    expect(binStyle(bin({ ...heap, stale: true }), NOW_MS, true).look).toBe("stale");
+    expect(binStyle(bin({ ...heap, level: "unknown" }), NOW_MS, true).look).toBe("fault");
+  });
+
   it("turns stale by itself when the connection is lost and the value ages", () => {
     const old = bin({ ts_ms: NOW_MS - 25 * MINUTE_MS });
     expect(binStyle(old, NOW_MS, true).look).toBe("empty"); // the server is the judge while it is heard

@@ -11,7 +11,9 @@ from alerts.domain.estimate import (
     BinEstimate,
     BinMemory,
     Sample,
+    doubt,
     estimate,
+    is_heaped,
     level_after,
     level_of,
     take,
@@ -127,6 +129,39 @@ def test_a_faulty_reading_never_counts_as_full(state: str) -> None:
     """The level becomes unknown and the state is shown, however full the echo looks."""
     found = seen(sample(0, 40.0), sample(10, 100.0, state))
     assert (found.level, found.fill_pct, found.state) == ("unknown", None, state)
+
+
+def test_a_heap_in_the_blind_zone_is_an_overflow_without_a_number() -> None:
+    """Obstructed twice after 70 % or more; once, after less, or during a fall it is only obstructed."""
+    obstructed = [sample(10, None, "obstructed"), sample(20, None, "obstructed")]
+    heaped = seen(sample(0, POLICY.filling_pct), *obstructed)
+    assert (heaped.level, heaped.fill_pct, heaped.is_heaped) == ("overflow", None, True)
+    for readings in (
+        [sample(0, POLICY.filling_pct), obstructed[0]],
+        [sample(0, POLICY.filling_pct - 0.1), *obstructed],
+        [sample(0, 92.0), sample(5, 71.0), *obstructed],
+        [sample(0, 92.0), *obstructed, sample(30, None, "tilted")],
+        obstructed,
+    ):
+        found = seen(*readings)
+        assert (found.level, found.is_heaped) == ("unknown", False)
+
+
+def test_two_claims_unmask_a_heap_until_the_sensor_was_free_again() -> None:
+    """Doubts belong to one run of faulty readings: the next run is believed again, and an old claim says nothing."""
+    memory = BinMemory()
+    for one in (sample(0, 80.0), sample(10, None, "obstructed"), sample(20, None, "obstructed")):
+        take(memory, one, POLICY)
+    doubt(memory, 5 * MINUTE_MS)
+    doubt(memory, 25 * MINUTE_MS)
+    assert is_heaped(memory, POLICY)
+    doubt(memory, 55 * MINUTE_MS)
+    assert not is_heaped(memory, POLICY)
+    for one in (sample(60, 82.0), sample(70, None, "obstructed"), sample(80, None, "obstructed")):
+        take(memory, one, POLICY)
+    assert is_heaped(memory, POLICY)
+    doubt(memory, 85 * MINUTE_MS)
+    assert is_heaped(memory, POLICY)
 
 
 @pytest.mark.parametrize("state", ["lid-open", "no-echo"])

@@ -59,6 +59,13 @@ def test_a_fault_never_opens_full(state: str) -> None:
     assert found["fault"].detail["state"] == state
 
 
+def test_a_heap_is_for_a_crew_and_not_for_the_technician() -> None:
+    """Overflow and full hold and say why there is no number; a fault neither opens nor closes."""
+    found = verdicts(80.0, (110.0, "obstructed"), (110.0, "obstructed"))
+    assert (found["full"].holds, found["overflow"].holds, found["fault"].holds) == (True, True, None)
+    assert found["overflow"].detail == {"fill_pct": None, "heaped": True, "owner": "mandor"}
+
+
 @pytest.mark.parametrize(
     ("state", "at_once"),
     [

@@ -260,6 +260,17 @@ class TestCrew:
         assert levels[0] == [(second, 104.0), (first, 91.0)]
         assert (second, None) in levels[1]
 
+    def test_a_heap_without_a_number_comes_first(self, world: World) -> None:
+        """The sensor of an overflowing bin may be blind: its level says overflow, its fill is empty."""
+        first, second = world.add_task(asset_id=BIN), world.add_task(asset_id=OTHER_BIN)
+        world.set_bin(BIN, 91.0)
+        world.set_bin(OTHER_BIN, values={}, level="overflow", state="obstructed")
+        services = world.services()
+        with TestClient(create_app(world.settings(), services), base_url="http://localhost") as client:
+            tasks = client.get(f"/api/v1/crew/{TOKEN}").json()["tasks"]
+        services.close()
+        assert [(task["id"], task["fill_now_pct"]) for task in tasks] == [(second, None), (first, 91.0)]
+
     def test_accept_then_done(self, client: TestClient, world: World) -> None:
         """A task goes assigned, accepted, claimed, each step with its time; repeats change nothing."""
         ident = world.add_task()

@@ -47,6 +47,9 @@ export function binStyle(bin: BinState, nowMs: number, isLive: boolean, limitMs 
   if (bin.silent) return { ...blank, look: "silent" };
   const bucketPct = bin.fill_pct === null ? 0 : Math.max(0, Math.min(100, Math.round(bin.fill_pct / 5) * 5));
   if (isStale(bin, nowMs, isLive, limitMs)) return { ...blank, look: "stale" };
+  // A heap above the rim blinds the sensor: the server says overflow, without a number.
+  const isHeaped = bin.state === "obstructed" && bin.level === "overflow" && bin.fill_pct === null;
+  if (isHeaped) return { look: "overflow", fault: null, bucketPct: 100, ring: 0 };
   if (bin.state !== null && bin.state !== "ok") {
     const fault = FAULTS.find((known) => known === bin.state) ?? "sensor-fault";
     return { ...blank, look: "fault", fault };
