@@ -210,7 +210,7 @@ class BinSensors(_Nodes):
         if struck is not None:
             blinded[struck.water[which]] = 3
         return [
-            None if is_gone else _bin_fields(us, temp, blind, *cell)
+            None if is_gone else bin_fields(us, temp, blind, *cell)
             for is_gone, us, temp, blind, cell in zip(
                 gone.tolist(), echoes.tolist(), cdeg.tolist(), blinded.tolist(), power, strict=True
             )
@@ -247,7 +247,8 @@ _BLINDED = ("", "lid-open", "tilted", "water")
 """States in which the sensor does not look at the waste, weakest first: they win over what the pings say."""
 
 
-def _bin_fields(echo_us: list[int], temp_cdeg: int, blinded: int, battery_mv: int, rssi_dbm: int) -> Fields:
+def bin_fields(echo_us: list[int], temp_cdeg: int, blinded: int, battery_mv: int, rssi_dbm: int) -> Fields:
+    """Return what a bin node sends; `blinded` counts in lid, tilt, water (0: it looks at the waste)."""
     fields: Fields = {"temp_cdeg": temp_cdeg, "battery_mv": battery_mv, "rssi_dbm": rssi_dbm}
     if blinded:
         fields["quality"] = 1
@@ -336,14 +337,15 @@ class AirSensors(_Nodes):
         highest = np.array([_HOTTEST_CDEG, 10_000, 120_000, 65_535, 5_000, 5_000], dtype=float)
         rows = np.minimum(np.maximum(columns, (_COLDEST_CDEG, 0, 30_000, 0, 0, 0)), highest).astype(np.int64)
         return [
-            None if is_gone else _air_fields(triple if is_dusty else None, row, *cell)
+            None if is_gone else air_fields(triple if is_dusty else None, row, *cell)
             for is_gone, is_dusty, triple, row, cell in zip(
                 gone.tolist(), dusty.tolist(), dust.tolist(), rows.tolist(), power, strict=True
             )
         ]
 
 
-def _air_fields(dust: list[int] | None, row: list[int], battery_mv: int, rssi_dbm: int) -> Fields:
+def air_fields(dust: list[int] | None, row: list[int], battery_mv: int, rssi_dbm: int) -> Fields:
+    """Return what an air node sends: `dust` PM1, PM2.5, PM10 [ng/m3], None where the fan is dead; `row` the others."""
     fields: Fields = dict(zip(_AIR_NAMES, row, strict=True))
     fields["battery_mv"] = battery_mv
     fields["rssi_dbm"] = rssi_dbm

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware import wire
-from simulators import sensing
+from firmware.core import air, bins
+from simulators import pings, sensing
 from simulators.bin_truth import BinTruths
 from simulators.faults import Fault, FaultScript
 from simulators.fields import AirTruth
@@ -270,3 +271,45 @@ def test_smell_reaches_the_gas_channels():
     clean, foul = (breathed(stations(), AIR._replace(nh3_ppb=ppb), times=5)[0] for ppb in (6.0, 300.0))
     assert foul["nh3_mv"] > clean["nh3_mv"] + 80
     assert foul["voc_raw"] < clean["voc_raw"] - 5_000
+
+
+PARTS = {
+    "distance": {"type": "jsn-sr04t", "blind_mm": 200, "max_mm": 4500},
+    **{role: {} for role in ("temp", "lid", "tilt", "water", "battery")},
+}
+ECHOES_US = st.one_of(st.just(pings.LOST), st.integers(0, 30_000), st.integers(3_000, 3_300))
+
+
+@given(
+    st.lists(ECHOES_US, min_size=1, max_size=9),
+    st.integers(-4_000, 12_500),
+    st.integers(0, 3),
+    st.integers(2_000, 5_000),
+)
+def test_a_bin_reading_is_the_one_of_the_firmware(echoes_us, temp_cdeg, blinded, battery_mv):
+    """From the same echoes, temperature, switches and cell the firmware's judge makes the same reading."""
+    values = {
+        "distance": ["no-echo" if us == pings.LOST else us for us in echoes_us],
+        "temp": temp_cdeg,
+        "battery": battery_mv,
+        "lid": blinded == 1,
+        "tilt": blinded == 2,
+        "water": blinded == 3,
+    }
+    expected, held_back_mm = bins.judge(PARTS, values, (), 0)
+    assert held_back_mm is None
+    assert sensing.bin_fields(echoes_us, temp_cdeg, blinded, battery_mv, -60) == expected | {"rssi_dbm": -60}
+
+
+@given(
+    st.one_of(st.none(), st.lists(st.integers(0, 1_100_000), min_size=3, max_size=3).map(sorted)),
+    st.tuples(st.integers(-4_000, 12_500), st.integers(0, 10_000), st.integers(30_000, 120_000)),
+    st.tuples(st.integers(0, 65_535), st.integers(0, 5_000), st.integers(0, 5_000)),
+)
+def test_an_air_reading_is_the_one_of_the_firmware(dust, climate, gases):
+    """From the same values of the parts, a silent or absurd particle sensor included, the firmware makes the same."""
+    values = {"climate": climate, "battery": 4_000, **dict(zip(("voc", "nh3", "h2s"), gases, strict=True))}
+    if dust is not None:
+        values["pm"] = tuple(dust)
+    expected = air.judge({role: {} for role in ("pm", "climate", "voc", "nh3", "h2s")}, values)
+    assert sensing.air_fields(dust, [*climate, *gases], 4_000, -60) == expected | {"rssi_dbm": -60}
