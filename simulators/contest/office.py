@@ -102,16 +102,20 @@ class Office:
         if file.memory.tip.last is sample:
             file.newest_ms = seen.ts_ms
             file.is_late = now_ms - seen.ts_ms > rules.late_s * 1000
-        task = self._by_asset.get(seen.asset)
         is_open = (seen.asset, "full") in self.incidents or (seen.asset, "overflow") in self.incidents
-        if task is None and not is_open and file.memory.tip.level not in _FULL_LEVELS:
-            return
-        self.now_ms = max(self.now_ms, now_ms)
-        for verdict in bin_verdicts(self.known(file), rules):
+        may_be_full = file.memory.tip.level in _FULL_LEVELS or estimate.is_heaped(file.memory, rules)
+        if is_open or may_be_full or seen.asset in self._by_asset:
+            self.now_ms = max(self.now_ms, now_ms)
+            self._judge(file)
+
+    def _judge(self, file: BinFile) -> None:
+        """Open and close incidents by what is known, and ask the sensor about the task of the bin."""
+        for verdict in bin_verdicts(self.known(file), self.square.rules):
             if verdict.rule in _FULL_RULES:
-                self._advance(seen.asset, verdict)
+                self._advance(file.asset_id, verdict)
+        task = self._by_asset.get(file.asset_id)
         if task is not None:
-            self._settle(task, self._outcome(task, file, now_ms, 0), file, may_give_up=False)
+            self._settle(task, self._outcome(task, file, self.now_ms, 0), file, may_give_up=False)
 
     def known(self, file: BinFile) -> BinEstimate:
         """Return what is known of a bin that has reported."""
@@ -187,7 +191,7 @@ class Office:
     def may_send(self, asset_id: str, above_pct: float | None) -> bool:
         """Whether somebody may be sent to a bin: heard of lately, no task, no claim in doubt.
 
-        With `above_pct` [%] its fill must be known and above that; None leaves that to whoever asks.
+        With `above_pct` [%] its fill must be known and above that, or heaped; None leaves that to whoever asks.
         """
         file, rules = self.bins[asset_id], self.square.rules
         if asset_id in self._by_asset or file.newest_ms is None:
@@ -195,9 +199,9 @@ class Office:
         if self.doubted_ms.get(asset_id, 0) > self.now_ms - rules.redispatch_s * 1000:
             return False
         found = self.known(file)
-        if above_pct is not None and (found.fill_pct is None or found.fill_pct <= above_pct):
-            return False
         if found.is_dropping:
+            return False
+        if above_pct is not None and not found.is_heaped and (found.fill_pct is None or found.fill_pct <= above_pct):
             return False
         limit_s = rules.late_s + rules.silent_factor * file.interval_s
         return not file.is_late and self.now_ms - file.newest_ms <= limit_s * 1000
@@ -233,9 +237,17 @@ class Office:
             if said == "verified":
                 self._close_full(file)
             else:
-                self.doubted_ms[task.asset_id] = self.now_ms
+                self._doubt(task, file)
         elif said is None and task.state != "claimed" and not self._is_wanted(task, file):
             self._close(task, "cancelled")
+
+    def _doubt(self, task: Task, file: BinFile) -> None:
+        """Hold a claim without a witness against a heap that only an obstructed sensor speaks for."""
+        self.doubted_ms[task.asset_id] = self.now_ms
+        if task.claimed_ms is not None and self.known(file).is_heaped:
+            estimate.doubt(file.memory, task.claimed_ms)
+            file.found = None
+            self._judge(file)
 
     def _close_full(self, file: BinFile) -> None:
         found = self.known(file)

@@ -2,8 +2,8 @@
 
 Beside full bins, those are emptied that would overflow before a crew could come later: within the time that a crew
 needs, or while the bin cannot be served (night, prayer, after the last shift). Uses the simple line of
-`alerts.domain.forecast`; it knows no calendar. And a bin that was filling and is then "obstructed" is taken for what it
-most probably is: heaped up into the blind zone of the sensor.
+`alerts.domain.forecast`; it knows no calendar. The engine takes a bin for heaped that was filling and is then obstructed;
+this policy also looks after bins that filled up between two readings, and comes back when nobody could see an emptying.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "lead_min": Parameter(40, "min", "assumed: a bin that overflows sooner than this is worth a crew now"),
     "closing_min": Parameter(90, "min", "assumed: so long before a bin closes it is decided whether it lasts"),
     "early_from_pct": Parameter(55, "%", "assumed: a bin below this is never emptied early"),
-    "blocked_h": Parameter(4, "h", "assumed: a sensor that stays obstructed after a visit is left alone for so long"),
+    "blocked_h": Parameter(1.5, "h", "assumed: a sensor that stays obstructed after a visit is left alone for so long"),
     "hands": Parameter(4, "1", "assumed: stops that a crew has in hand, ordered by walk"),
     "look_min": Parameter(10, "min", "forecasts are looked at this often: the report interval of the nodes"),
 }

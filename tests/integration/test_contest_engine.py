@@ -32,7 +32,7 @@ class Twin(Threshold):
     def __init__(self, folder: Path) -> None:
         self._database = open_database(f"sqlite:///{folder / 'resik.sqlite3'}")
         self._said: list[CrewReport] = []
-        self.compared = 0
+        self.compared = self.heaped = 0
         self.states: set[str] = set()
 
     def begin(self, square: SquareView, now_ms: int) -> None:
@@ -67,6 +67,7 @@ class Twin(Threshold):
             active = Ledger(connection, self._plan.site_id).active_tasks()
         assert [_seen(task) for task in active] == [_seen(task) for task in self.office.tasks.values()], now_ms
         self.compared += len(active)
+        self.heaped += sum(self.office.known(one).is_heaped for one in self.office.bins.values() if one.newest_ms)
         self.states |= {task.state for task in active} | {task.state for task in self.office.closed}
         return orders
 
@@ -77,12 +78,12 @@ def _seen(task: Task) -> tuple[object, ...]:
 
 
 def test_the_engine_decides_the_same_tasks(tmp_path: Path) -> None:
-    """A crowded morning with crews that refuse, lie and come late: every task is the same in every minute."""
+    """A crowded morning with heaps above the rim and crews that refuse, lie and come late: every task is the same in every minute."""
     scenario = replace(
         load_scenario("quiet-tuesday"),
         start_s=NINE_O_CLOCK_S,
         initial_fill_pct=(50.0, 110.0),
-        visits=Visits(per_day_factor=4.0),
+        visits=Visits(per_day_factor=30.0),
         crews=Habits(
             refuse_share=0.2,
             late_share=0.2,
@@ -96,4 +97,5 @@ def test_the_engine_decides_the_same_tasks(tmp_path: Path) -> None:
     twin = Twin(tmp_path)
     Loop(Stage.of(scenario), twin, seed=4, minutes=MINUTES).run()
     assert twin.compared > 1000
+    assert twin.heaped > 100
     assert twin.states == {"open", "assigned", "accepted", "claimed", "verified", "unverified", "cancelled"}
