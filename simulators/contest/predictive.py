@@ -2,8 +2,9 @@
 
 Beside full bins, those are emptied that would overflow before a crew could come later: within the time that a crew
 needs, or while the bin cannot be served (night, prayer, after the last shift). Uses the simple line of
-`alerts.domain.forecast`; it knows no calendar. The engine takes a bin for heaped that was filling and is then obstructed;
-this policy also looks after bins that filled up between two readings, and comes back when nobody could see an emptying.
+`alerts.domain.forecast`; it knows no calendar. The engine takes a bin for heaped that was filling and is then
+obstructed; this policy also looks after bins that filled up between two readings, and comes back when nobody could see
+an emptying.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -78,7 +78,7 @@ def _seen(task: Task) -> tuple[object, ...]:
 
 
 def test_the_engine_decides_the_same_tasks(tmp_path: Path) -> None:
-    """A crowded morning with heaps above the rim and crews that refuse, lie and come late: every task is the same in every minute."""
+    """Heaps above the rim, crews that refuse, lie and come late: every task is the same in every minute."""
     scenario = replace(
         load_scenario("quiet-tuesday"),
         start_s=NINE_O_CLOCK_S,
