@@ -136,8 +136,7 @@ class Crowd:
         slots = range(first, first + (STAY_MAX_H + 1) * _SLOTS_PER_H)
         leaves_mmph = itinerary_value("rain_leaves_mmph")
         wet = np.array([self._demand.rain_mmph(slot) >= leaves_mmph for slot in slots])
-        begins = wet & ~np.concatenate([[False], wet[:-1]])
-        begins[0] = False  # who comes in the rain does not mind it
+        begins = wet & ~np.concatenate([[False], wet[:-1]])  # who comes in the rain does not mind it
         return np.flatnonzero(begins) * (SLOT_MIN * 60)
 
     def _hour(self, hour_index: int) -> _Hour:

@@ -119,6 +119,33 @@ def test_purposes_go_to_different_places(itineraries):
     assert share(exercise=2000.0) < 0.1
 
 
+def test_the_nearest_place_is_visited_first(itineraries):
+    """Of the first two places, the first is mostly nearer to the way in, as the crow flies."""
+    trips = draw(itineraries, families=6000.0)
+    site = shipped()
+    centres = np.array([np.mean([site.frame.to_m(*p) for p in z.rings[0][:-1]], axis=0) for z in site.zones])
+    door, first, second = (centres[trips.zones[:, column]] for column in range(3))
+    differ = trips.zones[:, 1] != trips.zones[:, 2]
+    nearer = np.hypot(*(first - door).T) <= np.hypot(*(second - door).T)
+    assert differ.sum() > 500
+    assert nearer[differ].mean() > 0.7
+
+
+def test_some_leave_by_another_way(itineraries):
+    """Most go out where they came in; of the others, who choose anew, most find another one."""
+    zones = draw(itineraries, families=6000.0).zones
+    other = (zones[:, 0] != zones[:, -1]).mean()
+    assert 0.5 * value("other_way_out") < other < value("other_way_out")
+
+
+def test_most_is_dropped_where_people_stay(itineraries, ground):
+    """What is dropped while walking lies along the paths, away from every place: less than a quarter of all."""
+    trips = draw(itineraries, families=6000.0)
+    places = Places.of(ground)
+    at_places = np.isin(trips.drop_point, places.spots)
+    assert 0.3 * value("dropped_walking") < 1.0 - at_places.mean() < value("dropped_walking")
+
+
 def test_haul_meals_become_wrappers(itineraries):
     """Each pilgrim gets a wrapped meal with the given share, on top of what they drop anyway."""
     plain, fed = draw(itineraries, pilgrims=20_000.0), draw(itineraries, pilgrims=20_000.0, more={"meals": 0.83})

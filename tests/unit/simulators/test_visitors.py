@@ -9,8 +9,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from simulators.chance import stream
+from simulators.demand import Demand
 from simulators.ground import Ground
+from simulators.itineraries import Itineraries
+from simulators.places import Places
 from simulators.scenario_sections import PURPOSES, CrowdSpell, Quiet, Visits
+from simulators.stalls import Stalls
 from simulators.visitors import Crowd, Drops
 from square.occasions import Occasions
 from tests.unit.simulators.wide_site import copies, shipped
@@ -63,6 +68,45 @@ def test_nothing_is_dropped_twice_or_lost_between_hours(ground):
     assert sum(items[-60:]) == 0
     assert alone.arrivals(HOUR) > 3000
     assert sum(items) == pytest.approx(1.9 * alone.arrivals(HOUR), rel=0.2)
+
+
+def test_a_minute_has_what_its_seconds_say(ground):
+    """Drops come in order of time, those of the people of an earlier hour among those of the people of this one."""
+    visits = Visits(quiet=(Quiet(0.0, HOUR * 3600.0), Quiet((HOUR + 2) * 3600.0, 4e9)))
+    square = Crowd(ground, seed=1, occasions=Occasions(), visits=visits, rain_mmph=lambda _at_s: 0.0)
+    demand = Demand(ground.site, Occasions(), visits, lambda _at_s: 0.0)
+    dry, itineraries, stalls = np.empty(0, dtype=np.int64), Itineraries(Places.of(ground)), Stalls(Places.of(ground))
+    seconds, masses = [], []
+    for hour in (HOUR, HOUR + 1):
+        trips = itineraries.draw(stream(1, "visitors", hour), demand.hour(hour), dry)
+        litter = stalls.draw(stream(1, "stalls", hour), demand.stall_items(hour))
+        seconds += [trips.drop_s + (hour - HOUR) * 3600, litter.second + (hour - HOUR) * 3600]
+        masses += [trips.drop_mass_mg, litter.mass_mg]
+    second, mass = np.concatenate(seconds), np.concatenate(masses)
+    for minute in range(120):
+        inside = np.flatnonzero(second // 60 == minute)
+        found = square.drops(HOUR * 60 + minute).mass_mg.tolist()
+        assert sorted(found) == sorted(mass[inside].tolist())
+        when = dict(zip(mass[inside].tolist(), second[inside].tolist(), strict=True))
+        assert [when[mg] for mg in found] == sorted(when[mg] for mg in found)
+
+
+def test_who_comes_in_the_rain_does_not_mind_it(ground):
+    """Of two showers that began before people came, the longer one chases away nobody more than the shorter one."""
+    came_s = HOUR * 3600.0 + 1200.0
+
+    def present(until_min: float) -> list[int]:
+        wet = (HOUR * 3600.0 + 600.0, HOUR * 3600.0 + until_min * 60.0)
+        square = crowd(
+            ground,
+            rain=lambda at_s: 4.0 if wet[0] <= at_s < wet[1] else 0.0,
+            quiet=(Quiet(0.0, 4e9),),
+            crowds=(CrowdSpell(came_s, came_s + 60.0, 5000, "families"),),
+        )
+        return [int(square.present(came_s + 60.0 * minute).sum()) for minute in range(90)]
+
+    assert present(80.0) == present(30.0)
+    assert max(present(30.0)) > 500
 
 
 def test_people_present_are_those_who_came_and_did_not_leave(ground):
