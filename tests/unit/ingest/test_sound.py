@@ -251,7 +251,7 @@ def test_every_number_of_the_wire_is_written_as_its_shortest_text(data: st.DataO
 
 def test_the_encoder_keeps_no_more_than_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for two of everything it writes the same lines; its memory stays bounded."""
-    for name in ("HEADS_LIMIT", "TEXTS_LIMIT", "SHAPES_LIMIT"):
+    for name in ("HEADS_LIMIT", "SHAPES_LIMIT"):
         monkeypatch.setattr(line_protocol, name, 2)
     encoder = LineEncoder()
     names = [q.name for q in quantities_of("air")]
@@ -259,9 +259,8 @@ def test_the_encoder_keeps_no_more_than_its_limits(monkeypatch: pytest.MonkeyPat
         values = {name: n / QUANTITIES[name].divisor for name in names[: 1 + n % len(names)]}
         reading = Reading("s", f"d{n % 7}", "a", "z", "air", BOOT, n, NOW_MS, NOW_MS, values, "ok", 0, 0)
         assert encoder.encode(reading) == LineEncoder().encode(reading.point())
-    assert len(encoder._writers) == 2
+    assert len(encoder._shapes) == 2
     assert len(encoder._reading_heads) <= 2
-    assert len(encoder._texts) == 2
 
 
 def test_a_reading_that_no_store_takes_is_refused_by_its_place() -> None:
