@@ -61,14 +61,7 @@ class Node:
         del measuring
         self.settings.active.values["parts"] = self.board.parts = None  # not needed again before the next boot
         nvs = self.board.nvs
-        return (
-            is_due
-            or woken_by_pin
-            or self.settings.trial
-            or nvs.get("trial", 0)
-            or nvs.get("img", 0)
-            or nvs.get("want", 0)
-        )
+        return is_due or woken_by_pin or self.settings.trial or self._is_on_trial() or nvs.get("want", 0)
 
     def round_s(self):
         """Seconds from the begin of this round to that of the next one."""
@@ -221,17 +214,20 @@ class Node:
         if self.uplink is not None:
             await self.uplink.link.leave()
         self.hang_up()
-        nvs = self.board.nvs
-        if self.is_heard and (nvs.get("trial", 0) or nvs.get("img", 0)):
+        if self.is_heard and self._is_on_trial():
             # now: beside TLS there may be no memory for it, and the version would go for a fault that it has not
             from firmware.core import slots
 
-            slots.confirm(nvs, self.board.partition)
+            slots.confirm(self.board.nvs, self.board.partition)
+
+    def _is_on_trial(self):
+        get = self.board.nvs.get
+        return get("trial", 0) or get("img", 0)
 
     def may_load(self):
         """Whether to go on with an update: the next boot does that and nothing else, for want of memory."""
         get = self.board.nvs.get
-        is_loading = get("want", 0) and not get("trial", 0) and not get("img", 0)
+        is_loading = get("want", 0) and not self._is_on_trial()
         if self.record.next_seq % (1 << get("otamis", 0)):
             return False  # nobody answered lately: only every 2nd, 4th, 8th.. wake asks again
         low = self.battery_mv is not None and self.battery_mv < self.settings.active.critical_mv
@@ -258,7 +254,7 @@ class Node:
                     break  # else: a firmware image without an ack before the first sleep is gone
                 await self.talk()
         await self.obey()
-        if self.settings.active.sleep == "awake":
+        if self.settings.active.sleep == "awake" and not self._is_on_trial():  # which is kept when the link is down
             from firmware import awake
 
             await awake.listen(self)

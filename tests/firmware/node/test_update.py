@@ -124,6 +124,25 @@ def test_a_good_update(tmp_path: Path, broker: Server) -> None:
         office.close()
 
 
+def test_a_node_that_stays_awake_keeps_an_update_at_once(tmp_path: Path, broker: Server) -> None:
+    """The first round of a new version ends with its ack: a supply that fails an hour later takes nothing back."""
+    office = Office(broker.port, "rsk-ota-awake", bundle())
+    try:
+        settings = rig.config(office.device, sleep="awake", **LONG)
+        node = with_offer(rig.node(tmp_path / "node", settings, port=broker.port), office)
+        for _ in range(8):
+            if node.boot().outcome == "reset":
+                break
+        boot = node.boot()
+        assert boot.ended_ms - boot.began_ms < 60_000
+        assert [node.folder.nvs()[name] for name in ("ver", "trial")] == [NEW, 0]
+        node.boot(lost_ms=30_000)
+        status = live(node, office, 2)
+        assert (status["fw"], status["ota"]) == ("2.0.0", "confirmed")
+    finally:
+        office.close()
+
+
 @pytest.mark.parametrize("why", ["signature", "version", "truncated", "class", "hash"])
 def test_an_update_that_is_refused(tmp_path: Path, broker: Server, why: str) -> None:
     """Of somebody else, older, cut off, for another kind, or damaged: refused by name; the old version goes on."""
