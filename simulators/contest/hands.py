@@ -256,7 +256,7 @@ class Hand:
             self.labour.emptied += 1
         elif kind == "sweep":
             loose_s = value("sweep_base_s") + value("sweep_s_per_l") * self._yard.litter_l(target)
-            work_s = min(loose_s, value("sweep_max_s")) * one.answer.empty_factor
+            work_s = min(loose_s * one.answer.empty_factor, value("sweep_max_s"))
             self.labour.swept += 1
         else:
             work_s = value("unload_s")

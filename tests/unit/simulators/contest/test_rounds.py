@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from simulators.contest.fixed import Fixed
-from simulators.contest.policy import CrewReport, CrewView, Stop
+from simulators.contest.policy import CrewReport, CrewView
 from simulators.contest.rounds import PARAMETERS, Sweeper, tour
 from simulators.contest.windows import MINUTE_MS, Windows
 from tests.unit.simulators.contest.stages import NINE_S, stage
@@ -105,4 +105,3 @@ def test_the_time_after_a_shift_counts_only_when_asked_for():
     more = Windows(SQUARE, NINE_MS, 1440, with_handover=True).staffed
     assert np.all(more | ~plain)
     assert more.sum() - plain.sum() == SQUARE.plan.shift_plan.handover_min
-    assert Stop("empty", "bin-001").task_id is None
