@@ -3,6 +3,7 @@
 Everything that decides what happens next is an integer, so that a state that was saved and read is the same state.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
@@ -151,19 +152,40 @@ class State:
             now = getattr(fresh, name)
             saved = dict(zip(snapshot[over], snapshot[name], strict=True))
             merged = [saved.get(asset, old) for asset, old in zip(here[over], now.tolist(), strict=True)]
-            arrays[name] = np.array(merged, dtype=np.int64).reshape(now.shape)
-        numbers: dict[str, Any] = {name: int(snapshot[name]) for name in _NUMBERS if name != "at_s"}
-        smokes = [Smoke(*(int(part) for part in smoke)) for smoke in snapshot["smokes"]]
-        state = cls(at_s=float(snapshot["at_s"]), **arrays, smokes=smokes, **numbers)
+            arrays[name] = _whole(merged).reshape(now.shape)
+        numbers: dict[str, Any] = {name: int(_whole(snapshot[name])) for name in _NUMBERS if name != "at_s"}
+        smokes = [Smoke(*_whole(smoke).tolist()) for smoke in snapshot["smokes"]]
+        at_s = float(snapshot["at_s"])
+        if not math.isfinite(at_s) or any(arrays[name].min(initial=0) < 0 for name in _NOT_NEGATIVE):
+            raise ValueError("its time or its masses are none")
+        state = cls(at_s=at_s, **arrays, smokes=smokes, **numbers)
         # A site file may have gained or lost bins since: what is there now must still add up.
         totals = state.totals
         state.started_mg += sum(totals[1:]) - totals.generated_mg
         return state
 
 
+def _whole(numbers: Any) -> Ints:
+    """Return whole numbers as an array.
+
+    Raises
+    ------
+    ValueError
+        They are too large, no numbers, or not whole.
+    """
+    try:
+        array = np.array(numbers, dtype=np.int64)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
+    if not np.array_equal(array, np.array(numbers)):
+        raise ValueError("a number is not whole")
+    return array
+
+
 _BINS_NEVER = ("stolen_min", "sensor_stolen_min", "moved_min", "tipped_min", "lid_min", "fire_min", "full_since_min")
 _BINS_ZERO = ("mass_mg", "beside_mg", "water_mg", "ripe_mg_min", "overflow_s")
 _ZONES_ZERO = ("ground_mg", "dirty_s", "litter_ml_s")
+_NOT_NEGATIVE = (*_BINS_ZERO, "ratio_ppb", *_ZONES_ZERO)
 _ARRAYS: dict[str, tuple[str, int]] = (
     dict.fromkeys(_BINS_ZERO, ("bins", 0))
     | {"ratio_ppb": ("bins", RATIO_UNIT)}
