@@ -87,12 +87,17 @@ def _progress(console: Any, supervise: Callable[[], None]) -> tuple[AbstractCont
     return bar, tell
 
 
-def _load(plan: Any, console: Any, supervise: Callable[[], None] = lambda: None) -> Any:
+def _load(
+    plan: Any,
+    console: Any,
+    supervise: Callable[[], None] = lambda: None,
+    connected: Callable[[], None] = lambda: None,
+) -> Any:
     """Run the load; return it with its report."""
     from simulators.load import Load
 
     bar, tell = _progress(console, supervise)
-    load = Load(plan, tell)
+    load = Load(plan, tell, connected)
     with bar:
         asyncio.run(load.run())
     if not load.report.made:
@@ -129,8 +134,8 @@ def _against_stack(settings: Any, devices: int, limits: dict[str, Any], console:
                 endpoint=MqttEndpoint.from_url(stack.broker_url, ca_file=settings.broker_ca_file),
                 **limits,
             )
-            before_s = _cpu_of(stack)
-            load = _load(plan, console, stack.supervise)
+            before_s: dict[str, float] = {}
+            load = _load(plan, console, stack.supervise, lambda: before_s.update(_cpu_of(stack)))
             stack.drain(DRAIN_WITHIN_S)
             used_us = {
                 name: (cpu_s - before_s[name]) * 1e6 / load.report.made for name, cpu_s in _cpu_of(stack).items()

@@ -203,10 +203,18 @@ class Load:
         Who and how much.
     progress
         Told the share done [0..1] and what happens, a few times a second.
+    connected
+        Called when all are connected, before the first reading is made.
     """
 
-    def __init__(self, plan: LoadPlan, progress: Callable[[float, str], None] = lambda _share, _words: None) -> None:
+    def __init__(
+        self,
+        plan: LoadPlan,
+        progress: Callable[[float, str], None] = lambda _share, _words: None,
+        connected: Callable[[], None] = lambda: None,
+    ) -> None:
         self.plan = plan
+        self._connected = connected
         self.report = LoadReport(devices=len(plan.devices))
         self._progress = progress
         boot = secrets.randbits(32)
@@ -235,6 +243,7 @@ class Load:
         report.connected = sum(device.link is not None for device in self.devices)
         sweeping = asyncio.create_task(self._sweep())
         try:
+            self._connected()
             cpu_s, begun_s = time.process_time(), loop.time()
             await (self._at_rate(begun_s) if plan.rate_per_s else self._flat_out(begun_s))
             report.seconds = loop.time() - begun_s
