@@ -148,11 +148,14 @@ class Happenings:
         apart = np.hypot(self._shapes.x_m - self._shapes.x_m[start], self._shapes.y_m - self._shapes.y_m[start])
         walk = np.argsort(np.rint(apart * 1000), kind="stable")[: int(MISHAP_PARAMETERS["bins_searched"].value)]
         amount_l = 0.0
+        rotting = rotting_mg(state.mass_mg[walk])
         for pile in (state.mass_mg, state.beside_mg):
             taken = pile[walk] * _PICKED // _PERMILLE
             pile[walk] -= taken
             state.scavenged_mg += int(taken.sum())
             amount_l += litres(taken)
+        for i, before in zip(walk.tolist(), rotting.tolist(), strict=True):
+            keep_age(state, i, before)
         return amount_l
 
     def burn(self, state: State, minute: int, rain_mmph: float) -> list[Event]:
@@ -160,14 +163,12 @@ class Happenings:
         events = []
         share = round(MISHAP_PARAMETERS["fire_share"].value * _PERMILLE)
         for i in np.flatnonzero(state.fire_min != NEVER).tolist():
-            before = rotting_mg(state.mass_mg[i : i + 1])[0]
+            before = int(rotting_mg(state.mass_mg[i : i + 1])[0])
             burnt = state.mass_mg[i] * _BURNS * share // _PERMILLE**2
             state.mass_mg[i] -= burnt
             state.burned_mg += int(burnt.sum())
             state.water_mg[i] = 0
-            if before:
-                after = rotting_mg(state.mass_mg[i : i + 1])[0]
-                state.ripe_mg_min[i] = state.ripe_mg_min[i] * after // before
+            keep_age(state, i, before)
             if minute >= state.fire_min[i] or rain_mmph > PARAMETERS["fire_out_mmph"].value or not burnt.any():
                 state.fire_min[i] = NEVER
                 events.append(Event((minute + 1) * 60.0, "fire-out", self._bins[i], 0.0))
@@ -225,6 +226,14 @@ def tip(state: State, i: int) -> float:
     state.beside_mg[i] += state.mass_mg[i]
     clear(state, i)
     return amount_l
+
+
+def keep_age(state: State, i: int, rotted_mg: int) -> None:
+    """Leave what still rots in a bin as old as it was when `rotted_mg` of it rotted: what was taken was no older."""
+    if rotted_mg:
+        after_mg = int(rotting_mg(state.mass_mg[i : i + 1])[0])
+        # whole numbers of any size: mass times mass times time is more than 64 bits hold
+        state.ripe_mg_min[i] = int(state.ripe_mg_min[i]) * after_mg // rotted_mg
 
 
 def clear(state: State, i: int) -> None:

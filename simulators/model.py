@@ -255,15 +255,26 @@ class SquareModel:
             mm = SLOW_MIN / 60.0 * (air.rain_mmph * under - value("drying_mm_per_h") * air.sun)
             s.water_mg = np.maximum(s.water_mg + np.rint(mm * shapes.floor_m2 * MG_PER_KG).astype(np.int64), 0)
             s.water_mg -= np.maximum(s.water_mg - holds, 0) // 4  # floors leak
+            s.water_mg[(s.stolen_min != NEVER) | (s.tipped_min != NEVER)] = 0
         s.ripe_mg_min += rotting_mg(s.mass_mg) * SLOW_MIN
         mix = heap.mixture(s.mass_mg)
         wet = np.minimum(s.water_mg / np.maximum(holds, 1), 1.0)
         stress = heap.stress_pa(s.mass_mg.sum(axis=1) + s.water_mg, shapes.floor_m2)
         s.ratio_ppb = heap.settled(s.ratio_ppb, heap.rest_ratio(mix, stress, wet), self._settling)
         self._changed()
-        pressed = np.where(self.fill_pct >= 100.0, heap.PARAMETERS["pressed_ratio"].value, 1.0)  # noqa: PLR2004
-        s.ratio_ppb = heap.settled(s.ratio_ppb, pressed, heap.PARAMETERS["press_share"].value)
-        self._changed()
+        full = self.fill_pct >= 100.0  # noqa: PLR2004 - the rim
+        if full.any():
+            pressed = np.where(full & self._visited(minute), heap.PARAMETERS["pressed_ratio"].value, 1.0)
+            s.ratio_ppb = heap.settled(s.ratio_ppb, pressed, heap.PARAMETERS["press_share"].value)
+            self._changed()
+
+    def _visited(self, minute: int) -> Bools:
+        """Whether anybody had something to drop beside each bin in the last `SLOW_MIN` minutes, (n_bins,)."""
+        came = np.zeros(len(self.bins), dtype=np.bool_)
+        for before in range(SLOW_MIN):
+            nearest = self.ground.near[self.crowd.drops(minute - before).point, 0]
+            came[nearest[nearest != NEVER]] = True
+        return came
 
     # -- crews ---------------------------------------------------------------------------------
 
@@ -324,22 +335,21 @@ class SquareModel:
         fill = self.fill_pct
         air = self.weather.at(s.at_s)
         burning = s.fire_min != NEVER
-        inside_c = air.temp_c + value("lid_heat_c") * air.sun + value("fire_heat_c") * burning
         water_mm = np.maximum(s.water_mg - heap.holds_mg(s.mass_mg), 0) / MG_PER_KG / shapes.floor_m2
         roughness_mm, soft = surfaces(s.mass_mg)
         return BinTruths(
             fill_pct=fill,
-            surface_mm=shapes.empty_mm - np.maximum(fill / 100.0 * shapes.span_mm, water_mm),
+            surface_mm=np.maximum(shapes.empty_mm - np.maximum(fill / 100.0 * shapes.span_mm, water_mm), 0.0),
             roughness_mm=roughness_mm,
             soft=soft,
-            inside_c=inside_c,
+            inside_c=_lid_c(air) + value("fire_heat_c") * burning,
             tilted_deg=np.where(s.tipped_min != NEVER, TIPPED_DEG, np.where(s.moved_min != NEVER, MOVED_TILT_DEG, 0.0)),
             water_mm=water_mm,
             lid_open=s.lid_min != NEVER,
             moved=s.moved_min != NEVER,
             stolen=(s.stolen_min != NEVER) | (s.sensor_stolen_min != NEVER),
             burning=burning,
-            odour=self._smell(inside_c),
+            odour=self._smell(air),
         )
 
     def bin_truth(self, index: int) -> BinTruth:
@@ -360,13 +370,14 @@ class SquareModel:
             np.full(burning.size + len(smokes), 1.5),
             np.concatenate([taken, smokes[:, 2] * 1000.0]) * ugps_per_mgph,
         )
-        smell = Sources(shapes.x_m, shapes.y_m, np.ones(len(self.bins)), self._smell(np.float64(air.temp_c)))
+        smell = Sources(shapes.x_m, shapes.y_m, np.ones(len(self.bins)), self._smell(air))
         return self._air.at((lon, lat), at_s, air, smoke=smoke, smell=smell)
 
-    def _smell(self, temp_c: Any) -> Floats:
+    def _smell(self, air: Air) -> Floats:
+        """Return the ammonia that each bin gives off [ug/s]; fire makes none."""
         rotting = rotting_mg(self._s.mass_mg)
         age_h = self._s.ripe_mg_min / np.maximum(rotting, 1) / 60.0
-        return smell_ugps(rotting / MG_PER_KG, age_h, temp_c)
+        return smell_ugps(rotting / MG_PER_KG, age_h, _lid_c(air))
 
     # -- keeping -------------------------------------------------------------------------------
 
@@ -384,3 +395,8 @@ class SquareModel:
         """
         self._s = State.restored(snapshot, self.bins, self.zones, self._s)
         self._changed()
+
+
+def _lid_c(air: Air) -> Floats:
+    """Return the air under a lid that nothing burns below [C]."""
+    return np.array(air.temp_c + value("lid_heat_c") * air.sun)

@@ -127,6 +127,20 @@ def test_a_fire_takes_what_burns_and_rain_puts_it_out():
     assert ends == [round(PARAMETERS["fire_min"].value)]
 
 
+def test_what_is_taken_was_as_old_as_what_stays():
+    """Waste pickers and fires take of what rots without making the rest older."""
+    state = filled()
+    state.mass_mg[:, FOOD] = 0
+    state.ripe_mg_min[:] = rotting_mg(state.mass_mg) * 600
+    happen(state, "fire", "bin-010")
+    for i in range(5):
+        happen(state, "scavenged", "bin-010")
+        HAPPENINGS.burn(state, MINUTE + i, 0.0)
+    age_min = state.ripe_mg_min / rotting_mg(state.mass_mg)
+    assert (rotting_mg(state.mass_mg) < rotting_mg(filled().mass_mg) * 0.9).sum() >= 9
+    assert age_min == pytest.approx(np.full(len(age_min), 600.0), rel=1e-3)
+
+
 def test_a_fire_needs_fuel():
     """In a square of empty bins none begins."""
     state = State.clean(AT_S, len(ground().bins), len(ground().site.zones))

@@ -207,6 +207,73 @@ def test_waste_settles_when_nobody_comes():
     assert np.all(fills[22] - fills[24] < 0.2)
 
 
+def test_a_full_bin_is_pressed_only_where_somebody_comes():
+    """Nobody there: a heap above the rim sinks like one below it, by its weight alone. A crowd presses it down."""
+    quiet = [model(factor=0.0, fill=(fill, fill)) for fill in (95, 108)]
+    before = [square.fill_pct for square in quiet]
+    for square in quiet:
+        square.advance(START_S + 3600)
+    below, above = (square.fill_pct / was for square, was in zip(quiet, before, strict=True))
+    assert np.all(above < below + 1e-9)
+    assert np.all(above > below - 0.005)
+    crowded = model(factor=BUSY, fill=(108, 108))
+    crowded.advance(START_S + 3600)
+    visited = np.unique(ground().near[crowd(5, BUSY).drops(int(START_S // 60)).point, 0])
+    ratio = [np.array(square.snapshot()["ratio_ppb"])[visited] / 1e9 for square in (crowded, quiet[1])]
+    assert np.median(ratio[1] - ratio[0]) > 0.02
+
+
+def test_no_rain_falls_into_a_bin_that_is_away():
+    """After a storm a stolen bin and one that lay on its side are dry when they come back; the others are wet."""
+    storm = WeatherOverrides(is_dry=True, storms=(Storm(START_S, START_S + 3600, 80.0, 2.0),))
+    planned = (PlannedMishap(START_S, "bin-theft", "bin-001"), PlannedMishap(START_S, "tipped", "bin-002"))
+    square = SquareModel(
+        ground(), crowd(5, 0.0), Weather(5, storm, zone=shipped().zone_info), mishaps(*planned), seed=1, start_s=START_S
+    )
+    square.advance(START_S + 3600)
+    water_mm = square.bin_truths().water_mm
+    assert water_mm[0] == water_mm[1] == 0
+    assert water_mm[2:].min() > 0.5
+
+
+def test_water_leaks_away_at_night():
+    """Rain that stands on a floor is less an hour later, without sun; never below nothing."""
+    evening_s = START_S + 6 * 3600
+    storm = WeatherOverrides(is_dry=True, storms=(Storm(evening_s, evening_s + 3600, 120.0, 2.0),))
+    square = SquareModel(
+        ground(), crowd(5, 0.0), Weather(5, storm, zone=shipped().zone_info), mishaps(), seed=1, start_s=evening_s
+    )
+    square.advance(evening_s + 3600)
+    wet = square.bin_truths().water_mm
+    square.advance(evening_s + 2 * 3600)
+    assert np.all(square.bin_truths().water_mm < 0.5 * wet)
+    assert square.bin_truths().water_mm.min() >= 0
+
+
+def test_a_bin_without_blind_zone_heaped_to_the_sensor():
+    """The format allows a sensor at the rim: waste above it is at the sensor, not behind it."""
+    site = shipped()
+    low = on(replace(site, bins=(replace(site.bins[0], full_mm=0, empty_mm=500),)), fill=(110, 110))
+    assert low.fill_pct[0] > 109
+    assert low.bin_truths().surface_mm[0] == 0
+
+
+def test_what_rots_gives_off_little_whatever_burns():
+    """Fire makes no ammonia: a burning bin smells no more than before, and no container smells less than nothing."""
+    for volume_l in (240.0, 20_000.0):
+        site = shipped()
+        bins = tuple(replace(b, volume_l=volume_l) for b in site.bins[:2])
+        fire = PlannedMishap(START_S + 40 * 86_400, "fire", "bin-001")
+        quiet = Visits(per_day_factor=0.0)
+        square = on(replace(site, bins=bins), fire, visits=quiet, fill=(100, 100))
+        square.advance(START_S + 40 * 86_400)
+        before = square.bin_truth(0).odour
+        square.advance(START_S + 40 * 86_400 + 600)
+        assert square.bin_truth(0).burning
+        assert 0 < square.bin_truth(0).odour < before
+        assert square.air_truth(*bins[0].lonlat, square.at_s).nh3_ppb > 0
+
+
 def test_rain_wets_waste_and_stands_in_empty_bins():
     """In a storm bins get wet: heaps sink faster, empty bins show water, most with the lid up; waste is the same."""
     storm = WeatherOverrides(is_dry=True, storms=(Storm(START_S, START_S + 4 * 3600, 80.0, 2.0),))
@@ -270,6 +337,10 @@ def test_rebase_moves_time_without_waste():
     assert square.totals == before
     assert square.at_s == START_S - 1e6
     assert square.snapshot()["tipped_min"][0] == due - round((1e6 + 60) / 60)
+    full = model(factor=0.0, fill=(110, 110))
+    full.advance(START_S + 60)
+    full.rebase(START_S + 86_400)
+    assert np.all(full.full_since_s == START_S + 86_400)
 
 
 def test_the_past_changes_nothing():
@@ -297,11 +368,13 @@ def test_restore_survives_a_changed_site():
     assert balance(changed) == 0
 
 
-def on(site: Site) -> SquareModel:
+def on(
+    site: Site, *planned: PlannedMishap, visits: Visits | None = None, fill: tuple[float, float] = (0.0, 0.0)
+) -> SquareModel:
     here = Ground.of(site)
     air = weather(5)
-    people = Crowd(here, seed=5, occasions=Occasions({}), visits=Visits(), rain_mmph=air.rain_mmph)
-    return SquareModel(here, people, air, mishaps(), seed=5, start_s=START_S)
+    people = Crowd(here, seed=5, occasions=Occasions({}), visits=visits or Visits(), rain_mmph=air.rain_mmph)
+    return SquareModel(here, people, air, mishaps(*planned), seed=5, start_s=START_S, initial_fill_pct=fill)
 
 
 def test_no_bins_means_everything_on_the_ground():
