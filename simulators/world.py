@@ -104,23 +104,20 @@ class World:
 
     def empty(self, asset_id: str, now_s: float) -> float | None:
         """Empty a bin as a crew does and return the litres; None when the site has no such bin."""
-        try:
-            self.advance(now_s)
-            litres = self.model.empty(asset_id)
-        except KeyError:
+        if asset_id not in self.model.bins:
             _log.warning("a task names bin %s, which this site does not have", asset_id)
             return None
+        self.advance(now_s)
         self.emptied += 1
-        return litres
+        return self.model.empty(asset_id)
 
     def sweep(self, zone_id: str, now_s: float) -> float | None:
         """Sweep a zone as a crew does and return the litres; None when the site has no such zone."""
-        try:
-            self.advance(now_s)
-            return self.model.sweep(zone_id)
-        except KeyError:
+        if zone_id not in self.model.zones:
             _log.warning("a task names zone %s, which this site does not have", zone_id)
             return None
+        self.advance(now_s)
+        return self.model.sweep(zone_id)
 
     def sense(self, placement: Placement) -> Sense:
         """Return the sensor of a device: a function of square time, None where the device measures nothing."""
