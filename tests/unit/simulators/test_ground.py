@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from simulators.ground import CHARACTERS, PARAMETERS, Ground, character_of, nearest
@@ -100,6 +100,7 @@ cloud = st.lists(st.tuples(coordinate, coordinate), max_size=25).map(lambda p: n
 
 @settings(max_examples=60, deadline=None)
 @given(points=cloud, targets=cloud, most=st.integers(1, 5))
+@example(points=np.array([[15.0, 15.0]]), targets=np.array([[45.0, 15.0], [-15.0, 15.0]]), most=1)  # equally far
 def test_nearest_is_what_comparing_all_says(points, targets, most):
     """The search in cells finds the same targets, in the same order, as looking at every pair."""
     which, far_mm = nearest(points, targets, reach_m=30.0, most=most)
