@@ -12,7 +12,8 @@ from resik.errors import StackError
 from resik.parts import run_service
 from resik.whole import CONFIG
 
-DEFAULT_SCENARIO = "quiet-tuesday"
+DEFAULT_SCENARIO = "jumat-legi"
+"""An evening on which something happens."""
 _PREFIX = "RESIK_SIMULATOR_"
 SUBCOMMANDS = ("grade", "load", "scenarios", "score")
 """Each is `command` of the module ``resik.simulate_<name>``, which is imported when it is needed."""
@@ -88,7 +89,11 @@ def _run_real_nodes(
     show_default=True,
     help="With --real-nodes: seconds between two readings of a node.",
 )
-@click.option("--scenario", "scenario_name", help="What the square goes through: a file, or the name of a shipped one.")
+@click.option(
+    "--scenario",
+    "scenario_name",
+    help=f"What the square goes through: a file, or the name of a shipped one [{DEFAULT_SCENARIO}].",
+)
 @click.option("--speed", type=click.FloatRange(1, 86_400), help="Square seconds per second on the terminal [600].")
 @click.option("--policy", help="Who sends the crews on the terminal: threshold, fixed, predictive [threshold].")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the square [1, or that of the scenario].")

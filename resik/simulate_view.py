@@ -281,8 +281,9 @@ class View:
         zone = self.square.local.tzinfo
         shown = []
         for told in list(self.square.told)[-lines:]:
-            line = Text(f"{datetime.fromtimestamp(told.at_s, zone):%H.%M}  ", "dim", no_wrap=True, overflow="ellipsis")
-            line.append(told.words, "red" if told.is_bad else "default")
+            at = f"{datetime.fromtimestamp(told.at_s, zone):%H.%M}  "
+            line = Text.assemble((at, "dim"), (told.words, "red" if told.is_bad else "default"))
+            line.no_wrap, line.overflow = True, "ellipsis"
             shown.append(line)
         return Panel(Group(*shown), title="peristiwa/events", title_align="left", border_style="dim")
 
@@ -304,7 +305,8 @@ def _believed(row: BinRow) -> Text:
     belief = row.belief
     if belief is None or belief.fill_pct is None:
         return Text("?", "dim")
-    mark = "diam" if belief.is_silent else "rusak" if belief.is_faulty else "lama" if belief.is_stale else ""
+    marks = ((belief.is_silent, "diam/mute"), (belief.is_faulty, "rusak/bad"), (belief.is_stale, "lama/old"))
+    mark = next((words for is_so, words in marks if is_so), "")
     return Text(f"{mark} {belief.fill_pct:.0f} %".strip(), "magenta" if mark else "default")
 
 

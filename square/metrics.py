@@ -184,6 +184,7 @@ COUNTS: Final[Mapping[str, Mapping[str, Count]]] = {
     "simulator": {
         "nodes": _gauge("nodes", "Nodes that are simulated."),
         "connected": _gauge("connected_nodes", "Of these, connected to the broker."),
+        "unheard": _gauge("unheard_nodes", "Of these, without radio in a scenario."),
         "made": _counter("made", "Readings made."),
         "published": _counter("published", "Readings published for the first time."),
         "repeated": _counter("repeated", "Readings published again because no ack came."),

@@ -110,7 +110,7 @@ def test_keys_do_what_the_foot_of_the_screen_says(terminal):
 def test_ctrl_c_leaves_the_terminal_as_it_was(terminal):
     """Interrupted in the middle, it ends with code 130 and gives the terminal back."""
     screen = terminal()
-    screen.see("Quiet Tuesday")
+    screen.see("Night of Jumat Legi")
     screen.process.send_signal(2)
     assert screen.end() == 130
     assert "Traceback" not in screen.raw
