@@ -5,6 +5,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from alerts.adapters.database import open_database
 from alerts.adapters.ledger import Ledger
 from alerts.desk import Desk
@@ -17,10 +19,12 @@ from simulators.contest.policy import CrewReport, CrewView, Observation, Order
 from simulators.contest.square_view import SquareView
 from simulators.contest.stage import Stage
 from simulators.contest.threshold import Threshold
+from simulators.contest.variants import with_crews
 from simulators.faults import Fault, FaultScript
 from simulators.habits import Habits
 from simulators.scenario import load_scenario
 from simulators.scenario_sections import Visits
+from square.site import load_site
 
 MINUTES = 180
 NINE_O_CLOCK_S = 1_795_485_600.0
@@ -32,7 +36,7 @@ class Twin(Threshold):
     def __init__(self, folder: Path) -> None:
         self._database = open_database(f"sqlite:///{folder / 'resik.sqlite3'}")
         self._said: list[CrewReport] = []
-        self.compared = self.heaped = 0
+        self.compared = self.heaped = self.passed_over = 0
         self.states: set[str] = set()
 
     def begin(self, square: SquareView, now_ms: int) -> None:
@@ -65,8 +69,11 @@ class Twin(Threshold):
         self._engine.tick(now_ms)
         with self._database.reading() as connection:
             active = Ledger(connection, self._plan.site_id).active_tasks()
+            open_now = set(Ledger(connection, self._plan.site_id).incidents())
         assert [_seen(task) for task in active] == [_seen(task) for task in self.office.tasks.values()], now_ms
+        assert {slot for slot in open_now if slot[1] in {"full", "overflow"}} == set(self.office.incidents), now_ms
         self.compared += len(active)
+        self.passed_over += sum(bool(task.passed_over) for task in active)
         self.heaped += sum(self.office.known(one).is_heaped for one in self.office.bins.values() if one.newest_ms)
         self.states |= {task.state for task in active} | {task.state for task in self.office.closed}
         return orders
@@ -77,25 +84,38 @@ def _seen(task: Task) -> tuple[object, ...]:
     return (task.id, task.asset_id, task.state, task.crew_id, *moments, task.passed_over, task.fill_before_pct)
 
 
-def test_the_engine_decides_the_same_tasks(tmp_path: Path) -> None:
-    """Heaps above the rim, crews that refuse, lie and come late: every task is the same in every minute."""
+@pytest.mark.parametrize(
+    ("factor", "fill_pct", "habits", "crews"),
+    [
+        # Bins that fill while crews are about: forecasts rank, orders are let lie, work is cut off by the shift.
+        (5.0, (40.0, 95.0), Habits(refuse_share=0.3, late_share=0.2, breakdown_share=0.2, breakdown_median_s=9e3), 9),
+        # Heaps above the rim, and crews that lie about them.
+        (30.0, (50.0, 110.0), Habits(lie_share=0.8, offline_share=0.2), 6),
+    ],
+    ids=["forecasts", "heaps"],
+)
+def test_the_engine_decides_the_same_tasks(
+    tmp_path: Path, factor: float, fill_pct: tuple[float, float], habits: Habits, crews: int
+) -> None:
+    """Every task and every full or overflowing bin is the same for both, in every minute."""
     scenario = replace(
         load_scenario("quiet-tuesday"),
         start_s=NINE_O_CLOCK_S,
-        initial_fill_pct=(50.0, 110.0),
-        visits=Visits(per_day_factor=30.0),
-        crews=Habits(
-            refuse_share=0.2,
-            late_share=0.2,
-            lie_share=0.2,
-            offline_share=0.2,
-            breakdown_share=0.1,
-            breakdown_median_s=9000.0,
-        ),
+        initial_fill_pct=fill_pct,
+        visits=Visits(per_day_factor=factor),
+        crews=habits,
         faults=FaultScript([Fault(NINE_O_CLOCK_S, NINE_O_CLOCK_S + 7200, "node:rsk-b00?", "wild", 0.8)]),
     )
     twin = Twin(tmp_path)
-    Loop(Stage.of(scenario), twin, seed=4, minutes=MINUTES).run()
-    assert twin.compared > 1000
-    assert twin.heaped > 100
-    assert twin.states == {"open", "assigned", "accepted", "claimed", "verified", "unverified", "cancelled"}
+    site = with_crews(load_site(scenario.site), crews)
+    # A claim is given up sooner than on the square, so that the second one comes within the run.
+    site = replace(site, rules=replace(site.rules, verify_within_s=300))
+    Loop(Stage.of(scenario, site), twin, seed=4, minutes=MINUTES).run()
+    assert twin.compared > 300
+    assert {"assigned", "accepted", "claimed", "verified"} <= twin.states
+    if habits.lie_share:
+        assert twin.heaped > 100
+        assert max(file.memory.doubts for file in twin.office.bins.values()) > 1
+    else:
+        assert twin.passed_over > 0
+        assert "cancelled" in twin.states
