@@ -178,6 +178,14 @@ class NodeFolder:
         """Read a file of the flash folder; after `unload` also what was on the image."""
         return (self.flash / name).read_bytes()
 
+    def part_types(self) -> str:
+        """Return the types of the parts that the configuration names, sorted, with commas between them."""
+        try:
+            parts = json.loads(self.read("config.json"))["parts"]
+            return ",".join(sorted({part.get("type", name) for name, part in parts.items()}))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return ""  # whatever stands there, it is for the node to judge
+
     def _json(self, name: str) -> Any:
         try:
             return json.loads((self.path / name).read_text())

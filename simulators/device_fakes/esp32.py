@@ -6,6 +6,7 @@ import os
 
 import machine
 import wiring
+from flash import ERASED
 
 WAKEUP_ALL_LOW = False
 WAKEUP_ANY_HIGH = True
@@ -13,6 +14,7 @@ HEAP_DATA = 4
 HEAP_EXEC = 1
 _ext0 = []
 _ext1 = []
+_committed = None
 _NOT_FOUND = 0x1102
 _KEY_TOO_LONG = 0x1109
 _INVALID_LENGTH = 0x110C
@@ -22,14 +24,14 @@ _NOT_SUPPORTED = 0x106
 
 def _load(name, default):
     try:
-        with open(wiring.FOLDER + "/" + name) as file:
+        with open(wiring.folder + "/" + name) as file:
             return json.loads(file.read())
     except OSError:
         return default
 
 
 def _store(name, content):
-    path = wiring.FOLDER + "/" + name
+    path = wiring.folder + "/" + name
     with open(path + ".new", "w") as file:
         json.dump(content, file)
     os.rename(path + ".new", path)
@@ -79,7 +81,7 @@ class NVS:
         if key in self._pending:
             value = self._pending[key]
         else:
-            value = _load("nvs.json", {}).get(self._namespace, {}).get(key)
+            value = _committed.get(self._namespace, {}).get(key)
         if not isinstance(value, kind):
             raise OSError(-_NOT_FOUND, "ESP_ERR_NVS_NOT_FOUND")
         return value
@@ -107,7 +109,7 @@ class NVS:
         self._pending[key] = None
 
     def commit(self):
-        whole = _load("nvs.json", {})
+        whole = _committed
         values = whole.setdefault(self._namespace, {})
         for key, value in self._pending.items():
             if value is None:
@@ -118,14 +120,14 @@ class NVS:
         _store("nvs.json", whole)
 
 
-_ERASED = b"\xff" * 4096  # made with the fakes: in the heap of a node its flash takes nothing
 _FACTORY = {"running": 0, "boot": 0, "states": ["valid", "undefined"]}
 _ota = None
 
 
 def bootloader():
     """Choose the firmware slot as the bootloader does at every start: an image that was not confirmed is left."""
-    global _ota
+    global _ota, _committed
+    _committed = _load("nvs.json", {})  # nobody else writes it while the node runs
     _ota = _load("ota.json", dict(_FACTORY))
     slot = _ota["boot"]
     if _ota["states"][slot] == "pending-verify":
@@ -157,7 +159,7 @@ class Partition:
             self._slot = int(which[-1])
         else:
             raise OSError(2)
-        self._path = wiring.FOLDER + "/ota_%d.bin" % self._slot
+        self._path = wiring.folder + "/ota_%d.bin" % self._slot
 
     def info(self):
         return (0, 16 + self._slot, 0x10000 + self._slot * self.SIZE, self.SIZE, "ota_%d" % self._slot, False)
@@ -188,7 +190,7 @@ class Partition:
         except OSError:
             with open(self._path, "wb") as file:
                 for _ in range(self.SIZE // self._BLOCK):
-                    file.write(_ERASED)
+                    file.write(ERASED)
             return open(self._path, "r+b")
 
     def readblocks(self, block, buffer, offset=0):
@@ -204,7 +206,7 @@ class Partition:
             if offset is None:
                 file.seek(block * self._BLOCK)
                 for _ in range((len(buffer) + self._BLOCK - 1) // self._BLOCK):
-                    file.write(_ERASED)
+                    file.write(ERASED)
                 file.seek(block * self._BLOCK)
                 file.write(buffer)
                 return
@@ -219,5 +221,5 @@ class Partition:
         if op == 5:
             return self._BLOCK
         if op == 6:
-            self.writeblocks(argument, _ERASED)
+            self.writeblocks(argument, ERASED)
         return 0

@@ -6,7 +6,7 @@ import virtual
 
 BLOCK = 4096
 BLOCKS = 240
-_ERASED = b"\xff" * BLOCK  # made with the fakes: in the heap of a node its flash takes nothing
+ERASED = b"\xff" * BLOCK  # made with the fakes: in the heap of a node its flash takes nothing
 
 
 class Image:
@@ -31,7 +31,7 @@ class Image:
         if op == 5:
             return BLOCK
         if op == 6:
-            self._write(argument * BLOCK, _ERASED)
+            self._write(argument * BLOCK, ERASED)
         return 0
 
     def _write(self, at, data):
@@ -43,62 +43,33 @@ class Image:
         self._file.write(data)
 
 
-class Folder:
-    """A folder as the root. VfsPosix has a root of its own too, but its `rename` mixes up old and new then."""
+class FolderOs:
+    """`os` of a node whose root is a folder, for what VfsPosix does not do as the chip does."""
 
-    def __init__(self, posix, path):
+    def __init__(self, posix):
+        for name in dir(os):
+            setattr(self, name, getattr(os, name))
         self._posix = posix
-        self._path = path
-        self._cwd = "/"
+        self.root = ""
+        self.rename = self._rename
+        self.statvfs = self._statvfs
 
-    def _real(self, path):
-        return self._path + (path if path.startswith("/") else self._cwd + path)
-
-    def mount(self, readonly, mkfs):
-        pass
-
-    def umount(self):
-        pass
-
-    def open(self, path, mode):
-        return self._posix.open(self._real(path), mode)
-
-    def ilistdir(self, path):
-        return self._posix.ilistdir(self._real(path))
-
-    def stat(self, path):
-        return self._posix.stat(self._real(path))
-
-    def statvfs(self, path):
-        return (BLOCK, BLOCK, BLOCKS, BLOCKS // 2, BLOCKS // 2, 0, 0, 0, 0, 255)
-
-    def mkdir(self, path):
-        self._posix.mkdir(self._real(path))
-
-    def rmdir(self, path):
-        self._posix.rmdir(self._real(path))
-
-    def remove(self, path):
-        self._posix.remove(self._real(path))
-
-    def rename(self, old, new):
+    def _rename(self, old, new):
+        """With a root of its own VfsPosix takes the new name for both."""
         self._posix.rename(self._real(old), self._real(new))
 
-    def chdir(self, path):
-        path = path if path.startswith("/") else self._cwd + path
-        if not self.stat(path)[0] & 0x4000:
-            raise OSError(20)  # ENOTDIR
-        self._cwd = path if path.endswith("/") else path + "/"
+    def _real(self, path):
+        return self.root + (path if path.startswith("/") else os.getcwd().rstrip("/") + "/" + path)
 
-    def getcwd(self):
-        return self._cwd if self._cwd == "/" else self._cwd[:-1]
+    def _statvfs(self, path):
+        return (BLOCK, BLOCK, BLOCKS, BLOCKS // 2, BLOCKS // 2, 0, 0, 0, 0, 255)
 
 
 def blank(path):
     """Make an erased chip."""
     with open(path, "wb") as file:
         for _ in range(BLOCKS):
-            file.write(_ERASED)
+            file.write(ERASED)
 
 
 def copy(source, target):

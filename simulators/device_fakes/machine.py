@@ -2,6 +2,7 @@
 
 import os
 import struct
+import sys
 
 import time
 import virtual
@@ -16,13 +17,14 @@ PIN_WAKE = EXT0_WAKE = 2
 EXT1_WAKE = 3
 TIMER_WAKE = 4
 
-_FOLDER = wiring.FOLDER
 _PINS = set(range(24)) - {20} | {25, 26, 27} | set(range(32, 40))
 _RTC_PINS = {0, 2, 4, 12, 13, 14, 15, 25, 26, 27, 32, 33, 34, 35, 36, 37, 38, 39}
 _ADC2_PINS = {0, 2, 4, 12, 13, 14, 15, 25, 26, 27}
 _RTC_BYTES = 2048
 wake_pins = []  # (pin number, level), set by esp32.wake_on_ext0 and _ext1
 wifi_on = False  # set by network
+_rtc = bytearray(8 + _RTC_BYTES)  # as in its file; made with the fakes: in the heap of a node it takes nothing
+_rtc_used = 0
 
 
 def reset_cause():
@@ -193,31 +195,19 @@ class WDT:
         virtual.arm(timeout)
 
     def feed(self):
-        print("@FEED")
+        sys.stdout.write("@FEED\n")  # in one piece: whoever reads wakes up once
         virtual.arm(None)
 
 
 class RTC:
     """Keeps time and 2048 bytes while anything but the supply fails: a file with the clock's error [ms], then the bytes."""
 
-    def __init__(self):
-        self._path = _FOLDER + "/rtc.bin"
-
-    def _write(self, data):
-        with open(self._path, "wb") as file:
-            file.write(struct.pack("<q", time.rtc_ahead_ms))
-            file.write(data)
-
     def memory(self, data=None):
         if data is None:
-            try:
-                with open(self._path, "rb") as file:
-                    return file.read()[8:]
-            except OSError:
-                return b""
+            return bytes(memoryview(_rtc)[8:_rtc_used])
         if len(data) > _RTC_BYTES:
             raise ValueError("buffer too long")
-        self._write(data)
+        _keep(data)
 
     def datetime(self, parts=None):
         if parts is None:
@@ -227,13 +217,31 @@ class RTC:
         y, m, d, _, h, mi, s, us = parts
         wanted_s = time.mktime((y, m, d, h, mi, s))
         time.rtc_ahead_ms += wanted_s * 1000 + us // 1000 - time.time_ns() // 1000000
-        self._write(self.memory())
+        _keep(None)
+
+
+def _keep(data):
+    """Write the clock's error, and new content of the memory unless it is None."""
+    global _rtc_used
+    before = _rtc_used
+    struct.pack_into("<q", _rtc, 0, time.rtc_ahead_ms)
+    if data is not None:
+        _rtc_used = 8 + len(data)
+        _rtc[8:_rtc_used] = data.encode() if isinstance(data, str) else data
+    # Emptying a file first costs some file systems more than all the rest of a boot's writing.
+    with open(wiring.folder + "/rtc.bin", "r+b" if _rtc_used >= before > 0 else "wb") as file:
+        file.write(memoryview(_rtc)[:_rtc_used])
 
 
 def start_clock():
     """At a boot: go on with the clock that ran through the sleep, or begin in 2000 as after power-on."""
+    global _rtc_used
     try:
-        with open(_FOLDER + "/rtc.bin", "rb") as file:
-            time.rtc_ahead_ms = struct.unpack("<q", file.read(8))[0]
-    except (OSError, ValueError):
-        RTC()._write(b"")
+        with open(wiring.folder + "/rtc.bin", "rb") as file:
+            _rtc_used = file.readinto(_rtc)
+    except OSError:
+        pass
+    if _rtc_used >= 8:
+        time.rtc_ahead_ms = struct.unpack("<q", _rtc)[0]
+    else:
+        _keep(b"")

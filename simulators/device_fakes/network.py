@@ -26,7 +26,7 @@ _given = None
 def conditions():
     """What the node's surroundings are like now: net.json of the node's folder, each key optional."""
     try:
-        with open(wiring.FOLDER + "/net.json") as file:
+        with open(wiring.folder + "/net.json") as file:
             return json.loads(file.read())
     except OSError:
         return {}

@@ -7,9 +7,18 @@ import virtual
 
 TICKS_PERIOD = 1 << 30
 _HALF = TICKS_PERIOD >> 1
-_EPOCH_S = 0 if os.getenv("RESIK_EPOCH") == "1970" else 946684800
-_ticks_us = int(os.getenv("RESIK_TICKS") or 0) * 1000  # ticks at this boot
-rtc_ahead_ms = 946684800000 - virtual.unix_ms()  # node's clock minus true time; machine.RTC sets it
+_epoch_s = 946684800
+_ticks_us = 0  # ticks at this boot
+rtc_ahead_ms = 0  # node's clock minus true time; machine.RTC sets it
+
+
+def begin():
+    """Begin a boot."""
+    global _epoch_s, _ticks_us, rtc_ahead_ms
+    if os.getenv("RESIK_EPOCH") == "1970":
+        _epoch_s = 0
+    _ticks_us = int(os.getenv("RESIK_TICKS") or 0) * 1000
+    rtc_ahead_ms = 946684800000 - virtual.unix_ms()
 
 
 def _clock_ms():
@@ -17,15 +26,15 @@ def _clock_ms():
 
 
 def time():
-    return _clock_ms() // 1000 - _EPOCH_S
+    return _clock_ms() // 1000 - _epoch_s
 
 
 def time_ns():
-    return (_clock_ms() - _EPOCH_S * 1000) * 1000000
+    return (_clock_ms() - _epoch_s * 1000) * 1000000
 
 
 def gmtime(seconds=None):
-    return utime.gmtime((time() if seconds is None else seconds) + _EPOCH_S)[:8]
+    return utime.gmtime((time() if seconds is None else seconds) + _epoch_s)[:8]
 
 
 localtime = gmtime  # an ESP32 knows no zones
@@ -36,7 +45,7 @@ def mktime(parts):
     if m <= 2:
         y, m = y - 1, m + 12
     days = 365 * y + y // 4 - y // 100 + y // 400 + (153 * m - 457) // 5 + d - 719469
-    return ((days * 24 + h) * 60 + mi) * 60 + s - _EPOCH_S
+    return ((days * 24 + h) * 60 + mi) * 60 + s - _epoch_s
 
 
 def sleep(seconds):

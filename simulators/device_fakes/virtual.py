@@ -9,14 +9,21 @@ import os
 import utime
 
 _real_us = utime.ticks_us  # 62 bits on the host: never wraps here
-_start_us = _real_us()
-_skipped_us = 0
-_unix_ms = int(os.getenv("RESIK_UNIX_MS") or 946684800000)
+_start_us = _skipped_us = 0
+_unix_ms = 0
 _dog_us = None
 _dog_every_us = 0
-_end_us = int(os.getenv("RESIK_LOST_MS") or 0) * 1000  # when the power fails; 0: it does not
+_end_us = 0  # when the power fails; 0: it does not
 _reserve = bytearray(4096)  # a program that used up the heap must not take the way out with it
 at_end = []  # called before the last line, each returns a line or None
+
+
+def begin():
+    """Begin a boot."""
+    global _start_us, _unix_ms, _end_us
+    _start_us = _real_us()
+    _unix_ms = int(os.getenv("RESIK_UNIX_MS") or 946684800000)
+    _end_us = int(os.getenv("RESIK_LOST_MS") or 0) * 1000
 
 
 def elapsed_us():

@@ -5,7 +5,7 @@ import os
 
 import virtual
 
-FOLDER = "/host" + (os.getenv("RESIK_NODE") or "")
+folder = ""  # of the node, as the fakes reach it
 _REFRESH_US = 500000
 
 _world = {}
@@ -28,6 +28,12 @@ _SWITCHED = (
 )  # roles behind the switch `power`, where there is one
 
 
+def begin(node):
+    """Begin a boot of the node whose folder that is."""
+    global folder
+    folder = node
+
+
 def refresh():
     """Look at the world anew, at most every half virtual second."""
     global _world_stamp, _seen_us
@@ -36,10 +42,10 @@ def refresh():
         return
     _seen_us = now_us
     try:
-        stamp = os.stat(FOLDER + "/world.json")
+        stamp = os.stat(folder + "/world.json")
         if stamp == _world_stamp:
             return
-        with open(FOLDER + "/world.json") as file:
+        with open(folder + "/world.json") as file:
             found = json.loads(file.read())
     except (OSError, ValueError):
         return

@@ -26,16 +26,37 @@ CLASS = {
 }
 
 
+OTHERS = {
+    "jsn-sr04t": "ultrasonic",
+    "hc-sr04": "ultrasonic",
+    "switch": "level",
+    "contact": "level",
+    "adc": "volts",
+    "battery": "volts",
+}
+
+
+_loaded = {}
+
+
+def load(part_type):
+    """Return the module with the model of a part, None when there is none."""
+    name = part_type if part_type in CLASS else OTHERS.get(part_type)
+    if name and name not in _loaded:
+        _loaded[name] = __import__(name)
+    return _loaded.get(name)
+
+
 def make(part_type, world, now_ms, role="", spec=None):
     """Return the model of a part."""
     spec = spec or {}
     if part_type in CLASS:
-        return getattr(__import__(part_type), CLASS[part_type])(world, now_ms)
+        return getattr(load(part_type), CLASS[part_type])(world, now_ms)
     if part_type in ("jsn-sr04t", "hc-sr04"):
-        return __import__("ultrasonic").Ultrasonic(world, now_ms, part_type)
+        return load(part_type).Ultrasonic(world, now_ms, part_type)
     if part_type in ("switch", "contact"):
-        return __import__("level").Level(world, now_ms, role, spec.get("active", 1))
+        return load(part_type).Level(world, now_ms, role, spec.get("active", 1))
     if part_type in ("adc", "battery"):
         ratio_milli = spec.get("ratio_milli", 2000 if part_type == "battery" else 1000)
-        return __import__("volts").Volts(world, now_ms, role or part_type, ratio_milli)
+        return load(part_type).Volts(world, now_ms, role or part_type, ratio_milli)
     raise ValueError("no model of " + part_type)

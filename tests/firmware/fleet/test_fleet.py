@@ -123,7 +123,7 @@ def test_a_last_round_wakes_only_those_who_are_asked(tmp_path: Path) -> None:
 
 def test_memory_is_counted_once() -> None:
     """The proportional memory of a process is positive, and a process that is gone counts nothing."""
-    own = pss_bytes([rig.spawner().server_pid])
+    own = pss_bytes(rig.spawner().server_pids)
     assert own > 100_000
     assert pss_bytes([2**22 + 1]) == 0
 
