@@ -2,7 +2,7 @@
 
 import asyncio
 
-from firmware.modules import forget, wipe
+from firmware.modules import drop, wipe
 
 
 def run():
@@ -18,7 +18,7 @@ def _begin():
     from firmware import start
 
     life = start.begin()
-    forget("start", "core.crash", "core.memory")
+    drop("start", "core.crash")
     return life
 
 

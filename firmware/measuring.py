@@ -4,7 +4,7 @@ import json
 
 from firmware import wire
 from firmware.core.queue import WRITING
-from firmware.modules import forget
+from firmware.modules import drop
 
 SENSORS = ("sensing", "hal.pins", "drivers", "drivers.")
 JUDGES = ("core.bins", "core.air", "core.distance", "core.stats")
@@ -47,7 +47,7 @@ async def _sense(node):
     node.pins = parts.rest()
     node.sensor_faults = parts.faults
     del parts, sensing
-    forget(*SENSORS)
+    drop(*SENSORS)
     return values
 
 
@@ -66,7 +66,7 @@ def _judge(config, values, record, up_s):
         record.history = interval.remember(record.history, up_s, reading, suspect_mm)
         is_urgent = bins.is_hot(values)
         del bins, interval
-    forget(*JUDGES)
+    drop(*JUDGES)
     return reading, is_urgent
 
 
@@ -86,4 +86,4 @@ def _plan(node, reading, is_urgent):
 
 def unload():
     """Leave no module of a reading in memory."""
-    forget("measuring", "core.interval", "core.energy", WRITING)
+    drop("measuring", "core.interval", "core.energy", WRITING)

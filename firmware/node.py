@@ -3,7 +3,8 @@
 import asyncio
 
 from firmware import wire
-from firmware.modules import forget, wipe
+from firmware.core import memory  # its class of the record keeps it loaded anyhow
+from firmware.modules import drop, forget, wipe
 
 CONNECTS_PER_WAKE = 3
 MARGIN_S = 5
@@ -71,12 +72,8 @@ class Node:
 
     def save(self):
         """Put the record into RTC memory, with the clocks of now."""
-        from firmware.core import memory
-
         self.keeper.mark()
         self.board.rtc_write(memory.pack(self.record))
-        del memory
-        forget("core.memory")
 
     # -- the conversation --------------------------------------------------------------------
 
@@ -146,6 +143,7 @@ class Node:
         if await link.join():
             if not self.record.tight:  # else a reading has to get through first, with all the memory there is
                 status = self._status()  # made now: beside TLS there is little room
+                wipe()
             await link.open(wire.DOWN_KINDS)
         wait_s = min(
             self.settings.active.ack_wait_s, self.settings.active.watchdog_s // 2
@@ -187,7 +185,7 @@ class Node:
         self._told = self._news()
         payload = health.status(self)
         del health
-        forget("health", SLOTS)
+        drop("health", SLOTS)
         return payload
 
     # -- what was ordered --------------------------------------------------------------------

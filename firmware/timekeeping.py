@@ -2,7 +2,7 @@
 
 import time
 
-from firmware.modules import forget
+from firmware.modules import drop
 
 SYNC_EVERY_S = 3600
 """An ESP32 loses up to 1 % while it sleeps; ingest forgives 120 s."""
@@ -74,7 +74,7 @@ class Timekeeper:
             return
         finally:
             del ntp
-            forget("net.ntp")
+            drop("net.ntp")
         self._set(unix_s)
         self._record.synced_up_s = self.up_s()
         self._is_asked = True

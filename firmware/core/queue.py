@@ -16,7 +16,7 @@ import struct
 from binascii import crc32
 
 from firmware.core.files import replace
-from firmware.modules import forget
+from firmware.modules import drop
 
 RECORD = "<BHIII"
 HEAD_BYTES = 15
@@ -73,7 +73,7 @@ class FlashQueue:
 
         queue_opening.begin(self)
         del queue_opening
-        forget(OPENING)
+        drop(OPENING)
 
     # -- segments --------------------------------------------------------------------------------
 

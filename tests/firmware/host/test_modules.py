@@ -7,7 +7,7 @@ from firmware import measuring, node
 from firmware.core import queue
 
 FIRMWARE = Path(measuring.__file__).parent
-CALL = re.compile(r"\b(?:forget|empty)\(([^)]*)\)")
+CALL = re.compile(r"\b(?:forget|empty|drop)\(([^)]*)\)")
 
 
 def test_what_is_unloaded_is_there():
