@@ -5,6 +5,7 @@ Tree::
     SimulatorError
     └── ContestError            a person must act: the message says what is wrong and what to do
         ├── UnknownPolicy       no policy of this name
+        ├── PolicyError         a policy ordered what nobody can do
         ├── SweepError          the ranges of a sweep cannot be used
         └── LogError            a truth or belief log is not what it should be
 """
@@ -20,6 +21,10 @@ class ContestError(SimulatorError):
 
 class UnknownPolicy(ContestError):  # noqa: N818 - what is missing, as the caller says it
     """No policy of this name can be made."""
+
+
+class PolicyError(ContestError):
+    """A policy ordered a crew or a place that the square does not have: a mistake in its code."""
 
 
 class SweepError(ContestError):

@@ -126,7 +126,9 @@ class Hand:
             self._at = report.stop
 
     def order(self, stops: Sequence[Stop], now_ms: int) -> None:
-        """Take a new list; what is begun goes on."""
+        """Take a new list; what is begun goes on. Who has gone home takes none."""
+        if self.has_left and not self.is_on_shift:
+            return
         self._ahead = list(stops)
         if self._struck("offline", now_ms):
             self._held = stops

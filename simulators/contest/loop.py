@@ -15,12 +15,13 @@ import numpy as np
 
 from simulators.contest.bound import Foresight
 from simulators.contest.channel import Channel
+from simulators.contest.errors import PolicyError
 from simulators.contest.hands import Hand, Labour
 from simulators.contest.measures import PARAMETERS as MEASURE_PARAMETERS
 from simulators.contest.measures import Measures
 from simulators.contest.nodes import Nodes
 from simulators.contest.oracle import Clairvoyant
-from simulators.contest.policy import Belief, CrewReport, Policy
+from simulators.contest.policy import Belief, CrewReport, Order, Policy
 from simulators.contest.stage import Stage
 from simulators.habits import Temper
 from simulators.sensing import value as sensing_value
@@ -118,6 +119,7 @@ class Loop:
         self._each_minute = each_minute
         self._measures = Measures()
         self._agenda: list[tuple[int, int, Callable[[int], None]]] = []
+        self._targets = {"empty": set(self.model.bins), "sweep": set(self.model.zones), "unload": {""}}
         self._entries = 0
         self._heard = 0
         self._reports: list[tuple[int, int, CrewReport]] = []
@@ -187,10 +189,29 @@ class Loop:
         if is_news or (now_ms // 1000) % self.policy.every_s == 0:
             views = [hand.view() for hand in self.hands.values()]
             for order in self.policy.decide(now_ms, views):
+                self._check(order)
                 self.hands[order.crew_id].order(order.stops, now_ms)
         self._look(now_ms)
         if self._each_minute is not None:
             self._each_minute(self)
+
+    def _check(self, order: Order) -> None:
+        """See that an order names what the square has.
+
+        Raises
+        ------
+        PolicyError
+            It does not.
+        """
+        who = f'policy "{self.policy.name}"'
+        if order.crew_id not in self.hands:
+            raise PolicyError(f"{who} gives an order to {order.crew_id!r}, who is no crew of this square")
+        for stop in order.stops:
+            known = self._targets.get(stop.kind)
+            if known is None:
+                raise PolicyError(f"{who} orders {stop.kind!r}; a stop is one of {', '.join(self._targets)}")
+            if stop.target not in known:
+                raise PolicyError(f"{who} orders {stop.kind} {stop.target!r}, which this square does not have")
 
     def _change_shifts(self, now_ms: int) -> None:
         plan = self.stage.square.plan

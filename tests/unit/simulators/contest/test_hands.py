@@ -153,6 +153,14 @@ def test_a_new_order_replaces_what_is_not_begun():
     assert script.kinds() == [("claimed", "bin-001"), ("claimed", "bin-010")]
 
 
+def test_who_has_gone_home_takes_no_order():
+    """An order to a crew of the evening, given in the morning, is as if it had not been given."""
+    script = Script(Stop("empty", "bin-001"), crew_id="malam-1")
+    loop, labour = run(script, minutes=60)
+    assert loop.hands["malam-1"].view().ahead == ()
+    assert labour.work_ms == 0
+
+
 @pytest.mark.parametrize(("kind", "emptied"), [("away", 0), ("offline", 1), ("lying", 0)])
 def test_faults_of_crews(kind, emptied):
     """Away: nothing happens. Offline: the order comes when the network does. Lying: claimed, not done."""

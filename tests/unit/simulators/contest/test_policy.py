@@ -3,7 +3,7 @@
 import pytest
 
 from simulators.contest import policy
-from simulators.contest.errors import UnknownPolicy
+from simulators.contest.errors import PolicyError, UnknownPolicy
 from simulators.contest.grade import play_seed
 from simulators.contest.loop import Loop
 from simulators.contest.policy import Order, Policy, Stop, known_policies, policy_maker, register
@@ -80,6 +80,29 @@ def test_a_policy_of_an_installed_package_is_found(tmp_path, monkeypatch):
     assert policy_maker("acme")().name == "acme"
     with pytest.raises(UnknownPolicy, match="broken"):
         policy_maker("broken")
+
+
+@pytest.mark.parametrize(
+    ("crew_id", "stop", "words"),
+    [
+        ("nobody", Stop("empty", "bin-001"), "'nobody', who is no crew"),
+        ("pagi-1", Stop("empty", "bin-999"), "empty 'bin-999'"),
+        ("pagi-1", Stop("sweep", "bin-001"), "sweep 'bin-001'"),
+        ("pagi-1", Stop("paint", ""), "one of empty, sweep, unload"),
+    ],
+)
+def test_orders_that_nobody_can_follow_are_a_mistake_of_the_policy(crew_id, stop, words):
+    """The message names the policy and what it ordered."""
+
+    class Wrong(Route):
+        name = "wrong"
+
+        def decide(self, _now_ms, _crews):
+            return (Order(crew_id, (stop,)),)
+
+    with pytest.raises(PolicyError, match=words) as caught:
+        Loop(stage(), Wrong(), seed=1, minutes=10).run()
+    assert '"wrong"' in str(caught.value)
 
 
 def test_an_unknown_name_lists_those_that_are_known():
