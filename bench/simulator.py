@@ -4,7 +4,8 @@
 
 The shipped square, and so many of it side by side (209 have 10,032 bins). Measured are the crowd alone (every item that
 every visitor drops), the model alone (the same items, already drawn), the readings of all bins in it, and a whole
-contest in closed loop for each policy: crowd, model, sensors, office and crews. Times are of the processor, so that
+contest in closed loop for each policy: crowd, model, sensors, office and crews. What becomes of the shipped square that
+nobody tends for three days stands at the end. Times are of the processor, so that
 what else runs on the machine matters little; the limits are those of the design.
 """
 
@@ -23,11 +24,12 @@ from simulators.contest.stage import Stage
 from simulators.contest.variants import Wide, side_by_side
 from simulators.ground import Ground
 from simulators.mishaps import Mishaps
-from simulators.model import SquareModel
+from simulators.model import SLOW_MIN, SquareModel
 from simulators.scenario import load_scenario
 from simulators.scenario_sections import Visits
 from simulators.visitors import Crowd, Drops
 from simulators.weather import Weather
+from simulators.world import World
 from square.occasions import Occasions
 from square.site import Site, load_site
 
@@ -48,7 +50,8 @@ class Drawn:
 
     def __init__(self, crowd: Crowd, hours: float) -> None:
         first = int(START_S // 60)
-        self._drops: dict[int, Drops] = {m: crowd.drops(m) for m in range(first, first + round(hours * 60) + 1)}
+        # the model looks back, too: who was there decides what is pressed down
+        self._drops = {m: crowd.drops(m) for m in range(first - SLOW_MIN, first + round(hours * 60) + 1)}
         self.items = sum(len(drops.point) for drops in self._drops.values())
 
     def drops(self, minute_index: int) -> Drops:
@@ -114,6 +117,19 @@ def closed_loop(wide: Wide, hours: float, visits_factor: float, policies: Sequen
     return found
 
 
+def untended(site: Site, days: int) -> list[tuple[int, int]]:
+    """Return full bins and dirty zones after each day from an empty Tuesday noon on, when nobody empties or sweeps."""
+    start_s = START_S - 3600.0
+    world = World(site, seed=1, start_s=start_s, initial_fill_pct=(0.0, 0.0))
+    found = []
+    for day in range(1, days + 1):
+        world.advance(start_s + day * 86_400.0)
+        model = world.model
+        full = int((model.fill_pct >= site.rules.full_pct).sum())
+        found.append((full, int((model.litter_l > model.dirty_l).sum())))
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -131,7 +147,9 @@ def main() -> None:
         print(f"{name}, {arguments.hours:g} h")
         for what, value in results[name].items():
             print(f"  {what:28} {value:,.4g}")
-    print(json.dumps({"hours": arguments.hours, "limits_s": LIMITS_S, "cpu_s": results}))
+    left_alone = untended(site, 3)
+    print(f"left alone for days: {', '.join(f'{full} full bins, {dirty} dirty zones' for full, dirty in left_alone)}")
+    print(json.dumps({"left_alone": left_alone, "hours": arguments.hours, "limits_s": LIMITS_S, "cpu_s": results}))
 
 
 if __name__ == "__main__":
