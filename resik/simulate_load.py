@@ -100,8 +100,6 @@ def _load(
     load = Load(plan, tell, connected)
     with bar:
         asyncio.run(load.run())
-    if not load.report.made:
-        raise StackError(f"nothing could be sent to {plan.endpoint}: see the warnings above")
     return load
 
 
@@ -165,6 +163,7 @@ def _against_stack(settings: Any, devices: int, limits: dict[str, Any], console:
 
 def _against_broker(url: str, devices: int | None, limits: dict[str, Any], console: Any, **where: Any) -> Any:
     """Load a broker that runs already; what became of the readings is told by the application acks alone."""
+    from simulators.errors import LinkError
     from simulators.load import LoadPlan, first_devices
     from simulators.service import read_passwords
     from square.endpoint import MqttEndpoint, wait_for_broker
@@ -186,7 +185,11 @@ def _against_broker(url: str, devices: int | None, limits: dict[str, Any], conso
         endpoint=endpoint,
         **limits,
     )
-    return _load(plan, console).report, None
+    try:
+        return _load(plan, console).report, None
+    except LinkError as error:
+        remedy = "name the folder of their passwords with --secrets" if where["secrets_dir"] is None else "see its log"
+        raise StackError(f"{error}: {remedy}") from error
 
 
 def _figures(report: Any, store: StackFigures | None, rate: float) -> dict[str, Any]:
@@ -256,11 +259,12 @@ def _print(figures: dict[str, Any]) -> None:
         console.print(words, style="green" if figures["kept_up"] else "yellow")
     if figures["load_was_the_limit"]:
         console.print("pembuat beban sendiri yang jenuh / the load itself was at its limit", style="yellow")
-    words = (
-        "tiap bacaan tepat sekali / every reading is there once"
-        if figures["conserved"]
-        else "ADA YANG HILANG ATAU GANDA / NOT every reading is there once"
-    )
+    if not figures["conserved"]:
+        words = "ADA YANG HILANG ATAU GANDA / NOT every reading is there once"
+    elif figures["store"] is None:
+        words = "tiap bacaan diakui / every reading was acknowledged"
+    else:
+        words = "tiap bacaan tersimpan sekali / every reading is stored once"
     console.print(words, style="green" if figures["conserved"] else "bold red")
 
 

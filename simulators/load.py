@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from firmware import wire
-from simulators.errors import FewDescriptors, LinkRefused
+from simulators.errors import FewDescriptors, LinkError, LinkRefused
 from simulators.load_link import LoadLink
 from simulators.node import Reading
 from square.endpoint import MqttEndpoint, tls_context
@@ -231,9 +231,18 @@ class Load:
         self._on_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_ending = False
+        self._trouble = ""
 
     async def run(self) -> LoadReport:
-        """Connect, send for the time of the plan, wait for the last acks, hang up; return the report."""
+        """Connect, send for the time of the plan, wait for the last acks, hang up; return the report.
+
+        Raises
+        ------
+        FewDescriptors
+            This process may not have so many connections.
+        LinkError
+            Not one device could connect.
+        """
         raise_descriptor_limit(len(self.devices) + SPARE_DESCRIPTORS)
         report, plan = self.report, self.plan
         loop = asyncio.get_running_loop()
@@ -241,6 +250,8 @@ class Load:
         await self._connect_all()
         report.connect_s = loop.time() - begun_s
         report.connected = sum(device.link is not None for device in self.devices)
+        if not report.connected:
+            raise LinkError(f"none of {len(self.devices)} devices could connect to {plan.endpoint}: {self._trouble}")
         sweeping = asyncio.create_task(self._sweep())
         try:
             self._connected()
@@ -293,14 +304,19 @@ class Load:
                 async with asyncio.timeout(CONNECT_WITHIN_S):
                     await self._connect_once(device)
             except LinkRefused as error:
-                _log.warning("%s refused: %s", device.device_id, error)
+                self._tell_trouble(device, f"refused: {error.reason}")
                 break
             except (OSError, TimeoutError, BrokerGarbled) as error:  # TLS errors are of the system, too
-                _log.debug("%s: %s", device.device_id, error)
+                self._tell_trouble(device, str(error) or type(error).__name__)
                 await asyncio.sleep(random.uniform(0.1, 0.5 * 2**attempt))  # noqa: S311 - jitter is no secret
             else:
                 return
         self.report.refused += 1
+
+    def _tell_trouble(self, device: LoadDevice, words: str) -> None:
+        """Log the first trouble of all devices; ten thousand lines would say the same."""
+        _log.log(logging.DEBUG if self._trouble else logging.WARNING, "%s: %s", device.device_id, words)
+        self._trouble = words
 
     async def _connect_once(self, device: LoadDevice) -> None:
         endpoint, password = self.plan.endpoint, self.plan.passwords.get(device.device_id)

@@ -10,7 +10,7 @@ import pytest
 
 from firmware import wire
 from simulators import load
-from simulators.errors import FewDescriptors
+from simulators.errors import FewDescriptors, LinkError
 from simulators.load import Load, LoadPlan, first_devices, raise_descriptor_limit
 from square.endpoint import MqttEndpoint
 from square.mqtt_packets import PacketCutter, packet_id_of, publish_packet
@@ -150,6 +150,14 @@ def test_a_refused_device_is_left_out_and_counted():
     _, report = run_load(owner, drain_s=0.1)
     assert (report.connected, report.refused, owner.connects) == (2, 1, 3)
     assert (report.made, report.acked, report.unacked) == (90, 60, 30)
+
+
+def test_nobody_connected_is_an_error_with_the_brokers_words(caplog):
+    """When all are refused there is nothing to measure; the reason is logged once, not for each."""
+    owner = Owner(refuse=dict.fromkeys(DEVICES, 5))
+    with pytest.raises(LinkError, match=r"none of 3 devices could connect .*Not authorized"):
+        run_load(owner)
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
 
 
 def test_too_few_descriptors_are_told_with_the_remedy():
