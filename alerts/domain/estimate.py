@@ -6,8 +6,9 @@ window, so it depends on which readings were seen and not on the order in which 
 older than everything in a full window can no longer change the state: it is counted as too late.
 
 A heap above the rim stands in the blind zone of an ultrasonic sensor, which then says ``obstructed``: of the fullest
-bins nobody would ever hear. So ``obstructed`` twice in a row, after a level of ``filling`` or more and without a fall,
-counts as overflow, without a number. Crews are witnesses against it: :func:`doubt`.
+bins nobody would ever hear. So ``obstructed`` twice in a row counts as overflow, without a number, when the bin was at
+``filling`` or more, or rising so fast that it would be full by now, and no fall was seen. Crews are witnesses against
+it: :func:`doubt`.
 """
 
 from bisect import bisect_left
@@ -16,7 +17,7 @@ from typing import Final
 import msgspec
 
 from alerts.domain.forecast import NO_FORECAST, Forecast, Rate, fill_rate, reaches
-from alerts.domain.model import LEVELS, Level
+from alerts.domain.model import HOUR_MS, LEVELS, Level
 from alerts.domain.policy import Policy
 
 WINDOW: Final = 64
@@ -27,6 +28,8 @@ HEAP_READINGS: Final = 2
 """Readings in a row that must find the sensor obstructed before a filling bin is taken for heaped."""
 HEAP_DOUBTS: Final = 2
 """Claims without a witness after which an obstructed sensor is what it says: one crew can be mistaken, or lie."""
+DOUBT_MS: Final = 2 * HOUR_MS
+"""So long it then is; doubled by each further claim, since a bin can be heaped anew before its next reading."""
 
 Key = tuple[int, int, int]
 
@@ -279,8 +282,26 @@ def is_heaped(memory: BinMemory, policy: Policy) -> bool:
     if tip.last is None or tip.last.state != "obstructed" or tip.good_pct is None or tip.fault_since_ms is None:
         return False
     if memory.doubts >= HEAP_DOUBTS and memory.doubted_ms >= tip.fault_since_ms:
+        until_ms = memory.doubted_ms + DOUBT_MS * 2 ** (memory.doubts - HEAP_DOUBTS)
+        if tip.last.ts_ms < until_ms:
+            return False
+    if tip.fault_count < HEAP_READINGS or tip.drop_ms is not None:
         return False
-    return tip.fault_count >= HEAP_READINGS and tip.drop_ms is None and tip.good_pct >= policy.filling_pct
+    return tip.good_pct >= policy.filling_pct or _expected_pct(memory, tip.last.ts_ms) >= policy.full_pct
+
+
+def _expected_pct(memory: BinMemory, at_ms: int) -> float:
+    """Fill [%] at ``at_ms`` if the bin went on filling as it last did: by its rate, or its last two good readings."""
+    tip = memory.tip
+    assert tip.good_pct is not None
+    assert tip.good_ms is not None
+    rate = _rate(memory)
+    pct_h = 0.0 if rate is None else rate.pct_h
+    good = [sample for sample in memory.window if sample.is_good and sample.ts_ms >= (tip.filling_since_ms or 0)][-2:]
+    if len(good) > 1 and good[1].ts_ms > good[0].ts_ms:
+        rise_pct = (good[1].fill_pct or 0.0) - (good[0].fill_pct or 0.0)
+        pct_h = max(pct_h, rise_pct / ((good[1].ts_ms - good[0].ts_ms) / HOUR_MS))
+    return tip.good_pct + pct_h * (at_ms - tip.good_ms) / HOUR_MS
 
 
 def doubt(memory: BinMemory, claimed_ms: int) -> None:

@@ -157,11 +157,35 @@ def test_two_claims_unmask_a_heap_until_the_sensor_was_free_again() -> None:
     assert is_heaped(memory, POLICY)
     doubt(memory, 55 * MINUTE_MS)
     assert not is_heaped(memory, POLICY)
+    take(memory, sample(56, None, "obstructed"), POLICY)
+    assert not is_heaped(memory, POLICY)
     for one in (sample(60, 82.0), sample(70, None, "obstructed"), sample(80, None, "obstructed")):
         take(memory, one, POLICY)
     assert is_heaped(memory, POLICY)
     doubt(memory, 85 * MINUTE_MS)
     assert is_heaped(memory, POLICY)
+
+
+@pytest.mark.parametrize(("doubts", "hours"), [(2, 2), (3, 4), (4, 8)])
+def test_a_doubt_expires_and_each_further_one_lasts_twice_as_long(doubts: int, hours: int) -> None:
+    """A bin that is heaped anew before its next reading is work again, but not every half hour for a leaf."""
+    memory = BinMemory()
+    for one in (sample(0, 80.0), sample(10, None, "obstructed"), sample(20, None, "obstructed")):
+        take(memory, one, POLICY)
+    for _ in range(doubts):
+        doubt(memory, 30 * MINUTE_MS)
+    take(memory, sample(30 + 60 * hours - 1, None, "obstructed"), POLICY)
+    assert not is_heaped(memory, POLICY)
+    take(memory, sample(30 + 60 * hours, None, "obstructed"), POLICY)
+    assert is_heaped(memory, POLICY)
+
+
+def test_a_bin_that_jumps_into_the_blind_zone_is_heaped() -> None:
+    """15 then 50 % ten minutes apart, then obstructed twice: 120 % by now. At 50 % for an hour: a leaf."""
+    obstructed = [sample(20, None, "obstructed"), sample(30, None, "obstructed")]
+    assert seen(sample(0, 15.0), sample(10, 50.0), *obstructed).is_heaped
+    assert not seen(sample(0, 50.0), sample(10, 50.0), *obstructed).is_heaped
+    assert not seen(sample(0, 60.0), sample(10, 50.0), *obstructed).is_heaped
 
 
 @pytest.mark.parametrize("state", ["lid-open", "no-echo"])
