@@ -58,7 +58,12 @@ def draws(key: Words, place: np.uint64, count: int) -> Words:
 
 def at_places(key: Words, places: npt.NDArray[np.int64]) -> Words:
     """Return a word for each key at places of its own: both of one shape, or fit to be combined."""
-    return mixed(key + places.view(np.uint64) * np.uint64(_STRIDE))
+    return mixed(addresses(key, places))
+
+
+def addresses(key: Words, places: npt.NDArray[np.int64]) -> Words:
+    """Return the words of `at_places` before they are mixed, for those who mix many at once."""
+    return key + places.view(np.uint64) * np.uint64(_STRIDE)
 
 
 def uniform(words: Words) -> Floats:
@@ -102,7 +107,17 @@ def smooth(key: Words, at: Floats) -> Floats:
     NDArray
         (n,), standard deviation 1 at the steps and less between them.
     """
+    words, share = steps(key, at)
+    return between(normal(mixed(words)), share)
+
+
+def steps(key: Words, at: Floats) -> tuple[Words, Floats]:
+    """Return the words, not mixed yet, of the steps before and after `at` (n, 2), and how far between it is (n,)."""
     step = np.floor(at)
-    ends = normal(at_places(key[:, None], step.astype(np.int64)[:, None] + _AND_NEXT))
-    numbers: Floats = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * (at - step)
+    return addresses(key[:, None], step.astype(np.int64)[:, None] + _AND_NEXT), at - step
+
+
+def between(ends: Floats, share: Floats) -> Floats:
+    """Return what lies between two ends (n, 2)."""
+    numbers: Floats = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * share
     return numbers

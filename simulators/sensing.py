@@ -156,6 +156,7 @@ class BinSensors(_Nodes):
         self._opening_mm2 = np.array([b.volume_l for b in here], dtype=float) * 1e6 / depth_mm
         self._offset_mm = self._unit(seed, "mounting") * value("mounting_mm")
         self._ageing_mmps = self._unit(seed, "ageing") * (value("ageing_mm") / (30.0 * DAY_S))
+        self._per_lie = 1.0 / value("lies_mm")
         self._lying_key = noise.keys(seed, "lying", self.names)
 
     def sense(self, which: Which, truths: BinTruths, at_s: float) -> list[Fields | None]:
@@ -177,7 +178,10 @@ class BinSensors(_Nodes):
         """
         struck = self._acting.at(at_s)
         there = self.bin_of[which]
-        words = noise.mixed((self._key[which] + noise.place_of(at_s))[:, None] + self._COUNTERS)
+        surface, rough = self._surface(which, there, truths)
+        steps, share = noise.steps(self._lying_key[which], surface * self._per_lie)
+        own = (self._key[which] + noise.place_of(at_s))[:, None] + self._COUNTERS
+        words = noise.mixed(np.concatenate((own, steps), axis=1))  # at once: a call of numpy costs more than a number
         many = self._PINGS
         parts = noise.quarters(words)
         chances, normal = parts[:, many:], noise.normal_of(parts)
@@ -185,7 +189,9 @@ class BinSensors(_Nodes):
         temp_c = inside_c + self._probe_c[which] + normal[:, 2 * many] * value("probe_noise_c")
         tilted_deg, blinded = truths.tilted_deg[there], truths.lid_open[there].astype(np.int64)
         lost = pings.value("no_echo_share") + pings.value("soft_loss") * truths.soft[there]
-        nearest = self._nearest(which, there, truths, at_s)
+        lying = noise.between(normal[:, self._DRAWS :], share)
+        nearest = pings.nearest_mm(surface, rough, self._opening_mm2[which], lying)
+        nearest += self._offset_mm[which] + self._ageing_mmps[which] * (at_s - self._start_s)
         wild = np.full(len(which), pings.value("wild_ping_share"))
         near = np.zeros(len(which))
         gone = truths.stolen[there]
@@ -216,16 +222,12 @@ class BinSensors(_Nodes):
             )
         ]
 
-    def _nearest(self, which: Which, there: Which, truths: BinTruths, at_s: float) -> Floats:
-        """Return the distance of what answers first [mm], with the error of the unit."""
+    def _surface(self, which: Which, there: Which, truths: BinTruths) -> tuple[Floats, Floats]:
+        """Return distance and roughness of what lies in the bins [mm]: of the water, where that stands higher."""
         surface, rough = truths.surface_mm[there], truths.roughness_mm[there]
         flooded = self._empty_mm[which] - truths.water_mm[there]
-        rough = np.where(flooded < surface, 0.0, rough)
-        surface = np.minimum(surface, flooded)
-        lying = noise.smooth(self._lying_key[which], surface / value("lies_mm"))
-        seen = pings.nearest_mm(surface, rough, self._opening_mm2[which], lying)
-        nearest: Floats = seen + self._offset_mm[which] + self._ageing_mmps[which] * (at_s - self._start_s)
-        return nearest
+        rough[flooded < surface] = 0.0
+        return np.minimum(surface, flooded), rough
 
     def _aside(self, which: Which, nearest: Floats, tilted_deg: Floats) -> Floats:
         """Return what a sensor sees that looks aside [mm]: a longer way to the waste, or the wall."""
