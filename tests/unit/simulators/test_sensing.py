@@ -313,3 +313,49 @@ def test_an_air_reading_is_the_one_of_the_firmware(dust, climate, gases):
         values["pm"] = tuple(dust)
     expected = air.judge({role: {} for role in ("pm", "climate", "voc", "nh3", "h2s")}, values)
     assert sensing.air_fields(dust, [*climate, *gases], 4_000, -60) == expected | {"rssi_dbm": -60}
+
+
+def test_units_differ_in_mounting_and_age_by_the_parameters():
+    """Over one flat floor: mean errors of units spread by the mounting; a year later they moved by the ageing."""
+    square, inside = sensors(), truths(0.0, roughness_mm=0.0, soft=0.0)
+
+    def unit_errors_mm(from_s):
+        seen = [square.sense(ALL, inside, from_s + 600 * i) for i in range(40)]
+        pairs = [[r.get("distance_mm", np.nan) for r in one] for one in seen]
+        return np.nanmean(pairs, axis=0) - inside.surface_mm
+
+    new, year = unit_errors_mm(START_S), unit_errors_mm(START_S + 365 * 86_400)
+    # mounting 6 mm, beside it 0.5 C of the thermometer at about 0.9 m: 0.9 * 0.6 / 348 * 0.5 = 0.8 mm
+    assert new.std() == pytest.approx(sensing.value("mounting_mm"), rel=0.35)
+    # 2 mm in 30 days are 24 mm in a year
+    assert (year - new).std() == pytest.approx(sensing.value("ageing_mm") * 365 / 30, rel=0.35)
+
+
+def test_thermometers_of_units_differ():
+    """The mean temperature of units spreads by half a degree around the truth."""
+    seen = [[r["temp_cdeg"] / 100 for r in sensors().sense(ALL, truths(), START_S + 600 * i)] for i in range(20)]
+    means = np.mean(seen, axis=0)
+    assert means.std() == pytest.approx(sensing.value("probe_unit_c"), rel=0.4)
+    assert means.mean() == pytest.approx(30, abs=0.3)
+    assert np.std(seen, axis=0).mean() == pytest.approx(sensing.value("probe_noise_c"), rel=0.3)
+
+
+def test_signal_stays_around_the_mean_of_the_place():
+    """Each node has its own mean between the two ends, and the noise of a reading around it."""
+    seen = np.array([[r["rssi_dbm"] for r in sensors().sense(ALL, truths(), START_S + 600 * i)] for i in range(40)])
+    assert np.abs(seen.mean(axis=0) - sensing.rssi_of(sensors().names, 1)).max() < 2
+    assert seen.mean(axis=0).max() - seen.mean(axis=0).min() > 20
+    assert seen.std(axis=0).mean() == pytest.approx(sensing.value("rssi_noise_db"), rel=0.2)
+
+
+def test_air_stations_have_gains_of_their_own_and_slow_noise():
+    """In dry air the means of units differ by up to a tenth; a unit moves slowly: neighbours in time are alike."""
+    rows = np.array([[r["pm25_ngm3"] for r in breathed(stations(), AIR._replace(rh_pct=1.0), times=400)]]).reshape(
+        400, -1
+    )
+    means = rows.mean(axis=0) / 16_000
+    assert 0.02 < means.std() < 0.1
+    assert np.abs(means - 1).max() < 0.2
+    relative = rows[:, 0] / rows[:, 0].mean()
+    assert relative.std() == pytest.approx(sensing.value("pm_drift"), rel=0.5)
+    assert np.corrcoef(relative[1:], relative[:-1])[0, 1] > 0.9
