@@ -64,28 +64,28 @@ class NoSpace(Actor):
 
     def __init__(self, children: Callable[[], list[Child]]) -> None:
         self._children = children
-        self._limited: dict[int, tuple[int, int]] = {}
+
+    def _limit(self, soft: int | None) -> None:
+        """Set the limit of each process that lives; None for our own, which they had from us."""
+        ours, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        for child in self._children():
+            pid = child.pid
+            if pid is not None:
+                with contextlib.suppress(OSError):  # it has just ended
+                    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (ours if soft is None else soft, hard))
 
     def begin(self, strength: float) -> None:  # noqa: ARG002 - full is full
         """Take the space."""
-        self.look()
+        self._limit(0)
 
     def look(self) -> None:
-        """Take it from those that were started meanwhile, too."""
-        for child in self._children():
-            pid = child.pid
-            if pid is not None and pid not in self._limited:
-                with contextlib.suppress(OSError):  # it has just ended
-                    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
-                    self._limited[pid] = (soft, hard)
+        """Take it from those that were started meanwhile, too, and whatever another fault gave back."""
+        self._limit(0)
 
     def end(self) -> None:
         """Give it back."""
-        for pid, limits in self._limited.items():
-            with contextlib.suppress(OSError):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
-        self._limited.clear()
+        self._limit(None)
 
 
 class Cut(Actor):
@@ -116,7 +116,7 @@ class Slow(Actor):
 
     def end(self) -> None:
         """Let it be fast."""
-        self._hop.mend()
+        self._hop.slow(0.0)
 
 
 class Unreachable(Actor):
@@ -131,15 +131,22 @@ class Unreachable(Actor):
 
     def end(self) -> None:
         """Answer again."""
-        self._hop.mend()
+        self._hop.bring_up()
 
 
-class Refusing(Unreachable):
+class Refusing(Actor):
     """A store behind a hop refuses a share of the requests."""
+
+    def __init__(self, hop: Hop) -> None:
+        self._hop = hop
 
     def begin(self, strength: float) -> None:
         """Refuse."""
         self._hop.refuse(strength)
+
+    def end(self) -> None:
+        """Take all again."""
+        self._hop.refuse(0.0)
 
 
 class Locked(Actor):

@@ -65,20 +65,24 @@ class Hop:
         self._loop.call_soon_threadsafe(self._whole.clear)
 
     def mend(self) -> None:
-        """Let everything through again, at once."""
-        self._loop.call_soon_threadsafe(self._mend)
+        """Let everything through again after :meth:`cut`, at once."""
+        self._loop.call_soon_threadsafe(self._whole.set)
 
     def slow(self, delay_s: float) -> None:
-        """Let everything come so much later [wall s]."""
+        """Let everything come so much later [wall s]; 0 for as soon as it can."""
         self._delay_s = delay_s
 
     def take_down(self) -> None:
-        """Hang up on everybody, and on everybody who comes."""
+        """Hang up on everybody, and on everybody who comes, until :meth:`bring_up`."""
         self._is_down = True
         self._loop.call_soon_threadsafe(self._hang_up)
 
+    def bring_up(self) -> None:
+        """Take connections again after :meth:`take_down`."""
+        self._is_down = False
+
     def refuse(self, share: float) -> None:
-        """Answer this share [0..1] of HTTP requests with 503."""
+        """Answer this share [0..1] of HTTP requests with 503; 0 for none."""
         self._refused_share = share
 
     def close(self) -> None:
@@ -104,11 +108,6 @@ class Hop:
             self._server.close()
         self._hang_up()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _mend(self) -> None:
-        self._is_down = False
-        self._delay_s = self._refused_share = 0.0
-        self._whole.set()
 
     def _hang_up(self) -> None:
         for task in self._tasks:

@@ -20,7 +20,7 @@ from simulators.crew import REQUEST_TIMEOUT_S, Claims, CrewApi, Crews
 from simulators.fleet import Fleet
 from simulators.node import Ledger, VirtualNode
 from simulators.radio import Radio
-from simulators.scenario import load_scenario
+from simulators.scenario import Scenario, load_scenario
 from simulators.settings import SimulatorSettings
 from simulators.world import World
 from square.clock import Clock, now_ms, open_clock
@@ -75,7 +75,7 @@ class Simulator:
         state = self._load_state()
         self._runs = int(state.get("runs", 0)) + 1
         now_s = clock.now_s()
-        self._scenario = load_scenario(settings.scenario) if settings.scenario is not None else None
+        self._scenario = _scenario_of(settings, site)
         fill = (settings.initial_fill_min_pct, settings.initial_fill_max_pct)
         self.world = World(
             site,
@@ -314,6 +314,18 @@ class Simulator:
                 broom=Broom(self._site, lambda zone: self.world.sweep(zone, self._clock.now_s()), self._litter_l),
             )
             await crews.run()
+
+
+def _scenario_of(settings: SimulatorSettings, site: Site) -> Scenario | None:
+    """Load the scenario of the settings; it must be one of their site."""
+    if settings.scenario is None:
+        return None
+    scenario = load_scenario(settings.scenario)
+    if load_site(scenario.site).id != site.id:
+        raise SettingsError(
+            f"scenario: {scenario.id} is about the site {scenario.site}, and site is {settings.site}: set the same"
+        )
+    return scenario
 
 
 async def _cancelled(task: asyncio.Task[None] | None) -> None:

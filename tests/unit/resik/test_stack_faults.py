@@ -174,7 +174,12 @@ def test_a_full_disk_takes_no_byte_and_then_takes_them_again(tmp_path):
     size = path.stat().st_size
     assert told.recv(10) == b"full"
     assert path.stat().st_size == size
+    other = NoSpace(lambda: [one])  # the disk is full, and so is that of the gateway on it
+    other.begin(1.0)
     actor.end()
+    other.look()
+    wait_until(lambda: told.recv(10) == b"full", 5, "the other fault")
+    other.end()
     wait_until(lambda: told.recv(10) == b"ok", 5, "the space")
     one.stop()
     told.close()

@@ -90,11 +90,23 @@ def test_a_slow_line_is_late_by_what_it_was_told(hop):
         connection.sendall(b"one")
         assert exactly(connection, 3) == b"one"
         assert 0.2 <= time.monotonic() - begun_s < 3
-        hop.mend()
+        hop.slow(0.0)
         begun_s = time.monotonic()
         connection.sendall(b"two")
         assert exactly(connection, 3) == b"two"
         assert time.monotonic() - begun_s < 0.2
+
+
+def test_mending_a_cut_does_not_make_a_slow_line_fast(hop):
+    """Two faults on one line end each by itself."""
+    hop.slow(0.1)
+    hop.cut()
+    hop.mend()
+    with connect(hop) as connection:
+        begun_s = time.monotonic()
+        connection.sendall(b"one")
+        assert exactly(connection, 3) == b"one"
+        assert time.monotonic() - begun_s >= 0.2
 
 
 def test_a_line_that_is_down_hangs_up(hop):
@@ -106,7 +118,7 @@ def test_a_line_that_is_down_hangs_up(hop):
         assert exactly(old, 1) == b""
         with connect(hop) as new:
             assert exactly(new, 1) == b""
-    hop.mend()
+    hop.bring_up()
     with connect(hop) as new:
         new.sendall(b"two")
         assert exactly(new, 3) == b"two"
