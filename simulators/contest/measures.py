@@ -17,7 +17,7 @@ PARAMETERS: Mapping[str, Parameter] = {
         "1/person/min",
         "assumed: of people near an overflowing bin or in a dirty zone, who complain each minute",
     ),
-    "look_s": Parameter(300, "s", "people near are counted this often"),
+    "look_s": Parameter(300, "s", "chosen: people near are counted this often"),
 }
 
 Floats = npt.NDArray[np.float64]

@@ -16,9 +16,9 @@ from simulators.contest.windows import MINUTE_MS, Windows
 from simulators.parameters import Parameter
 
 PARAMETERS: Mapping[str, Parameter] = {
-    "horizon_min": Parameter(240, "min", "overflow saved within this time counts"),
-    "sweep_from_l": Parameter(1.0, "l", "a zone with less litter is left alone"),
-    "give_up_min": Parameter(25, "min", "an order that was not done after this is given to somebody else"),
+    "horizon_min": Parameter(240, "min", "chosen: overflow saved within this time counts"),
+    "sweep_from_l": Parameter(1.0, "l", "chosen: a zone with less litter is left alone"),
+    "give_up_min": Parameter(25, "min", "chosen: an order not done after this is given to somebody else"),
 }
 
 

@@ -28,7 +28,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "early_from_pct": Parameter(55, "%", "assumed: a bin below this is never emptied early"),
     "blocked_h": Parameter(1.5, "h", "assumed: a sensor that stays obstructed after a visit is left alone for so long"),
     "hands": Parameter(4, "1", "assumed: stops that a crew has in hand, ordered by walk"),
-    "look_min": Parameter(10, "min", "forecasts are looked at this often: the report interval of the nodes"),
+    "look_min": Parameter(10, "min", "chosen: forecasts are looked at this often, as nodes report"),
 }
 _DAYS_AHEAD: Final = 2
 
