@@ -102,6 +102,12 @@ def test_looking_up_in_any_order_is_looking_up_afresh(faults, moments):
         assert {"water"} & kinds == ({"water"} if struck is not None and struck.water[0] else set())
 
 
+def test_looking_back_across_a_beginning_is_not_answered_from_memory():
+    """Who looked at the moment of a beginning, and then before it, is told that nothing acts there."""
+    looking = NodeFaults(["rsk-b001"], FaultScript([Fault(5, 9, "node:*", "silent")]))
+    assert [looking.at(at) is None for at in (5.0, 4.0, 8.9, 9.0, 4.9)] == [False, True, False, True, True]
+
+
 def test_the_newest_of_one_kind_counts():
     """Of two drifts at once the later one is found and acts."""
     script = FaultScript([Fault(5, 99, "node:*", "drift", 10), Fault(1, 99, "node:*", "drift", 70)])

@@ -219,6 +219,7 @@ def test_cells_fall_and_are_replaced():
     levels = [[r["battery_mv"] for r in square.sense(ALL, inside, START_S + life_s * k / 20)] for k in range(21)]
     assert min(map(min, levels)) < 3_400
     assert max(map(max, levels)) > 4_100
+    assert max(levels[0]) > 4_100
     assert min(levels[0]) > 3_500  # no cell older than 0.7 of its life at the start: 4150 - 0.7 * 850 = 3555
     weak = sensors(node("battery-low", 3_100)).sense(ALL, inside, START_S)
     assert all(3_070 < r["battery_mv"] < 3_130 for r in weak)
@@ -267,10 +268,21 @@ def test_faults_of_air_stations_are_visible():
 
 
 def test_smell_reaches_the_gas_channels():
-    """Fifty times the ammonia raises its cell's voltage and lowers the raw VOC value."""
-    clean, foul = (breathed(stations(), AIR._replace(nh3_ppb=ppb), times=5)[0] for ppb in (6.0, 300.0))
-    assert foul["nh3_mv"] > clean["nh3_mv"] + 80
+    """Fifty times the gases raise the voltages of their cells and lower the raw VOC value."""
+    clean, foul = (
+        breathed(stations(), AIR._replace(nh3_ppb=ppb, h2s_ppb=ppb / 10), times=5)[0] for ppb in (6.0, 300.0)
+    )
+    assert foul["nh3_mv"] - clean["nh3_mv"] == pytest.approx(294 * sensing.value("nh3_mv_per_ppb"), abs=15)
+    assert foul["h2s_mv"] - clean["h2s_mv"] == pytest.approx(29.4 * sensing.value("h2s_mv_per_ppb"), abs=15)
     assert foul["voc_raw"] < clean["voc_raw"] - 5_000
+
+
+def test_the_climate_of_a_station_is_that_of_its_place():
+    """Temperature, humidity and pressure are the truth within the errors of the parts."""
+    for reading in breathed(stations(), AIR._replace(temp_c=27.0, rh_pct=62.0, pressure_pa=100_800.0), times=10):
+        assert reading["temp_cdeg"] == pytest.approx(2_700, abs=220)  # a unit's 0.5 C and a reading's 0.2 C, 3.5 times
+        assert reading["rh_cpct"] == pytest.approx(6_200, abs=525)
+        assert reading["pressure_pa"] == 100_800
 
 
 PARTS = {
