@@ -7,7 +7,7 @@ their crews do.
 """
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -37,8 +37,8 @@ class Recorder(Protocol):
     def truth(self, at_ms: int, fill_pct: Sequence[float]) -> None:
         """Take the true fill of all bins."""
 
-    def sensors(self, at_ms: int, is_gone: Sequence[bool], is_askew: Sequence[bool]) -> None:
-        """Take which bins have lost their sensor, and whose sensor looks aside."""
+    def sensors(self, at_ms: int, states: Mapping[str, Sequence[bool]]) -> None:
+        """Take what the world has done to sensors: stolen, tilted, lid-open; whether it is so, for each bin."""
 
     def emptied(self, at_ms: int, asset_id: str, before_pct: float) -> None:
         """Take a bin that is taken out."""
@@ -249,8 +249,12 @@ class Loop:
         if self._recorder is not None and (now_ms // MINUTE_MS) % LOG_EVERY_MIN == 0:
             truths = self.model.bin_truths()
             self._recorder.truth(now_ms, truths.fill_pct.tolist())
-            askew = truths.tilted_deg > sensing_value("tilted_deg")
-            self._recorder.sensors(now_ms, truths.stolen.tolist(), askew.tolist())
+            states = {
+                "stolen": truths.stolen,
+                "tilted": truths.tilted_deg > sensing_value("tilted_deg"),
+                "lid-open": truths.lid_open,
+            }
+            self._recorder.sensors(now_ms, {name: flags.tolist() for name, flags in states.items()})
             self._recorder.belief(now_ms, self.policy.believe(now_ms))
 
     def outcome(self) -> Outcome:

@@ -392,8 +392,9 @@ class Office:
                     emptied_ms=found.emptied_ms,
                     is_stale=now_ms - file.newest_ms > STALE_INTERVALS * file.interval_s * 1000,
                     is_silent=file.is_silent,
-                    is_faulty=found.state in FAULT_AT_ONCE
-                    or (found.state != "ok" and found.fault_count >= FAULT_READINGS),
+                    is_faulty=not found.is_heaped
+                    and found.state != "ok"
+                    and (found.state in FAULT_AT_ONCE or found.fault_count >= FAULT_READINGS),
                 )
             )
         return beliefs

@@ -5,7 +5,7 @@ Two files, one line an entry, the first line tells what it is. Truth: ``fill`` o
 or from another product; docs/contest.md has the format.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -16,6 +16,7 @@ import msgspec
 from simulators.contest.errors import LogError
 from simulators.contest.policy import Belief
 from simulators.contest.stage import Stage
+from simulators.faults import MOMENTS
 
 SCHEMA: Final = 1
 BROKEN: Final = frozenset({"stuck", "drift", "no-echo", "wild", "blocked", "tilted", "water"})
@@ -133,14 +134,14 @@ def head_of(stage: Stage, who: str = "") -> Head:
 
 
 def node_faults(stage: Stage) -> list[NodeFault]:
-    """Faults of the script that a judge should notice, bin by bin."""
+    """Faults of the script, bin by bin: those that a judge should notice, and those that excuse a false alarm."""
     found: list[NodeFault] = []
     for asset_id in stage.square.volumes_l:
         device_id = stage.square.asset(asset_id).device_id
         if device_id is None:
             continue
         for fault in stage.faults.of("node"):
-            if fault.strikes(device_id) and fault.kind in BROKEN | QUIET:
+            if fault.strikes(device_id) and fault.kind not in MOMENTS:
                 until_ms = round(fault.until_s * 1000) if isfinite(fault.until_s) else None
                 found.append(NodeFault(asset_id, fault.kind, round(fault.at_s * 1000), until_ms))
     return found
@@ -204,10 +205,14 @@ class LogWriter:
         """Take the true fill of all bins."""
         self._write(self._truth, Fill(at_ms, [round(one, 2) for one in fill_pct]))
 
-    def sensors(self, at_ms: int, is_gone: Sequence[bool], is_askew: Sequence[bool]) -> None:
-        """Take which bins have lost their sensor, and whose sensor looks aside: faults that the world makes."""
-        now = {(asset_id, "stolen") for asset_id, flag in zip(self._assets, is_gone, strict=True) if flag}
-        now |= {(asset_id, "tilted") for asset_id, flag in zip(self._assets, is_askew, strict=True) if flag}
+    def sensors(self, at_ms: int, states: Mapping[str, Sequence[bool]]) -> None:
+        """Take what the world has done to sensors: whether each bin is in a state, by its name."""
+        now = {
+            (asset_id, what)
+            for what, flags in states.items()
+            for asset_id, flag in zip(self._assets, flags, strict=True)
+            if flag
+        }
         for asset_id, what in sorted(set(self._lasting) - now):
             self._write(self._truth, NodeFault(asset_id, what, self._lasting.pop((asset_id, what)), at_ms))
         for key in now:
