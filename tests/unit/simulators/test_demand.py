@@ -88,6 +88,7 @@ def test_pilgrims_come_to_the_prayers_of_that_day(prayer, when):
         ("2027-03-01", "2026-11-23", ("16:00", "17:30"), PURPOSES.index("takjil"), 1e9),  # Ramadan
         ("2027-03-01", "2026-11-23", ("18:20", "19:10"), PILGRIMS, 1.5),  # tarawih
         ("2027-03-09", "2026-11-24", ("19:00", "23:00"), FAMILIES, 10.0),  # takbiran
+        ("2027-03-10", "2026-11-25", ("00:00", "01:30"), FAMILIES, 10.0),  # takbiran after midnight
         ("2027-03-10", "2026-11-25", ("05:30", "07:00"), PILGRIMS, 20.0),  # prayer of Idul Fitri
         ("2027-05-17", "2026-11-23", ("05:30", "07:00"), PILGRIMS, 20.0),  # Idul Adha
         ("2027-08-14", "2026-11-28", ("18:30", "23:00"), PILGRIMS, 3.0),  # night of the Maulid, the evening before it

@@ -13,7 +13,9 @@ from simulators.itineraries import MIX, PULL, STAY_MAX_H, STOP_SHARES, WAYS_IN, 
 from simulators.places import ENTRY_KINDS, PLACE_KINDS, Places
 from simulators.scenario_sections import PURPOSES, Group
 from simulators.waste import KIND_INDEX, KINDS
+from square.site import load_site
 from tests.unit.simulators.wide_site import shipped
+from tests.unit.square.small_site import write_site
 
 DRY = np.empty(0, dtype=np.int64)
 
@@ -94,6 +96,19 @@ def test_walking_takes_the_time_of_the_way(itineraries, ground):
     # nearly nobody crosses a square of 300 m in less than half a minute, and some walk for minutes
     assert np.quantile(away_s, 0.05) > 30
     assert 200 < np.median(away_s) < 900
+
+
+def test_who_goes_through_walks_at_a_walking_speed(tmp_path):
+    """On one straight path without any stay, from one end to the other: its length at 1.1 m/s, come at any second."""
+    ground = Ground.of(load_site(write_site(tmp_path / "small")))
+    more = {"pilgrims_stay": 0.0}
+    trips = Itineraries(Places.of(ground)).draw(stream(1, "test"), Arrivals(expected(pilgrims=6000.0), **more), DRY)
+    through = trips.zones[:, 0] != trips.zones[:, -1]
+    took_s = trips.changes_s[through, -1] - trips.changes_s[through, 0]
+    length_m = ground.paths.lengths_mm.sum() / 1000
+    assert through.sum() > 200
+    assert np.median(took_s) == pytest.approx(length_m / 1.1, rel=0.05)
+    assert np.bincount(trips.changes_s[:, 0] % 60, minlength=60).min() > 0
 
 
 def test_bus_groups_start_at_the_terminal_and_stay_together(itineraries):

@@ -70,25 +70,28 @@ def test_nothing_is_dropped_twice_or_lost_between_hours(ground):
     assert sum(items) == pytest.approx(1.9 * alone.arrivals(HOUR), rel=0.2)
 
 
-def test_a_minute_has_what_its_seconds_say(ground):
-    """Drops come in order of time, those of the people of an earlier hour among those of the people of this one."""
-    visits = Visits(quiet=(Quiet(0.0, HOUR * 3600.0), Quiet((HOUR + 2) * 3600.0, 4e9)))
+def test_a_minute_has_what_its_visitors_do(ground):
+    """Drops and people of two busy hours, until the last has gone: minute by minute those of the itineraries."""
+    visits = Visits(20.0, quiet=(Quiet(0.0, HOUR * 3600.0), Quiet((HOUR + 2) * 3600.0, 4e9)))
     square = Crowd(ground, seed=1, occasions=Occasions(), visits=visits, rain_mmph=lambda _at_s: 0.0)
     demand = Demand(ground.site, Occasions(), visits, lambda _at_s: 0.0)
     dry, itineraries, stalls = np.empty(0, dtype=np.int64), Itineraries(Places.of(ground)), Stalls(Places.of(ground))
-    seconds, masses = [], []
-    for hour in (HOUR, HOUR + 1):
-        trips = itineraries.draw(stream(1, "visitors", hour), demand.hour(hour), dry)
-        litter = stalls.draw(stream(1, "stalls", hour), demand.stall_items(hour))
-        seconds += [trips.drop_s + (hour - HOUR) * 3600, litter.second + (hour - HOUR) * 3600]
-        masses += [trips.drop_mass_mg, litter.mass_mg]
-    second, mass = np.concatenate(seconds), np.concatenate(masses)
-    for minute in range(120):
-        inside = np.flatnonzero(second // 60 == minute)
-        found = square.drops(HOUR * 60 + minute).mass_mg.tolist()
-        assert sorted(found) == sorted(mass[inside].tolist())
-        when = dict(zip(mass[inside].tolist(), second[inside].tolist(), strict=True))
-        assert [when[mg] for mg in found] == sorted(when[mg] for mg in found)
+    hours = range(HOUR, HOUR + 2)
+    trips = [itineraries.draw(stream(1, "visitors", hour), demand.hour(hour), dry) for hour in hours]
+    litter = [stalls.draw(stream(1, "stalls", hour), demand.stall_items(hour)) for hour in hours]
+    begins = [*(t.drop_s for t in trips), *(x.second for x in litter)]
+    second = np.concatenate([seconds + 3600 * (i % 2) for i, seconds in enumerate(begins)])
+    mass = np.concatenate([*(t.drop_mass_mg for t in trips), *(x.mass_mg for x in litter)])
+    order = np.argsort(second, kind="stable")
+    came_s = np.concatenate([t.changes_s[:, 0] + 3600 * i for i, t in enumerate(trips)])
+    gone_s = np.concatenate([t.changes_s[:, -1] + 3600 * i for i, t in enumerate(trips)])
+    people = np.concatenate([t.people for t in trips])
+    assert gone_s.max() > 3 * 3600
+    for minute in range(8 * 60):
+        expected = mass[order[second[order] // 60 == minute]]
+        assert square.drops(HOUR * 60 + minute).mass_mg.tolist() == expected.tolist()
+        there = people[(came_s <= 60 * minute) & (gone_s > 60 * minute)].sum()
+        assert square.present(HOUR * 3600.0 + 60.0 * minute).sum() == there
 
 
 def test_who_comes_in_the_rain_does_not_mind_it(ground):

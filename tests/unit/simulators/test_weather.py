@@ -113,3 +113,12 @@ def test_a_scenario_orders_its_storm():
     assert sum(weather.rain_mmph(start_s - 86_400 + i * 600) for i in range(144)) == 0
     assert weather.at(start_s - 3600).temp_c == pytest.approx(plain.at(start_s - 3600).temp_c + 2)
     assert weather.at(start_s + 3600).wind_mps > plain.at(start_s + 3600).wind_mps + 3
+
+
+def test_the_air_cools_minute_by_minute():
+    """Neither storms nor midnights are steps: in six rainy weeks no minute changes by more than half a degree."""
+    weather = Weather(1, zone=ZONE)
+    start_s = at("2027-01-01T00:00")
+    temps = np.array([weather.at(start_s + 60.0 * i).temp_c for i in range(42 * 1440)])
+    assert np.abs(np.diff(temps)).max() < 0.5
+    assert np.ptp(temps) > 8
