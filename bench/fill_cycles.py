@@ -238,15 +238,6 @@ class Square:
                     self._empty([name])
         return of_emptyings(self.emptied)
 
-    def alone(self) -> list[tuple[int, int]]:
-        """Empty nothing; return after each day how many bins are full and how many zones are dirty."""
-        found = []
-        for day in range(1, self._days + 1):
-            self.model.advance(self._at(day, 0.0))
-            full = int(np.count_nonzero(~np.isnan(self.model.full_since_s)))
-            found.append((full, int(np.count_nonzero(self.model.litter_l > self.model.dirty_l))))
-        return found
-
 
 Part = Callable[[Cycles], Reals]
 PARTS: Mapping[str, Part] = {
@@ -334,13 +325,7 @@ def main() -> None:
             print(f"{city:9} {part:24} {cells}")
     for name, cycles in everyone.items():
         print(f"{name:9} {facts(cycles)}")
-    alone = Square(site, 4, arguments.seed).alone()
-    print(f"left alone, empty at first: full bins and dirty zones after each day from Monday {START}: {alone}")
-    print(
-        json.dumps(
-            {"distances": found, "facts": {name: facts(cycles) for name, cycles in everyone.items()}, "alone": alone}
-        )
-    )
+    print(json.dumps({"distances": found, "facts": {name: facts(cycles) for name, cycles in everyone.items()}}))
 
 
 if __name__ == "__main__":

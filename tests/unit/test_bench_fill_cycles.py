@@ -99,10 +99,6 @@ def test_the_rules_empty_what_they_say():
     rounds = Square(site, 4, 1).rounds()
     assert {len(levels) for levels in rounds.levels.values()} == {2}
     assert {hours for values in rounds.intervals.values() for hours in values} == {48.0}
-    alone = Square(site, 3, 1).alone()
-    assert len(alone) == 3
-    assert sorted(alone) == alone
-    assert alone[0][0] < alone[2][0] <= len(site.bins)
     daily = Square(site, 5, 1)
     daily.daily()
     assert np.median([level for events in daily.emptied.values() for _, level in events]) > 78
