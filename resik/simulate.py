@@ -1,5 +1,6 @@
 """``resik simulate``: the simulated square by itself, and what is done with it."""
 
+import json
 import os
 import sys
 from importlib import import_module
@@ -99,7 +100,7 @@ def _run_real_nodes(
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the square [1, or that of the scenario].")
 @click.option("--broker", type=click.Choice(["embedded", "mosquitto"]), help="With --real-nodes: which to start.")
 @click.option("--data", type=click.Path(path_type=Path), help="With --real-nodes: data folder, cleared first.")
-@click.option("--json", "as_json", is_flag=True, help="With --real-nodes: print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="With --real-nodes, or a scenario: print one JSON object.")
 @click.pass_context
 @plainly
 def simulate(
@@ -140,7 +141,7 @@ def simulate(
         if is_service or (all(one is None for one in chosen) and not _is_at_terminal()):
             run_service("simulator", "simulators.settings", "SimulatorSettings", "simulators.service", config_file)
             return
-        _show(scenario_name, speed=speed, policy=policy, seed=seed)
+        _show(scenario_name, speed=speed, policy=policy, seed=seed, as_json=as_json)
         return
     sys.exit(
         _run_real_nodes(
@@ -161,7 +162,7 @@ def _is_at_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _show(name: str | None, *, speed: float | None, policy: str | None, seed: int | None) -> None:
+def _show(name: str | None, *, speed: float | None, policy: str | None, seed: int | None, as_json: bool) -> None:
     """Show a square that lives in this process alone."""
     from rich.console import Console
 
@@ -170,6 +171,9 @@ def _show(name: str | None, *, speed: float | None, policy: str | None, seed: in
     from simulators.scenario import load_scenario
 
     square = LiveSquare(load_scenario(name or DEFAULT_SCENARIO), policy=policy or "threshold", seed=seed)
+    if as_json:
+        click.echo(json.dumps(square.play()))
+        return
     console = Console()
     if _is_at_terminal():
         watch(square, console, speed=SPEED if speed is None else speed)

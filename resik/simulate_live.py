@@ -257,6 +257,13 @@ class LiveSquare:
         """Return the figures of the contest so far."""
         return self._loop.outcome().figures
 
+    def play(self) -> dict[str, object]:
+        """Run to the end; return scenario, policy, seed, and the figures."""
+        while not self.is_over:
+            self.minute()
+        figures = {name: round(value, 6) for name, value in self.figures().items()}
+        return {"scenario": self.scenario.id, "policy": self.policy, "seed": self.seed, "figures": figures}
+
     # -- what a person does --------------------------------------------------------------------------
 
     def make_mischief(self, number: int) -> Fault:

@@ -1,5 +1,6 @@
 """`resik simulate` on a terminal: real key presses on a pseudo-terminal, and what the screen says to them."""
 
+import json
 import os
 import pty
 import re
@@ -118,21 +119,23 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(terminal):
 
 
 def test_without_a_terminal_a_scenario_is_lines(tmp_path):
-    """The same command in a pipe prints an hour a line, and the same again for the same seed."""
+    """The same command in a pipe prints an hour a line; with --json the same figures again, for the same seed."""
     scenario = tmp_path / "short.toml"
     scenario.write_text(
         'schema = 1\nid = "short"\nname_id = "Sebentar"\nname_en = "Short"\nabout_id = "Tiga jam."\n'
         'about_en = "Three hours."\nday = 2026-11-24\nstart = "15:00"\nhours = 3\n',
         encoding="utf-8",
     )
-    first, again = (
+    first, figures = (
         subprocess.run(
-            [*COMMAND, "--scenario", str(scenario)], capture_output=True, text=True, timeout=100, check=True
+            [*COMMAND, "--scenario", str(scenario), *more], capture_output=True, text=True, timeout=100, check=True
         ).stdout
-        for _ in range(2)
+        for more in ([], ["--json"])
     )
     assert len([line for line in first.splitlines() if "penuh / full" in line]) == 3
-    assert first == again
+    found = json.loads(figures)
+    assert (found["scenario"], found["policy"], found["seed"]) == ("short", "threshold", 1)
+    assert f"{found['figures']['crew_minutes']:,.1f} min" in first
 
 
 def test_settings_and_options_do_not_mix(terminal):
