@@ -53,6 +53,7 @@ ALARM_PCT = 80.0
 """Edinburgh's 100 % is a bin that is 80 % full."""
 STUCK_DAYS = 60
 FEW_CYCLES = 5
+LEAST_DAYS = 40
 _DAY_S = 86_400
 
 
@@ -297,6 +298,8 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    if arguments.days < LEAST_DAYS:
+        parser.error(f"--days {arguments.days}: fewer than {LEAST_DAYS} days have too few cycles")
     site = load_site(SITE)
     rules: Mapping[str, Callable[[Square], Cycles]] = {
         "daily": Square.daily,
