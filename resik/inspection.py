@@ -76,7 +76,8 @@ def find_data(data: Path | None) -> Path:
         if not (data / "kind").exists():
             raise StackError(f"{data} is no data folder of a stack: name the one that `resik up` printed")
         return data
-    found = [folder for folder in DEFAULT_FOLDERS if (folder / "kind").exists()]
+    usual = (*DEFAULT_FOLDERS, *sorted(Path("var").glob("scenario-*")))
+    found = [folder for folder in usual if (folder / "kind").exists()]
     if not found:
         raise StackError("no data folder here: start the square with `make run`, or name its folder with --data")
     if len(found) > 1:
