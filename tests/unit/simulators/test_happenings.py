@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulators.bin_truth import Shapes
-from simulators.happenings import Event, Happenings, burnable_mg, rotting_mg
+from simulators.happenings import Event, Happenings, burnable_mg, keep_age, rotting_mg
 from simulators.mishaps import PARAMETERS, Mishap
 from simulators.scenario_sections import MISHAPS
 from simulators.state import NEVER, State
@@ -192,3 +192,15 @@ def test_what_rots_is_leftovers_first():
     masses = np.zeros((2, len(KIND_INDEX)), dtype=np.int64)
     masses[0, FOOD] = masses[1, BOTTLE] = 10**6
     assert rotting_mg(masses).tolist() == [10**6, 0]
+
+
+@given(st.integers(1, 8 * 10**9), st.integers(0, 8 * 10**9), st.integers(0, 400 * 1440))
+def test_what_is_left_keeps_its_age(before_mg, after_mg, age_min):
+    """Whatever is taken from bins up to 20,000 l that have lain up to 400 days, the rest is as old as it was."""
+    after_mg = min(after_mg, before_mg)
+    state = filled()
+    state.mass_mg[0] = 0
+    state.mass_mg[0, FOOD] = after_mg
+    state.ripe_mg_min[0] = before_mg * age_min
+    keep_age(state, 0, before_mg)
+    assert int(state.ripe_mg_min[0]) == before_mg * age_min * after_mg // before_mg == age_min * after_mg
