@@ -1,7 +1,7 @@
 """Sends spooled rows upstream and settles them when ingest says so.
 
 Custody stays with the spool until ingest's application ack. A batch without an ack is sent again; at most
-eight are on their way, twice as many while answers come at once, so the queues of brokers never matter for safety.
+eight are on their way, three times as many while answers come at once, so queues of brokers never matter for safety.
 
 What goes first is the matter of `gateway.lanes`. Batches of the backlog never take the last place. When all are
 taken by batches that nobody acknowledges (the time-series store is down), new readings still go up as *copies*: the
@@ -36,9 +36,10 @@ one of several ingest workers, and that one is gone. An answered copy counts as 
 answered. A single worker answers in the order of sending."""
 COPIES_KNOWN = 8
 
-QUICK_S = 1.0
-"""Answers within this time show that neither uplink nor store is slow [s]: then the store may have larger writes, which
-cost it less a row. On a thin uplink new readings would only wait behind so much more."""
+QUICK_S, QUICK_TIMES = 1.0, 3
+"""Answers within this time show that neither uplink nor store is slow [s]: then so many times the usual number may be
+on their way: two large writes of the store, which cost it least, and what travels. On a thin uplink new readings would
+only wait behind so much more."""
 
 REPEATED_AT_ONCE = 4
 """While nothing is answered only so many batches, the oldest, are sent again and again: a broker must not fill."""
@@ -71,7 +72,7 @@ class Forwarder:
     batch_rows, batch_bytes
         Limits of one batch; the byte limit counts bodies.
     in_flight
-        Batches that may be un-acked; twice as many while they are answered within `QUICK_S`.
+        Batches that may be un-acked; `QUICK_TIMES` as many while they are answered within `QUICK_S`.
     resend_s
         Pause before an un-acked batch is sent again [s]; it doubles up to `RESEND_LONGEST_S`.
     linger_s
@@ -277,7 +278,7 @@ class Forwarder:
             return self._in_flight
         oldest = next(iter(self._flying.values()), None)
         is_stuck = oldest is not None and now_s - oldest.sent_s > QUICK_S
-        return self._in_flight if is_stuck else 2 * self._in_flight
+        return self._in_flight if is_stuck else QUICK_TIMES * self._in_flight
 
     def _note_answered(self, name: str, now_s: float) -> None:
         """See how quick the answer was; have those sent again that wait for one while later ones get theirs."""

@@ -81,7 +81,8 @@ class Lanes:
         cursor, newest_id = self._behind(flying, ids), self._spool.newest_id
         fresh: list[Row] = []
         if room_rows > 0 and room_bytes >= wire.MAX_PAYLOAD_BYTES and cursor < newest_id:
-            fresh = self._spool.take_backlog(cursor, room_rows, room_bytes, flying | ids, upto_id=newest_id)
+            taken = flying | ids if ids else flying  # many may fly: no copy for nothing
+            fresh = self._spool.take_backlog(cursor, room_rows, room_bytes, taken, upto_id=newest_id)
             cursor = fresh[-1].id if fresh else newest_id
         self._cursor = cursor  # only now: had the spool failed, nobody would come back for the live rows
         return live + fresh

@@ -284,10 +284,12 @@ class Spool:
         if after_id >= last_id:
             return []
         with self._lock:
-            n_near = sum(after_id < row_id <= last_id for row_id in exclude)
-            ids = self._waiting_ids(after_id, last_id, limit + n_near)
-            if n_near:
-                ids = [row_id for row_id in ids if row_id not in exclude][:limit]
+            ids: list[int] = []
+            while after_id < last_id and len(ids) < limit:
+                found = self._waiting_ids(after_id, last_id, limit)
+                ids += [row_id for row_id in found if row_id not in exclude]
+                after_id = found[-1] if len(found) == limit else last_id
+            del ids[limit:]
             taken = _fit(self._rows_of(ids), max_bytes)
             self._forget_live(taken)
             return taken

@@ -196,28 +196,29 @@ def test_answers_in_the_order_of_sending_repeat_nothing(spool: Spool) -> None:
     assert bench.forwarder.counts.resent == 0
 
 
-def test_twice_as_many_go_while_answers_come_at_once(spool: Spool) -> None:
+def test_three_times_as_many_go_while_answers_come_at_once(spool: Spool) -> None:
     """A quick store may gather more for one write; one batch that waits, a slow answer or a broken link ends that."""
     fill(spool, 64)
-    bench = Bench(spool, batch_rows=4, in_flight=2, linger_s=0.0)
-    assert len(bench.step(0)) == 2
-    bench.ack(bench.sent[0])
-    assert len(bench.step(0.9)) == 3
-    bench.ack(bench.sent[4])
-    assert bench.step(1.5) == [], "the second still waits, for longer than a second"
-    bench.ack(bench.sent[1])
-    assert bench.step(2.0) == [], "two seconds is slow"
-    bench.ack(bench.sent[2])
-    bench.ack(bench.sent[3])
-    assert len(bench.step(2.1)) == 2
-    bench.ack(bench.sent[-2])
-    assert len(bench.step(2.2)) == 3
-    bench.step(2.3, is_connected=False)
-    bench.ack(bench.sent[-1])
-    bench.ack(bench.sent[-2], stored=[])
-    bench.step(2.4, is_connected=False)
-    assert bench.step(2.5) == []
-    assert bench.forwarder.flying == 3
+    bench = Bench(spool, batch_rows=4, in_flight=1, linger_s=0.0)
+
+    def step(now_s: float, *answered: int, is_connected: bool = True) -> int:
+        """Let batches be answered; return how many are sent then."""
+        for number in answered:
+            bench.ack(bench.sent[number])
+        return len(bench.step(now_s, is_connected=is_connected))
+
+    assert step(0) == 1
+    assert step(0.5, 0) == 3
+    assert step(1.6, 3) == 0, "1.1 s is slow"
+    assert step(1.7, 1, 2) == 1
+    assert step(1.8, 4) == 3
+    assert step(2.0, 6, 7) == 2
+    assert step(2.9, 8, 9) == 0, "quick, but one waits for longer than a second"
+    assert step(3.0, 5) == 1
+    assert step(3.1, 10) == 3
+    assert step(3.2, 11, 12, is_connected=False) == 0
+    assert step(3.3) == 0
+    assert bench.forwarder.flying == 1
 
 
 def test_an_overtaken_batch_needs_no_further_answer(spool: Spool) -> None:
