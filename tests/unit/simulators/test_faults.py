@@ -85,7 +85,8 @@ def test_a_script_that_grows_is_the_script_of_all(faults, more):
     looking.at(5.0)
     for fault in more:
         grown.add(fault)
-    assert grown == FaultScript([*faults, *more])
+    assert grown == FaultScript([*more, *faults])
+    assert grown != FaultScript([*more, *faults, Fault(0, 1, "disk", "full")])
     struck, fresh = looking.at(5.0), NodeFaults(["rsk-b001"], FaultScript([*faults, *more])).at(5.0)
     assert (struck is None) == (fresh is None)
     assert struck is None or (struck.silent[0], struck.water[0]) == (fresh.silent[0], fresh.water[0])

@@ -42,8 +42,11 @@ def test_a_draw_does_not_depend_on_whom_it_is_drawn_with(which, place):
     ]
 
 
-def test_smooth_noise_moves_little_and_is_drawn_at_its_steps():
-    """A hundredth of a step moves by less than a tenth; at whole steps the deviation is 1."""
-    at = np.full(len(KEYS), 7.0)
-    assert noise.smooth(KEYS, at).std() == pytest.approx(1.0, abs=0.02)
-    assert np.abs(noise.smooth(KEYS, at + 0.01) - noise.smooth(KEYS, at)).max() < 0.1
+def test_smooth_noise_moves_in_straight_lines_between_its_steps():
+    """At whole steps the deviation is 1, and three quarters of a way are three quarters of the change."""
+    for step in (7.0, -3.0):
+        at = np.full(len(KEYS), step)
+        begin, end = noise.smooth(KEYS, at), noise.smooth(KEYS, at + 1)
+        assert begin.std() == pytest.approx(1.0, abs=0.02)
+        assert abs(np.corrcoef(begin, end)[0, 1]) < 4 / 141
+        assert noise.smooth(KEYS, at + 0.75) == pytest.approx(begin + 0.75 * (end - begin))

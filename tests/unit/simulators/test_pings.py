@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware.core import distance
@@ -12,7 +12,16 @@ BLIND_MM, REACH_MM = 200, 4500
 ECHOES_US = st.one_of(st.just(pings.LOST), st.integers(0, 40_000), st.integers(3_000, 3_400), st.integers(1_000, 1_300))
 
 
-@given(st.lists(ECHOES_US, min_size=1, max_size=9), st.integers(-4_000, 12_500))
+SCATTERED_US = st.builds(
+    lambda base, offsets, others: [base + offset for offset in offsets] + others,
+    st.integers(1_200, 25_000),
+    st.lists(st.integers(-800, 800), max_size=9),  # 800 us are 140 mm: around every limit of agreement
+    st.lists(ECHOES_US, max_size=2),
+).filter(bool)
+
+
+@given(st.one_of(SCATTERED_US, st.lists(ECHOES_US, min_size=1, max_size=9)), st.integers(-4_000, 12_500))
+@settings(max_examples=400)
 def test_the_node_summarises_as_its_firmware_does(echoes_us, temp_cdeg):
     """Distance, quality and state equal those of the firmware for any echoes at any temperature."""
     temp_c, is_compensated = distance.sound_c(temp_cdeg)
@@ -46,6 +55,14 @@ def test_one_wild_ping_of_nine_does_not_move_the_result():
     """With a ninth of wild pings nearly all distances stay within the noise of good ones."""
     seen = [pings.summarise(e, 2800, BLIND_MM, REACH_MM) for e in echoes(700, wild=1 / 9, count=400).tolist()]
     assert sum(d.distance_mm is not None and abs(d.distance_mm - 700) <= 12 for d in seen) > 0.95 * len(seen)
+
+
+def test_wild_pings_come_from_anywhere_up_to_a_second_bounce():
+    """All wild, at 700 mm: evenly from the edge of the blind zone to twice the distance, 800 mm on average."""
+    metres = echoes(700, wild=1.0) * 1e-6 * float(pings.speed_of_sound_mps(np.array([28.0]))[0]) / 2
+    assert metres.min() == pytest.approx(0.2, abs=0.005)
+    assert metres.max() == pytest.approx(1.4, abs=0.005)
+    assert metres.mean() == pytest.approx(0.8, abs=0.01)
 
 
 def test_a_wrong_temperature_errs_as_the_speed_of_sound_does():

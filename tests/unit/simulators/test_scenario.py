@@ -203,6 +203,8 @@ WRONG = [
         "burning happens near the square, at no bin",
         "Remove bin.",
     ),
+    ('site = ""\n', 10, "site is empty", "Write a text that is not empty"),
+    ("site = 3\n", 10, "site is a whole number", "Write a text that is not empty"),
     (f'site = "{"x" * 300}"\n', 10, "the site cannot be loaded", "Name a sound site."),
     ('[[occasion]]\nday = 9999-12-31\nname = "haul"\n', 11, "day is 9999-12-31", "from 1970 to 2199"),
     ('[[fault]]\nat = 9999-12-31T00:00:00\ntarget = "disk"\nkind = "full"\n', 11, "at is 9999-12-31", "time of day"),
@@ -221,6 +223,7 @@ def test_a_fault_is_told_with_line_and_remedy(file, more, line, what, remedy):
     with pytest.raises(ScenarioError) as raised:
         load_scenario(path)
     assert (raised.value.path, raised.value.line, raised.value.what) == (path, line, findings[0].what)
+    assert "more: run" not in str(raised.value)
 
 
 def test_all_faults_are_told_at_once_in_order_of_lines(file):
