@@ -17,6 +17,7 @@ from firmware import wire
 from resik import ota_files
 from resik.complaints import plainly
 from resik.errors import StackError
+from resik.finite import FiniteRange
 
 SETTABLE_TEXTS = ("broker_host", "broker_name", "wifi_ssid", "wifi_psk", "ntp_host")
 SETTABLE_NUMBERS = (
@@ -202,7 +203,7 @@ def _check_settings(device: str, kind: str | None, changes: dict[str, str | int 
 @click.option("--for-s", type=int, help="interval: for how long.")
 @click.option("--boot", type=int, help="resend: the boot whose readings are wanted.")
 @click.option("--from", "start", type=int, help="resend: from this number on.")
-@click.option("--expires-h", type=click.FloatRange(0.1, 720), default=24.0, show_default=True, help="Give up after.")
+@click.option("--expires-h", type=FiniteRange(0.1, 720), default=24.0, show_default=True, help="Give up after.")
 @plainly
 def node_send(
     device: str, command: str, data: Path | None, orders_file: Path | None, *, seconds: int | None, for_s: int | None,

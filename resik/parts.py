@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from resik.complaints import plainly
+from resik.finite import FiniteRange
 from resik.whole import CONFIG
 
 
@@ -67,9 +68,7 @@ def gateway_status(*, data: Path | None, port: int | None, everyone: bool, as_js
 
 @gateway.command("resend")
 @_DATA
-@click.option(
-    "--hours", type=click.FloatRange(0, 48), default=48.0, show_default=True, help="How far back, square time."
-)
+@click.option("--hours", type=FiniteRange(0, 48), default=48.0, show_default=True, help="How far back, square time.")
 @plainly
 def gateway_resend(data: Path | None, hours: float) -> None:
     """Send again what was stored lately: completes a time-series store that was restored from a backup.

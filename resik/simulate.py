@@ -10,6 +10,7 @@ import click
 
 from resik.complaints import plainly
 from resik.errors import StackError
+from resik.finite import FiniteRange
 from resik.parts import run_service
 from resik.whole import CONFIG
 
@@ -76,7 +77,7 @@ def _run_real_nodes(
 @click.option("--real-nodes", type=click.IntRange(1, 1000), help="Instead: so many nodes with the real firmware.")
 @click.option(
     "--hours",
-    type=click.FloatRange(0, 168, min_open=True),
+    type=FiniteRange(0, 168, min_open=True),
     default=24.0,
     show_default=True,
     help="With --real-nodes: for so long, square time.",
@@ -95,7 +96,7 @@ def _run_real_nodes(
     "scenario_name",
     help=f"What the square goes through: a file, or the name of a shipped one [{DEFAULT_SCENARIO}].",
 )
-@click.option("--speed", type=click.FloatRange(1, 86_400), help="Square seconds per second on the terminal [600].")
+@click.option("--speed", type=FiniteRange(1, 86_400), help="Square seconds per second on the terminal [600].")
 @click.option("--policy", help="Who sends the crews on the terminal: threshold, fixed, predictive [threshold].")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the square [1, or that of the scenario].")
 @click.option("--broker", type=click.Choice(["embedded", "mosquitto"]), help="With --real-nodes: which to start.")

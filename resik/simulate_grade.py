@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resik.complaints import plainly
+from resik.finite import FiniteRange
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,13 +31,11 @@ DEFAULT_POLICIES = "fixed,threshold,predictive"
     show_default=True,
     help="Names, separated by commas; the others are compared with the first.",
 )
-@click.option(
-    "--days", type=click.FloatRange(0, 366, min_open=True), help="Length of a run; unset: the scenario's own."
-)
+@click.option("--days", type=FiniteRange(0, 366, min_open=True), help="Length of a run; unset: the scenario's own.")
 @click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many worlds.")
 @click.option("--plan", help='Sweep the size of the square, for example "crews=6..14 bins=40..70".')
 @click.option("--figure", default="overflow_bin_minutes", show_default=True, help="With --plan: what must be kept low.")
-@click.option("--aim", type=click.FloatRange(0), help="With --plan: how low; unset: bins overflow 1 % of the time.")
+@click.option("--aim", type=FiniteRange(0), help="With --plan: how low; unset: bins overflow 1 % of the time.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes; unset: one for each core.")
 @click.option(
     "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the result: a file .png, .svg or .pdf."
@@ -78,6 +77,8 @@ def command(
         raise click.BadParameter("name at least one policy", param_hint="--policies")
     if plot is not None and plot.suffix not in SUFFIXES:
         raise click.BadParameter(f"write a file that ends with {', '.join(SUFFIXES)}", param_hint="--plot")
+    if plot is not None and not plot.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {plot.parent}", param_hint="--plot")
     if plan is not None and logs is not None:
         raise click.BadParameter("truth and belief are kept of a contest, not of a sweep", param_hint="--logs")
     chosen = load_scenario(scenario)

@@ -16,6 +16,7 @@ import msgspec
 
 from resik.complaints import plainly
 from resik.errors import StackError
+from resik.finite import FiniteRange
 from resik.whole import CONFIG
 
 DEVICES = 1000
@@ -272,12 +273,12 @@ def _print(figures: dict[str, Any]) -> None:
 @click.option("--devices", type=click.IntRange(1, 60_000), help=f"Devices, each with its connection [{DEVICES}].")
 @click.option(
     "--rate",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=100.0,
     show_default=True,
     help="Readings a second, all devices together; 0 for as many as the chain takes.",
 )
-@click.option("--seconds", type=click.FloatRange(0, 86_400, min_open=True), default=30.0, show_default=True)
+@click.option("--seconds", type=FiniteRange(0, 86_400, min_open=True), default=30.0, show_default=True)
 @click.option(
     "--broker",
     default="mosquitto",

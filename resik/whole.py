@@ -12,6 +12,7 @@ import click
 
 from resik.complaints import plainly
 from resik.errors import StackError
+from resik.finite import FiniteRange
 
 if TYPE_CHECKING:
     from simulators.scenario import Scenario
@@ -168,7 +169,7 @@ def up(
 
 @click.command()
 @_stack_options
-@click.option("--for", "seconds", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds to run.")
+@click.option("--for", "seconds", type=FiniteRange(min=1), default=60.0, show_default=True, help="Seconds to run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--data", type=click.Path(path_type=Path), help="Keep the data here; must be empty [a temporary folder].")
 @click.option("--speed", type=float, help="Square seconds per second [30].")
@@ -233,7 +234,7 @@ def demo(
 @click.option(
     "--map", "map_file", required=True, help="Map file (TOML), or the name of a shipped one: see docs/replay.md."
 )
-@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times real speed [as fast as it goes].")
+@click.option("--speed", type=FiniteRange(min=0, min_open=True), help="Times real speed [as fast as it goes].")
 @click.option("--hold", is_flag=True, help="Keep the map running afterwards, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data folder [var/replay-<map>]; cleared first.")
