@@ -32,9 +32,14 @@ class SweepError(ContestError):
 
 
 class LogError(ContestError):
-    """A truth or belief log cannot be read: `path` and `line` say where."""
+    """A truth or belief log cannot be read: `path` and `line` say where, line 0 is the whole file."""
 
     def __init__(self, path: Path, line: int, what: str) -> None:
-        super().__init__(f"{path}:{line}: {what}")
+        self.what = what
+        super().__init__(f"{path}:{line}: {what}" if line else f"{path}: {what}")
         self.path = path
         self.line = line
+
+    def __reduce__(self) -> tuple[type["LogError"], tuple[Path, int, str]]:
+        # A worker process hands it to the one that asked.
+        return LogError, (self.path, self.line, self.what)

@@ -25,7 +25,6 @@ def _save(figure: Any, path: Path) -> None:
 
     # No date inside: the same result is the same file.
     metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    path.parent.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": "resik"}):
         figure.savefig(path, dpi=_DPI, metadata=metadata)
 

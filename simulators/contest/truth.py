@@ -191,15 +191,20 @@ class LogWriter:
 
     @classmethod
     def for_run(cls, folder: Path, stage: Stage, policy: str, seed: int) -> "LogWriter":
-        """Open the two files of a run: ``<scenario>-<policy>-<seed>.truth.jsonl`` and ``....belief.jsonl``."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Open the two files of a run: ``<scenario>-<policy>-<seed>.truth.jsonl`` and ``....belief.jsonl``.
+
+        Raises
+        ------
+        LogError
+            They cannot be written there.
+        """
         name = f"{stage.scenario.id}-{policy}-{seed}"
-        return cls(
-            (folder / f"{name}.truth.jsonl").open("w", encoding="utf-8"),
-            (folder / f"{name}.belief.jsonl").open("w", encoding="utf-8"),
-            stage,
-            policy,
-        )
+        truth, belief = folder / f"{name}.truth.jsonl", folder / f"{name}.belief.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(truth.open("w", encoding="utf-8"), belief.open("w", encoding="utf-8"), stage, policy)
+        except OSError as error:
+            raise LogError(truth, 0, f"cannot be written: {error.strerror}") from error
 
     def truth(self, at_ms: int, fill_pct: Sequence[float]) -> None:
         """Take the true fill of all bins."""

@@ -61,6 +61,10 @@ def test_a_sweep_answers_in_words_and_in_json(tmp_path):
         (("grade", "--plan", "crews=6", "--figure", "luck"), 'no figure "luck"'),
         (("grade", "--plot", "picture.gif"), ".png, .svg, .pdf"),
         (("grade", "--plan", "crews=6", "--logs", "x"), "not of a sweep"),
+        (("grade", "--days", "nan"), "nan"),
+        (("grade", "--plan", "crews=6", "--aim", "nan"), "nan"),
+        (("grade", "--plot", "/no-such-folder/x.png"), "there is no folder /no-such-folder"),
+        (("grade", *SHORT, "--policies", "fixed", "--logs", "/dev/null/x"), "cannot be written"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(arguments, words):

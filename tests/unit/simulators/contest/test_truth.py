@@ -1,5 +1,8 @@
 """Logs of truth and belief: what is written is read again, and what is wrong is named with its line."""
 
+import pickle
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -47,6 +50,12 @@ def test_a_broken_line_is_named(tmp_path, text, line, what):
     with pytest.raises(LogError, match=what) as caught:
         read_truth(path)
     assert (caught.value.path, caught.value.line) == (path, line)
+
+
+def test_an_error_travels_between_processes():
+    """What a worker could not write is told by the process that asked."""
+    error = pickle.loads(pickle.dumps(LogError(Path("a.jsonl"), 3, "is odd")))  # noqa: S301 - our own bytes
+    assert (str(error), error.line) == ("a.jsonl:3: is odd", 3)
 
 
 def test_another_schema_is_refused(tmp_path):
