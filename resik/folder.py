@@ -151,6 +151,20 @@ class DataFolder:
         return passwords
 
 
+def check_unused(root: Path | None, what: str) -> None:
+    """See that a folder is empty or not there yet; None is a folder that will be made.
+
+    Raises
+    ------
+    StackError
+        If there is something, or no folder.
+    """
+    if root is None or not root.exists():
+        return
+    if not root.is_dir() or any(root.iterdir()):
+        raise StackError(f"{root} is not an empty folder: {what} needs a folder of its own")
+
+
 def fresh_replay_folder(root: Path) -> DataFolder:
     """Return an empty folder for a replay, clearing what an earlier replay left there.
 

@@ -106,7 +106,7 @@ def _load(
 
 def _against_stack(settings: Any, devices: int, limits: dict[str, Any], console: Any, **where: Any) -> Any:
     """Start a stack with a site of so many devices, load it, look up every reading in its store."""
-    from resik.folder import DataFolder
+    from resik.folder import DataFolder, check_unused
     from resik.reconcile import latency_ms, read_dead_letters, read_times, reconcile, stored_identities
     from resik.stack import Stack
     from simulators.load import LoadPlan, raise_descriptor_limit
@@ -114,10 +114,9 @@ def _against_stack(settings: Any, devices: int, limits: dict[str, Any], console:
     from square.endpoint import MqttEndpoint
     from square.settings import read_secret
 
-    raise_descriptor_limit(devices + 1000)  # the broker inherits it
     data: Path | None = where["data"]
-    if data is not None and data.exists() and any(data.iterdir()):
-        raise StackError(f"{data} is not empty: a load needs a folder of its own")
+    check_unused(data, "a load")
+    raise_descriptor_limit(devices + 1000)  # the broker inherits it
     with tempfile.TemporaryDirectory(prefix="resik-load-") as temporary, nullcontext(data or Path(temporary)) as root:
         folder = DataFolder(root, "real")  # wall time
         site = build_fleet_site(root / "site", devices, interval_s=600)
@@ -137,7 +136,8 @@ def _against_stack(settings: Any, devices: int, limits: dict[str, Any], console:
             load = _load(plan, console, stack.supervise, lambda: before_s.update(_cpu_of(stack)))
             stack.drain(DRAIN_WITHIN_S)
             used_us = {
-                name: (cpu_s - before_s[name]) * 1e6 / load.report.made for name, cpu_s in _cpu_of(stack).items()
+                name: (cpu_s - before_s[name]) * 1e6 / max(1, load.report.made)
+                for name, cpu_s in _cpu_of(stack).items()
             }
         published = dict(load.published())
         token = read_secret(settings.store_token_file)

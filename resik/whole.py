@@ -196,15 +196,14 @@ def demo(
     from rich.progress import Progress
 
     from resik.demo import BUSY_START, run_demo
-    from resik.folder import DataFolder
+    from resik.folder import DataFolder, check_unused
     from resik.ports import free_port
 
     scenario = _scenario(scenario_name, chosen)
     if chosen.get("port") is None:
         chosen["port"] = free_port()
     settings = _stack_settings(config_file, start=BUSY_START, **chosen)
-    if data is not None and data.exists() and any(data.iterdir()):
-        raise StackError(f"{data} is not empty: a demo needs a folder of its own")
+    check_unused(data, "a demo")
     _stop_on_signals()
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="resik-demo-") as temporary:

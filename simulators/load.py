@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import random
 import resource
 import secrets
@@ -258,10 +259,11 @@ class Load:
             cpu_s, begun_s = time.process_time(), loop.time()
             await (self._at_rate(begun_s) if plan.rate_per_s else self._flat_out(begun_s))
             report.seconds = loop.time() - begun_s
-            report.cpu_pct = (time.process_time() - cpu_s) / report.seconds * 100
+            lasted_s = max(report.seconds, 1e-3)
+            report.cpu_pct = (time.process_time() - cpu_s) / lasted_s * 100
             report.acked = len(self._latency_s)
             report.behind = report.made - report.acked
-            report.made_per_s, report.acked_per_s = report.made / report.seconds, report.acked / report.seconds
+            report.made_per_s, report.acked_per_s = report.made / lasted_s, report.acked / lasted_s
             await self._drain()
         finally:
             self._is_ending = True
@@ -405,7 +407,7 @@ class Load:
     async def _at_rate(self, begun_s: float) -> None:
         """Make readings at the rate of the plan, device after device."""
         loop, plan, devices = asyncio.get_running_loop(), self.plan, self.devices
-        total = int(plan.rate_per_s * plan.seconds)
+        total = math.ceil(plan.rate_per_s * plan.seconds)
         made = 0
         while made < total:
             due = min(total, int((loop.time() - begun_s) * plan.rate_per_s) + 1)

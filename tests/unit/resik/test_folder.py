@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from resik.errors import StackError
-from resik.folder import DataFolder, fresh_replay_folder
+from resik.folder import DataFolder, check_unused, fresh_replay_folder
 
 
 def test_secrets_are_distinct_private_and_kept(tmp_path):
@@ -54,3 +54,14 @@ def test_only_a_replays_folder_is_cleared(tmp_path):
     old = fresh_replay_folder(tmp_path / "replay")
     (old.root / "points.sqlite3").write_text("old")
     assert not (fresh_replay_folder(tmp_path / "replay").root / "points.sqlite3").exists()
+
+
+def test_a_run_of_its_own_wants_an_empty_folder(tmp_path):
+    """Nothing, a new name and an empty folder will do; a file, and a folder with something in it, will not."""
+    (tmp_path / "empty").mkdir()
+    for fine in (None, tmp_path / "new", tmp_path / "empty"):
+        check_unused(fine, "a demo")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    for bad in (tmp_path, tmp_path / "file"):
+        with pytest.raises(StackError, match="a demo needs a folder of its own"):
+            check_unused(bad, "a demo")

@@ -105,6 +105,14 @@ def test_every_reading_decodes_and_is_acknowledged_once():
     assert 0 < report.ack_p50_ms <= report.ack_p99_ms <= report.ack_max_ms < 5000
 
 
+@pytest.mark.parametrize(("rate", "seconds"), [(1.0, 0.0001), (0.0, 0.0001)])
+def test_the_shortest_load_is_a_load(rate, seconds):
+    """A blink makes one reading at a rate, and at most a windowful without; nothing is divided by it."""
+    _, report = run_load(Owner(), rate=rate, seconds=seconds)
+    assert report.made == report.acked
+    assert report.made == 1 if rate else report.made <= 3
+
+
 def test_waiting_is_not_hidden():
     """Acks that take 0.1 s delay what was due meanwhile: the slowest waited for more than one; it went out together."""
     owner = Owner(delay_s=0.1)
