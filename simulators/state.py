@@ -146,6 +146,8 @@ class State:
         """
         if list(snapshot["kinds"]) != [kind.name for kind in KINDS]:
             raise ValueError("it counts other kinds of waste")
+        if any(len(set(snapshot[over])) != len(snapshot[over]) for over in ("bins", "zones")):
+            raise ValueError("an id stands twice")
         here = {"bins": list(bins), "zones": list(zones)}
         arrays: dict[str, Any] = {}
         for name, (over, _) in _ARRAYS.items():
@@ -158,6 +160,9 @@ class State:
         at_s = float(snapshot["at_s"])
         if not math.isfinite(at_s) or any(arrays[name].min(initial=0) < 0 for name in _NOT_NEGATIVE):
             raise ValueError("its time or its masses are none")
+        ratio = arrays["ratio_ppb"]
+        if ratio.min(initial=1) < 1 or ratio.max(initial=1) > RATIO_UNIT:
+            raise ValueError("a heap is higher than its waste is, or has no height")
         state = cls(at_s=at_s, **arrays, smokes=smokes, **numbers)
         # A site file may have gained or lost bins since: what is there now must still add up.
         totals = state.totals

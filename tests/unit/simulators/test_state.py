@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulators.heap import RATIO_UNIT
 from simulators.state import NEVER, Smoke, State
 from simulators.waste import KINDS
 
@@ -66,6 +67,7 @@ def test_a_damaged_snapshot_is_refused_or_balances(name, wrong, is_missing):
     assert state.totals.generated_mg == sum(state.totals[1:])
     assert min(state.mass_mg.min(), state.beside_mg.min(), state.ground_mg.min(), state.water_mg.min()) >= 0
     assert np.isfinite(state.at_s)
+    assert 0 < state.ratio_ppb.min() <= state.ratio_ppb.max() <= RATIO_UNIT
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,9 @@ def test_a_damaged_snapshot_is_refused_or_balances(name, wrong, is_missing):
         ("smokes", [[float("inf"), 1, 2, 3]]),
         ("kinds", []),
         ("bins", ["bin-1"]),
+        ("bins", ["bin-1", "bin-1", "bin-3"]),
+        ("ratio_ppb", [0, 10**9, 10**9]),
+        ("ratio_ppb", [10**9, 10**12, 10**9]),
     ],
 )
 def test_damage_that_would_live_on_is_refused(name, wrong):
