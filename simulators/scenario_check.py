@@ -18,11 +18,6 @@ from square.site import Bin, Site
 _SPANS = ("from", "at")
 
 
-def is_sound(table: Mapping[str, Any], fields: Sequence[Field]) -> bool:
-    """Whether a table has all that it must have, and nothing of it is wrong."""
-    return all(f.fault(table[f.name]) is None if f.name in table else not f.required for f in fields)
-
-
 def values_of(table: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
     """Return the values of a sound table, absent ones by their defaults."""
     return {f.name: table.get(f.name, f.default) for f in fields}

@@ -30,6 +30,27 @@ def test_the_node_summarises_as_its_firmware_does(echoes_us, temp_cdeg):
     assert tuple(pings.summarise(echoes_us, temp_cdeg, BLIND_MM, REACH_MM)) == expected
 
 
+@pytest.mark.parametrize(
+    ("distances_mm", "expected"),
+    [
+        ([650, 700, 700, 700, 700, 730, 700], (700, 4, "ok")),  # 730 is 30 mm away: just kept, and 6 of 7 agree
+        ([650, 700, 700, 700, 700, 731, 700], (700, 3, "ok")),  # 731 is not: 5 of 7 are less than three quarters
+        ([640, 660, 680, 700, 720, 740, 760], (700, 3, "ok")),  # a spread of 120 mm is the widest
+        ([640, 660, 680, 700, 720, 740, 761], (None, 2, "no-echo")),
+        ([199, 199, 199, 700, 700, 700, 700], (700, 3, "ok")),  # 3 in the blind zone are not more than 4 others
+        ([199, 199, 199, 199, 700, 700, 700], (None, 1, "obstructed")),
+        ([4500, 4500, 4500, 4500, 4501, 4501, 4501], (4500, 3, "ok")),  # 4,500 mm is in reach
+        ([], (None, 0, "no-echo")),
+    ],
+)
+def test_the_limits_of_agreement(distances_mm, expected):
+    """At each limit the node decides as its firmware does, and as the comment says."""
+    us = [-(-mm * 20_000 // (3313 + 6 * 28)) for mm in distances_mm] or [pings.LOST]
+    assert tuple(pings.summarise(us, 2800, BLIND_MM, REACH_MM)) == expected
+    as_device = ["no-echo" if one == pings.LOST else distance.echo_mm(one, 28) for one in us]
+    assert distance.summarise(as_device, BLIND_MM, REACH_MM, True) == expected
+
+
 @pytest.mark.parametrize(("temp_c", "mps"), [(-20, 318.9), (20, 343.2), (40, 354.7)])
 def test_speed_of_sound_of_the_tables(temp_c, mps):
     """331.3 * sqrt(1 + T / 273.15) gives the values of the tables within 0.05 m/s."""
