@@ -35,7 +35,7 @@ class Twin(Threshold):
 
     def __init__(self, folder: Path) -> None:
         self._database = open_database(f"sqlite:///{folder / 'resik.sqlite3'}")
-        self._said: list[CrewReport] = []
+        self._readings: list[Reading] = []
         self.compared = self.heaped = self.passed_over = 0
         self.states: set[str] = set()
 
@@ -54,10 +54,17 @@ class Twin(Threshold):
             self._plan.site_id, o.device, o.asset, "", "bin", o.boot, o.seq, o.ts_ms, o.arrived_ms,
             values, o.state, o.quality, 0,
         )  # fmt: skip
-        self._engine.apply([reading], [], o.arrived_ms)
+        self._readings.append(reading)
+
+    def _apply(self) -> None:
+        """Offer what has arrived to the engine: its decisions do not depend on how readings are put together."""
+        if self._readings:
+            self._engine.apply(self._readings, [], max(one.arrived_ms for one in self._readings))
+            self._readings = []
 
     def report(self, report: CrewReport) -> None:
         super().report(report)
+        self._apply()
         if report.stop is None or report.stop.task_id is None:
             return
         move = {"accepted": self._desk.accept_task, "claimed": self._desk.claim_task}[report.kind]
@@ -66,6 +73,7 @@ class Twin(Threshold):
 
     def decide(self, now_ms: int, crews: Sequence[CrewView]) -> Sequence[Order]:
         orders = super().decide(now_ms, crews)
+        self._apply()
         self._engine.tick(now_ms)
         with self._database.reading() as connection:
             active = Ledger(connection, self._plan.site_id).active_tasks()

@@ -17,7 +17,8 @@ from simulators.faults import Fault
 from tests.unit.simulators.contest.stages import NINE_S, bound_of, stage
 
 BUSY = {"factor": 12.0, "fill": (40.0, 100.0)}
-MINUTES = 240
+MINUTES = 200
+"""From 09:00 over the prayer of noon and the change of shifts."""
 
 
 def play(name, *, seed=1, minutes=MINUTES, each_minute=None, **options):
