@@ -113,10 +113,10 @@ def check(config):
     if config.get("kind") in _CHOICES["kind"]:
         faults += wiring.unknown(config["kind"], config.get("parts", {}))
     if not faults:
-        whole = complete(config)
-        if not whole["broker_tls"] and not is_loopback(whole["broker_host"]):
+        if not config.get("broker_tls", True) and not is_loopback(config["broker_host"]):
             faults.append("broker_tls: only a broker on 127.* or localhost may be plain, leave it out")
-        if whole["critical_mv"] > whole["low_mv"]:
+        critical_mv, low_mv = [config.get(key, int(integers[key][0])) for key in ("critical_mv", "low_mv")]
+        if critical_mv > low_mv:
             faults.append("critical_mv: above low_mv, lower it")
     return faults
 
