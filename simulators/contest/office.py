@@ -76,8 +76,7 @@ class Office:
         """Of a run: what became of every task."""
         self._episodes: dict[Slot, int] = {}
         self._by_asset: dict[str, Task] = {}
-        self.doubted_ms: dict[str, int] = {}
-        """When the sensor last disagreed with a claim, by bin [ms]."""
+        self._doubted_ms: dict[str, int] = {}
         self._next_id = 1
         self._heard_ms = now_ms
         self._expected_from_ms = 0
@@ -196,7 +195,7 @@ class Office:
         file, rules = self.bins[asset_id], self.square.rules
         if asset_id in self._by_asset or file.newest_ms is None:
             return False
-        if self.doubted_ms.get(asset_id, 0) > self.now_ms - rules.redispatch_s * 1000:
+        if self._doubted_ms.get(asset_id, 0) > self.now_ms - rules.redispatch_s * 1000:
             return False
         found = self.known(file)
         if found.is_dropping:
@@ -243,7 +242,7 @@ class Office:
 
     def _doubt(self, task: Task, file: BinFile) -> None:
         """Hold a claim without a witness against a heap that only an obstructed sensor speaks for."""
-        self.doubted_ms[task.asset_id] = self.now_ms
+        self._doubted_ms[task.asset_id] = self.now_ms
         if task.claimed_ms is not None and self.known(file).is_heaped:
             estimate.doubt(file.memory, task.claimed_ms)
             file.found = None

@@ -2,9 +2,7 @@
 
 Beside full bins, those are emptied that would overflow before a crew could come later: within the time that a crew
 needs, or while the bin cannot be served (night, prayer, after the last shift). Uses the simple line of
-`alerts.domain.forecast`; it knows no calendar. The engine takes a bin for heaped that was filling and is then
-obstructed; this policy also looks after bins that filled up between two readings, and comes back when nobody could see
-an emptying.
+`alerts.domain.forecast`; it knows no calendar.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +12,6 @@ from typing import Final
 import msgspec
 
 from alerts.domain.model import HOUR_MS, Task
-from alerts.domain.rules import FAULT_READINGS
 from simulators.contest.office import BinFile, Office
 from simulators.contest.policy import Belief, CrewReport, CrewView, Observation, Order
 from simulators.contest.rounds import Sweeper
@@ -26,7 +23,6 @@ PARAMETERS: Mapping[str, Parameter] = {
     "lead_min": Parameter(40, "min", "assumed: a bin that overflows sooner than this is worth a crew now"),
     "closing_min": Parameter(90, "min", "assumed: so long before a bin closes it is decided whether it lasts"),
     "early_from_pct": Parameter(55, "%", "assumed: a bin below this is never emptied early"),
-    "blocked_h": Parameter(1.5, "h", "assumed: a sensor that stays obstructed after a visit is left alone for so long"),
     "hands": Parameter(4, "1", "assumed: stops that a crew has in hand, ordered by walk"),
     "look_min": Parameter(10, "min", "chosen: forecasts are looked at this often, as nodes report"),
 }
@@ -80,10 +76,7 @@ class Predictive:
             self._windows = Windows(self._square, now_ms, _DAYS_AHEAD * 1440)
         for file in self.office.bins.values():
             tip = file.memory.tip
-            if tip.last is not None and tip.last.state == "obstructed":
-                if self._is_heaped(file, now_ms):
-                    yield file
-            elif tip.good_pct is not None and tip.good_pct >= PARAMETERS["early_from_pct"].value:
+            if tip.good_pct is not None and tip.good_pct >= PARAMETERS["early_from_pct"].value:
                 left_min = self._left_min(file, now_ms)
                 if left_min is not None and left_min <= self._needed_min(file, now_ms):
                     yield file
@@ -107,15 +100,6 @@ class Predictive:
         if closed - minute > PARAMETERS["closing_min"].value:
             return lead_min
         return self._windows.next_open(file.asset_id, closed) - minute + lead_min
-
-    def _is_heaped(self, file: BinFile, now_ms: int) -> bool:
-        """Whether what is right before the sensor is the heap: it was filling, or it stays; unless somebody looked."""
-        tip = file.memory.tip
-        was_filling = tip.good_pct is not None and tip.good_pct >= PARAMETERS["early_from_pct"].value
-        looked_ms = now_ms - round(PARAMETERS["blocked_h"].value * HOUR_MS)
-        return (was_filling or tip.fault_count >= FAULT_READINGS) and self.office.doubted_ms.get(
-            file.asset_id, 0
-        ) <= looked_ms
 
     def _sequence(self, crew: CrewView, tasks: list[Task]) -> list[Task]:
         """Overflowing bins first, then always the nearest one, from where the crew reported last."""
