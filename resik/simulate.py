@@ -17,7 +17,7 @@ from resik.whole import CONFIG
 DEFAULT_SCENARIO = "jumat-legi"
 """An evening on which something happens."""
 _PREFIX = "RESIK_SIMULATOR_"
-SUBCOMMANDS = ("grade", "load", "scenarios", "score")
+SUBCOMMANDS = ("belief", "grade", "load", "scenarios", "score")
 """Each is `command` of the module ``resik.simulate_<name>``, which is imported when it is needed."""
 
 
