@@ -25,7 +25,7 @@ def command(*, data: Path, out: Path) -> None:
     from alerts.adapters.tables import CHANGES, CURSORS
     from resik.inspection import find_data, read_card
     from simulators.contest.square_view import SquareView
-    from simulators.contest.truth import SCHEMA, Head, believed
+    from simulators.contest.truth import believed, head_of
     from square.site import load_site
 
     card = read_card(find_data(data))
@@ -45,16 +45,7 @@ def command(*, data: Path, out: Path) -> None:
         database.close()
     if pruned:
         click.echo("the change log was pruned: what was believed before its first line is gone", err=True)
-    head = Head(
-        v=SCHEMA,
-        site=site.id,
-        scenario="",
-        assets=list(intervals),
-        thresholds_pct=list(square.rules.thresholds_pct),
-        interval_s=list(intervals.values()),
-        min_drop_pct=square.rules.min_drop_pct,
-        who="resik",
-    )
+    head = head_of(square, site.id, who="resik")
     lines = [head, *(believed(at_ms, head.assets, rows) for at_ms, rows in beliefs(changes, intervals))]
     try:
         out.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))

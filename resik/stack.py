@@ -303,6 +303,7 @@ class Stack:
                         "RESIK_SIMULATOR_API_URL": self.address.rstrip("/"),
                         "RESIK_SIMULATOR_CREW_LINKS_FILE": str(folder.crew_links),
                         "RESIK_SIMULATOR_LEDGER_FILE": str(self.ledger_file),
+                        "RESIK_SIMULATOR_TRUTH_FILE": str(folder.root / "truth.jsonl"),
                         "RESIK_SIMULATOR_STATE_FILE": str(folder.root / "world.json"),
                         **{f"RESIK_SIMULATOR_{key.upper()}": value for key, value in self._simulate.items()},
                     },

@@ -16,7 +16,10 @@ import httpx
 
 from alerts.adapters.crew_links import read_links
 from simulators.broom import Broom
+from simulators.contest.square_view import SquareView
+from simulators.contest.truth import head_of, node_faults
 from simulators.crew import REQUEST_TIMEOUT_S, Claims, CrewApi, Crews
+from simulators.diary import Diary
 from simulators.fleet import Fleet
 from simulators.node import Ledger, VirtualNode
 from simulators.radio import Radio
@@ -91,6 +94,7 @@ class Simulator:
                 raise SettingsError(
                     f"state_file: {settings.state_file} is damaged ({error!r}): {_NEW_WORLD}"
                 ) from error
+        self.world.diary = self._diary()
         nodes = list(self._nodes(now_s, state.get("queues", {})))
         passwords = read_passwords(settings.secrets_dir, [n.identity.device_id for n in nodes])
         self.ledger = Ledger(settings.ledger_file)
@@ -126,6 +130,15 @@ class Simulator:
         if self._scenario is None:
             return None
         return Radio(devices, seed=self._settings.seed, faults=self._scenario.faults)
+
+    def _diary(self) -> Diary | None:
+        if self._settings.truth_file is None:
+            return None
+        square = SquareView.of(self._site)
+        if self._scenario is None:
+            return Diary(self._settings.truth_file, head_of(square, self._site.id))
+        head = head_of(square, self._site.id, scenario_id=self._scenario.id)
+        return Diary(self._settings.truth_file, head, node_faults(square, self._scenario.faults))
 
     def _emptied(self, asset_id: str) -> None:
         litres = self.world.empty(asset_id, self._clock.now_s())
@@ -226,6 +239,8 @@ class Simulator:
             await self.fleet.stop()
             self.save()
             self.ledger.close()
+            if self.world.diary is not None:
+                self.world.diary.close()
         return code
 
     async def _wait(self, stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> str:

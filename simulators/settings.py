@@ -32,6 +32,8 @@ class SimulatorSettings(BrokerSettings):
         False only watches for claims: people do the work with the crew page.
     ledger_file : Path | None
         CSV file of everything published.
+    truth_file : Path | None
+        The truth as JSON lines (docs/contest.md): fills and emptyings; goes on over restarts.
     state_file : Path | None
         Where the world is kept between two starts.
     bin_interval_s, air_interval_s : int | None
@@ -58,6 +60,7 @@ class SimulatorSettings(BrokerSettings):
     crew_links_file: Path | None = None
     crews: bool = True
     ledger_file: Path | None = None
+    truth_file: Path | None = None
     state_file: Path | None = None
     bin_interval_s: int | None = Field(default=None, ge=1, le=86_400)
     air_interval_s: int | None = Field(default=None, ge=1, le=86_400)

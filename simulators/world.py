@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from simulators.diary import Diary
 from simulators.faults import FaultScript
 from simulators.ground import Ground
 from simulators.happenings import Event
@@ -58,6 +59,8 @@ class World:
         self.emptied = 0
         self.happened: deque[Event] = deque(maxlen=HAPPENED_MAX)
         """What happened on the square, the newest last."""
+        self.diary: Diary | None = None
+        """Where the truth is written down."""
         self._seed = seed
         self._faults = scenario.faults if scenario else FaultScript()
         ground, zone = Ground.of(site), site.zone_info
@@ -97,7 +100,12 @@ class World:
         elif behind_s > CATCH_UP_MAX_S:
             _log.warning("the clock jumped by %.1f days: only the last 7 are simulated", behind_s / 86_400)
             self.model.rebase(now_s - CATCH_UP_MAX_S)
-        self.model.advance(now_s)
+        if self.diary is None:
+            self.model.advance(now_s)
+        else:
+            while self.model.at_s + TICK_S <= now_s:
+                self.model.advance(self.model.at_s + TICK_S)
+                self.diary.fill(round(self.model.at_s * 1000), self.model.fill_pct.tolist())
         for event in self.model.take_events():
             self.happened.append(event)
             _log.debug("%s %s: %.1f l", event.kind, event.target, event.amount_l)
@@ -109,6 +117,8 @@ class World:
             return None
         self.advance(now_s)
         self.emptied += 1
+        if self.diary is not None:
+            self.diary.emptied(round(now_s * 1000), asset_id, self.model.fill_of(asset_id))
         return self.model.empty(asset_id)
 
     def sweep(self, zone_id: str, now_s: float) -> float | None:

@@ -15,8 +15,9 @@ import msgspec
 
 from simulators.contest.errors import LogError
 from simulators.contest.policy import Belief
+from simulators.contest.square_view import SquareView
 from simulators.contest.stage import Stage
-from simulators.faults import MOMENTS
+from simulators.faults import MOMENTS, FaultScript
 
 SCHEMA: Final = 1
 BROKEN: Final = frozenset({"stuck", "drift", "no-echo", "wild", "blocked", "tilted", "water"})
@@ -117,14 +118,13 @@ class BeliefLog:
     beliefs: list[Believed] = field(default_factory=list)
 
 
-def head_of(stage: Stage, who: str = "") -> Head:
+def head_of(square: SquareView, site_id: str, *, scenario_id: str = "", who: str = "") -> Head:
     """First line for a square."""
-    square = stage.square
     assets = list(square.volumes_l)
     return Head(
         v=SCHEMA,
-        site=stage.site.id,
-        scenario=stage.scenario.id,
+        site=site_id,
+        scenario=scenario_id,
         assets=assets,
         thresholds_pct=list(square.rules.thresholds_pct),
         interval_s=[square.asset(asset_id).interval_s for asset_id in assets],
@@ -133,14 +133,14 @@ def head_of(stage: Stage, who: str = "") -> Head:
     )
 
 
-def node_faults(stage: Stage) -> list[NodeFault]:
+def node_faults(square: SquareView, faults: FaultScript) -> list[NodeFault]:
     """Faults of the script, bin by bin: those that a judge should notice, and those that excuse a false alarm."""
     found: list[NodeFault] = []
-    for asset_id in stage.square.volumes_l:
-        device_id = stage.square.asset(asset_id).device_id
+    for asset_id in square.volumes_l:
+        device_id = square.asset(asset_id).device_id
         if device_id is None:
             continue
-        for fault in stage.faults.of("node"):
+        for fault in faults.of("node"):
             if fault.strikes(device_id) and fault.kind not in MOMENTS:
                 until_ms = round(fault.until_s * 1000) if isfinite(fault.until_s) else None
                 found.append(NodeFault(asset_id, fault.kind, round(fault.at_s * 1000), until_ms))
@@ -181,12 +181,12 @@ class LogWriter:
 
     def __init__(self, truth: TextIO, belief: TextIO, stage: Stage, who: str) -> None:
         self._truth, self._belief = truth, belief
-        head = head_of(stage)
+        head = head_of(stage.square, stage.site.id, scenario_id=stage.scenario.id)
         self._assets = head.assets
         self._lasting: dict[tuple[str, str], int] = {}
         self._write(truth, head)
-        self._write(belief, head_of(stage, who))
-        for fault in node_faults(stage):
+        self._write(belief, msgspec.structs.replace(head, who=who))
+        for fault in node_faults(stage.square, stage.faults):
             self._write(truth, fault)
 
     @classmethod
@@ -241,6 +241,18 @@ class LogWriter:
     @staticmethod
     def _write(file: TextIO, line: TruthLine | BeliefLine) -> None:
         file.write(msgspec.json.encode(line).decode() + "\n")
+
+
+def read_head(path: Path) -> Head:
+    """Read the first line of a truth or belief file.
+
+    Raises
+    ------
+    LogError
+        It is not one.
+    """
+    head, _ = _read(path, TruthLine)
+    return head
 
 
 def read_truth(path: Path) -> TruthLog:
