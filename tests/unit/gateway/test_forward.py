@@ -275,6 +275,38 @@ def test_reconnecting_sends_unacked_batches_at_once(bench: Bench) -> None:
     assert bench.step(1) == []
 
 
+def test_a_far_end_that_comes_back_later_is_not_waited_for_a_minute(bench: Bench) -> None:
+    """A broker that lost its sessions drops what comes too early: once more after 5 s, then 30, then 60."""
+    fill(bench.spool, 3)
+    bench.step(0)
+    bench.step(30)
+    bench.forwarder.on_reconnect()
+    sent_at_s = [now_s for now_s in range(31, 200) if bench.step(now_s)]
+    assert sent_at_s == [31, 36, 66, 126]
+
+
+def test_after_a_reconnect_only_the_oldest_go_early(spool: Spool) -> None:
+    """A thin uplink is not filled twice with everything; the others follow after the usual pause."""
+    fill(spool, 64)
+    bench = Bench(spool, batch_rows=8, in_flight=8)
+    bench.step(0)
+    bench.forwarder.on_reconnect()
+    assert len(bench.step(1)) == 8
+    assert [batch["batch"] for batch in bench.sent[-8:]] == [batch["batch"] for batch in bench.sent[:8]]
+    assert len(bench.step(6)) == 4
+
+
+def test_an_ingest_that_is_away_for_weeks_breaks_no_number(bench: Bench) -> None:
+    """Five thousand repeats at the longest pause: 2**1024 is no float."""
+    fill(bench.spool, 3)
+    bench.step(0)
+    (batch,) = bench.forwarder._flying.values()
+    batch.attempts = batch.pauses = 5_000
+    assert len(bench.step(30)) == 1
+    assert bench.step(30 + 299) == []
+    assert len(bench.step(30 + 300)) == 1
+
+
 def test_what_a_new_connection_carries_first_is_not_sent_twice(bench: Bench) -> None:
     """Rows that waited for the link go once; only what was un-acked before is sent again."""
     fill(bench.spool, 3)
