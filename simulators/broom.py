@@ -4,11 +4,12 @@ The office orders no sweeping yet, so it is a standing rule, the same that crews
 takes the zone that waits longest.
 """
 
-import math
 from collections.abc import Callable
 
-from simulators.contest.hands import value
+from simulators.contest.hands import sweep_s
 from simulators.contest.rounds import PARAMETERS as ROUND_PARAMETERS
+from simulators.contest.rounds import next_zone
+from simulators.contest.square_view import zone_places
 from square.geometry import LonLat
 from square.site import Site
 
@@ -29,41 +30,30 @@ class Broom:
     def __init__(self, site: Site, sweep: Callable[[str], float | None], litter_l: Callable[[str], float]) -> None:
         self._sweep = sweep
         self._litter_l = litter_l
-        self._zone = site.zone_info
-        self._hours = {zone.id: zone.hours for zone in site.zones}
-        self._places: dict[str, LonLat] = {}
-        for zone in site.zones:
-            corners = zone.rings[0][:-1]
-            self._places[zone.id] = (
-                sum(lon for lon, _ in corners) / len(corners),
-                sum(lat for _, lat in corners) / len(corners),
-            )
+        self._time_zone = site.zone_info
+        self._zones = zone_places(site)
         self._swept_s: dict[str, float] = {}
         self._taken: set[str] = set()
 
     def take(self, now_s: float) -> str | None:
         """Give out the zone that waits longest; None when all were swept lately or are in hand."""
+
+        def is_free(zone: str) -> bool:
+            return zone not in self._taken and self._zones[zone].hours.is_allowed(now_s, self._time_zone)
+
         since_s = now_s - ROUND_PARAMETERS["sweep_every_h"].value * 3600
-        waiting = [
-            (swept_s, order, zone)
-            for order, zone in enumerate(self._places)
-            if zone not in self._taken
-            and (swept_s := self._swept_s.get(zone, -math.inf)) <= since_s
-            and self._hours[zone].is_allowed(now_s, self._zone)
-        ]
-        if not waiting:
-            return None
-        zone = min(waiting)[2]
-        self._taken.add(zone)
+        zone = next_zone(self._zones, self._swept_s, since_s, is_free)
+        if zone is not None:
+            self._taken.add(zone)
         return zone
 
     def place(self, zone: str) -> LonLat:
         """Return where a zone is."""
-        return self._places[zone]
+        return self._zones[zone].place
 
     def work_s(self, zone: str) -> float:
         """Return how long sweeping takes [s of the square]: walking it, and more the more lies there."""
-        return min(value("sweep_max_s"), value("sweep_base_s") + value("sweep_s_per_l") * self._litter_l(zone))
+        return sweep_s(self._litter_l(zone))
 
     def done(self, zone: str, now_s: float) -> float:
         """Sweep a zone that was taken; return the litres."""

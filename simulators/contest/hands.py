@@ -31,6 +31,12 @@ def value(name: str) -> float:
     return PARAMETERS[name].value
 
 
+def sweep_s(litter_l: float, factor: float = 1.0) -> float:
+    """Return how long a zone with so much litter takes [s], for who needs `factor` times as long as planned."""
+    loose_s = value("sweep_base_s") + value("sweep_s_per_l") * litter_l
+    return min(loose_s * factor, value("sweep_max_s"))
+
+
 class Yard(Protocol):
     """What crews can do to the square, and to whom they report."""
 
@@ -257,8 +263,7 @@ class Hand:
             work_s = self._square.empty_s * one.answer.empty_factor
             self.labour.emptied += 1
         elif kind == "sweep":
-            loose_s = value("sweep_base_s") + value("sweep_s_per_l") * self._yard.litter_l(target)
-            work_s = min(loose_s * one.answer.empty_factor, value("sweep_max_s"))
+            work_s = sweep_s(self._yard.litter_l(target), one.answer.empty_factor)
             self.labour.swept += 1
         else:
             work_s = value("unload_s")

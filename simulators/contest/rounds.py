@@ -4,7 +4,8 @@ Resik orders no sweeping yet, so every policy leaves its idle crews the same sta
 gives its own stops instead.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from simulators.contest.policy import CrewReport, CrewView, Stop
 from simulators.contest.square_view import SquareView
@@ -18,6 +19,28 @@ PARAMETERS: Mapping[str, Parameter] = {
         "assumed: an idle crew sweeps a zone again after this; 6-7 times a day at Lebaran in Malang (tempo.co)",
     ),
 }
+
+
+def next_zone(
+    zones: Iterable[str], swept: Mapping[str, float], since: float, is_free: Callable[[str], bool]
+) -> str | None:
+    """Return the zone that waits longest, the first of several; None when all were swept lately or are not free.
+
+    Parameters
+    ----------
+    zones
+        Whom to choose from, the most wanted first.
+    swept
+        When each was swept last; who is missing never was.
+    since
+        Who was swept later than this waits on.
+    is_free
+        Whether a zone may be swept now, and nobody does.
+    """
+    due = [
+        (at, n, zone) for n, zone in enumerate(zones) if (at := swept.get(zone, -math.inf)) <= since and is_free(zone)
+    ]
+    return min(due)[2] if due else None
 
 
 class Sweeper:
@@ -50,16 +73,9 @@ class Sweeper:
             return (Stop("sweep", given),)
         self._let_go(crew.crew_id)
         since_ms = self.now_ms - round(PARAMETERS["sweep_every_h"].value * 3_600_000)
-        due = [
-            (self._swept_ms.get(zone, 0), n, zone)
-            for n, zone in enumerate(self._zones[self._square.homes[crew.crew_id]])
-            if self._swept_ms.get(zone, 0) <= since_ms
-            and zone not in self._busy
-            and self._square.is_open("sweep", zone, self.now_ms / 1000)
-        ]
-        if not due:
+        zone = next_zone(self._zones[self._square.homes[crew.crew_id]], self._swept_ms, since_ms, self._is_free)
+        if zone is None:
             return ()
-        zone = min(due)[2]
         self._given[crew.crew_id] = zone
         self._busy.add(zone)
         return (Stop("sweep", zone),)
@@ -69,6 +85,9 @@ class Sweeper:
         for crew in crews:
             if not crew.is_on_shift:
                 self._let_go(crew.crew_id)
+
+    def _is_free(self, zone: str) -> bool:
+        return zone not in self._busy and self._square.is_open("sweep", zone, self.now_ms / 1000)
 
     def _let_go(self, crew_id: str) -> None:
         self._busy.discard(self._given.pop(crew_id, ""))

@@ -152,7 +152,7 @@ class SquareView:
             rules=policy_of(site, max_open_tasks=max_open_tasks, ispu_top=ISPU_TOP),
             volumes_l={b.id: b.volume_l for b in bins},
             zone_of={b.id: b.zone for b in bins},
-            zones={zone.id: ZonePlace(_middle(zone.rings[0]), zone.hours) for zone in site.zones},
+            zones=zone_places(site),
             homes={crew.id: (homes or {}).get(crew.id, site.depot.lonlat) for crew in site.crews},
             unload_places=unload_places or (site.tps.lonlat,),
             cart_l=site.rules.cart_volume_l,
@@ -181,6 +181,12 @@ class SquareView:
         return hours is None or hours.is_allowed(now_s, self.plan.shift_plan.zone)
 
 
-def _middle(ring: tuple[LonLat, ...]) -> LonLat:
+def zone_places(site: Site) -> dict[str, ZonePlace]:
+    """Zones of a site by id, in the order of its plan."""
+    return {zone.id: ZonePlace(middle(zone.rings[0]), zone.hours) for zone in site.zones}
+
+
+def middle(ring: tuple[LonLat, ...]) -> LonLat:
+    """Return the mean of the corners of a closed ring."""
     corners = ring[:-1]
     return sum(p[0] for p in corners) / len(corners), sum(p[1] for p in corners) / len(corners)
