@@ -183,10 +183,10 @@ class SquareView:
 
 def zone_places(site: Site) -> dict[str, ZonePlace]:
     """Zones of a site by id, in the order of its plan."""
-    return {zone.id: ZonePlace(middle(zone.rings[0]), zone.hours) for zone in site.zones}
+    return {zone.id: ZonePlace(_middle(zone.rings[0]), zone.hours) for zone in site.zones}
 
 
-def middle(ring: tuple[LonLat, ...]) -> LonLat:
+def _middle(ring: tuple[LonLat, ...]) -> LonLat:
     """Return the mean of the corners of a closed ring."""
     corners = ring[:-1]
     return sum(p[0] for p in corners) / len(corners), sum(p[1] for p in corners) / len(corners)
