@@ -16,19 +16,15 @@ from typing import Any, cast
 import httpx
 
 from simulators.broom import Broom
+from simulators.contest.square_view import PARAMETERS as SQUARE_PARAMETERS
 from simulators.errors import CrewApiError, TaskTaken
 from simulators.faults import Fault, FaultScript, chance_of
 from simulators.habits import Habits, Temper
-from simulators.parameters import Parameter
 from square.clock import Clock
 from square.geometry import LonLat
 from square.site import Site
 
 _log = logging.getLogger(__name__)
-
-PARAMETERS: Mapping[str, Parameter] = {
-    "walk_detour": Parameter(1.3, "1", "assumed detour over the straight line where no path joins two points"),
-}
 
 POLL_S = 2.0  # wall
 RETRY_MAX_S = 30.0
@@ -161,7 +157,7 @@ class Walker:
         except ValueError:  # a plan without paths
             metres = math.inf
         if not math.isfinite(metres):
-            metres = self._site.frame.distance_m(a, b) * PARAMETERS["walk_detour"].value
+            metres = self._site.frame.distance_m(a, b) * SQUARE_PARAMETERS["detour"].value
         return metres / self._site.rules.walk_speed_mps
 
 
