@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 from simulators.errors import LinkRefused
+from simulators.mqtt_link import ack_at_once
 from square.errors import BrokerGarbled
 from square.mqtt_packets import (
     CONNACK,
@@ -21,7 +22,6 @@ from square.mqtt_packets import (
 
 WAKE_AT_BYTES = 40
 """Woken by an application ack, which is longer, and not by the broker's PUBACK of 4 bytes, which proves nothing."""
-_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 def _nothing() -> None:
@@ -70,7 +70,7 @@ class LoadLink(asyncio.Protocol):
             return
         if mids:
             self.send(puback_packets(mids))
-        self._ack_at_once()
+        ack_at_once(self._socket)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the owner; asyncio calls this."""
@@ -124,12 +124,6 @@ class LoadLink(asyncio.Protocol):
             with contextlib.suppress(OSError):
                 if is_plain:
                     self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, WAKE_AT_BYTES)
-
-    def _ack_at_once(self) -> None:
-        """Ask the kernel not to delay its TCP ack, which a broker with Nagle's algorithm waits for (40 ms)."""
-        if self._socket is not None and _QUICKACK is not None:
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _fail(self, error: Exception) -> None:
         if not self.ready.done():

@@ -34,6 +34,17 @@ _MAX_PACKET_BYTES = 1 << 20
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
+def ack_at_once(connection: socket.socket | None) -> None:
+    """Ask the kernel not to delay its TCP ack of what was just read.
+
+    A broker with Nagle's algorithm holds an application ack back until its PUBACK is acknowledged by TCP, which
+    costs 40 ms in each round. Linux forgets the option after use.
+    """
+    if connection is not None and _QUICKACK is not None:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+
 def _text(value: str | bytes) -> bytes:
     raw = value.encode() if isinstance(value, str) else value
     return struct.pack("!H", len(raw)) + raw
@@ -145,13 +156,13 @@ class MqttLink(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._socket = transport.get_extra_info("socket")
-        self._ack_at_once()
+        ack_at_once(self._socket)
         self._ping = self._loop.call_later(KEEPALIVE_S / 2, self._keep_alive)
 
     def data_received(self, data: bytes) -> None:
         """Handle what arrived; asyncio calls this."""
         self._heard_at = self._loop.time()
-        self._ack_at_once()
+        ack_at_once(self._socket)
         try:
             for first, body in self._reader.feed(data):
                 self._handle(first, body)
@@ -250,16 +261,6 @@ class MqttLink(asyncio.Protocol):
                 future.set_result(body)
         elif kind != _PINGRESP:
             raise LinkError(f"packet type {kind} is not for a client")
-
-    def _ack_at_once(self) -> None:
-        """Ask the kernel not to delay its TCP ack of what was just read.
-
-        A broker with Nagle's algorithm holds an application ack back until its PUBACK is acknowledged by TCP, which
-        costs 40 ms in each round. Linux forgets the option after use.
-        """
-        if self._socket is not None and _QUICKACK is not None:
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _keep_alive(self) -> None:
         if self.lost is not None or self._transport is None:
