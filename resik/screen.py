@@ -12,7 +12,7 @@ from rich.text import Text
 
 from alerts.adapters.crew_links import read_links
 from resik.stack import Stack
-from square.clock import WIB
+from square.clock import clock_words
 
 POLL_EVERY_S = 1.0
 PLAIN_EVERY_S = 30.0
@@ -35,10 +35,9 @@ _SHOWN = {
 
 
 def _square_time(stack: Stack) -> str:
-    now = datetime.fromtimestamp(stack.square_now_s(), stack.site.zone_info)
-    zone = "WIB" if now.utcoffset() == datetime.now(WIB).utcoffset() else now.strftime("%Z")
+    words = clock_words(datetime.fromtimestamp(stack.square_now_s(), stack.site.zone_info))
     suffix = f" (simulasi ×{stack.settings.speed:g})" if stack.folder.kind == "simulated" else ""
-    return now.strftime("%d-%m-%Y %H.%M ") + zone + suffix
+    return words + suffix
 
 
 def _crews(stack: Stack) -> list[str]:

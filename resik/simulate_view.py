@@ -17,7 +17,7 @@ from rich.text import Text
 
 from resik.keys import Keys
 from resik.simulate_live import MINUTE_S, MISCHIEFS, BinRow, CrewRow, LiveSquare
-from square.clock import WIB
+from square.clock import clock_words
 
 FRAME_S = 0.2
 BUSY_SHARE = 0.7
@@ -49,12 +49,6 @@ class KeySource(Protocol):
 
     def wait(self, within_s: float) -> str | None:
         """Return the next key, None when none came in time."""
-
-
-def clock_words(at: datetime) -> str:
-    """Return a moment as people at the square read it, such as ``24-11-2026 17.05 WIB``."""
-    zone = "WIB" if at.utcoffset() == datetime.now(WIB).utcoffset() else at.strftime("%Z")
-    return f"{at:%d-%m-%Y %H.%M} {zone}"
 
 
 def _colour(fill_pct: float) -> str:

@@ -28,6 +28,12 @@ _LAYOUT = struct.Struct("<QqqdQ")
 _SIZE = _LAYOUT.size
 
 
+def clock_words(at: datetime) -> str:
+    """Return a moment as people at the square read it, such as ``24-11-2026 17.05 WIB``."""
+    zone = "WIB" if at.utcoffset() == datetime.now(WIB).utcoffset() else at.strftime("%Z")
+    return f"{at:%d-%m-%Y %H.%M} {zone}"
+
+
 class Clock(Protocol):
     """A source of square time."""
 

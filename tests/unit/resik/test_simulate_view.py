@@ -9,11 +9,11 @@ from rich.console import Console
 
 from resik import simulate_view
 from resik.simulate_live import MISCHIEFS, LiveSquare
-from resik.simulate_view import View, clock_words, print_run, run
+from resik.simulate_view import View, print_run, run
 from simulators.errors import SimulatorError
 from simulators.faults import KINDS
 from simulators.scenario import load_scenario
-from square.clock import WIB
+from square.clock import WIB, clock_words
 
 AFTERNOON_S = datetime(2026, 11, 24, 15, tzinfo=WIB).timestamp()
 """There are people and crews then."""
