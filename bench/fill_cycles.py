@@ -30,13 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from simulators.ground import Ground
-from simulators.mishaps import Mishaps
 from simulators.model import SquareModel
-from simulators.scenario_sections import Visits
-from simulators.visitors import Crowd
-from simulators.weather import Weather
 from square.calendar import instant_s
-from square.occasions import Occasions
 from square.site import Site, load_site
 
 Reals = npt.NDArray[np.float64]
@@ -193,12 +188,7 @@ class Square:
 
     def __init__(self, site: Site, days: int, seed: int) -> None:
         self._days, self._zone = days, site.zone_info
-        weather = Weather(seed, zone=site.zone_info)
-        ground = Ground.of(site)
-        crowd = Crowd(ground, seed=seed, occasions=Occasions(), visits=Visits(), rain_mmph=weather.rain_mmph)
-        self.model = SquareModel(
-            ground, crowd, weather, Mishaps(seed=seed, zone=site.zone_info), seed=seed, start_s=self._at(0, 0.0)
-        )
+        self.model = SquareModel.of(Ground.of(site), seed=seed, start_s=self._at(0, 0.0))
         self.emptied: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
     def _at(self, day: int, hour: float) -> float:

@@ -21,10 +21,13 @@ from simulators.heap import RATIO_UNIT, Floats
 from simulators.mishaps import PARAMETERS as MISHAP_PARAMETERS
 from simulators.mishaps import Mishaps
 from simulators.parameters import Parameter
+from simulators.scenario import Scenario
+from simulators.scenario_sections import Visits
 from simulators.state import NEVER, State, Totals
 from simulators.visitors import Crowd
 from simulators.waste import MG_PER_KG, NL_PER_L, Ints, first_masses_mg, loose_nl
 from simulators.weather import Air, Weather
+from square.occasions import Occasions
 
 PARAMETERS: Mapping[str, Parameter] = {
     "first_ratio": Parameter(0.8, "1", "assumed settled against loose volume of what lies in bins at the beginning"),
@@ -100,6 +103,29 @@ class SquareModel:
         share = chance.stream(seed, "first fill").uniform(low, high, len(self.bins)) / 100.0
         self._begin(np.rint(np.minimum(share * shapes.brim_l, self._dropping.heap_l) / value("first_ratio") * NL_PER_L))
         self._recount()
+
+    @classmethod
+    def of(
+        cls,
+        ground: Ground,
+        scenario: Scenario | None = None,
+        *,
+        seed: int,
+        start_s: float,
+        initial_fill_pct: tuple[float, float] = (0.0, 0.0),
+    ) -> "SquareModel":
+        """Return the square that goes through a scenario; None is an ordinary time. `seed` is that of all chance."""
+        zone = ground.site.zone_info
+        weather = Weather(seed, scenario.weather if scenario else None, zone=zone)
+        crowd = Crowd(
+            ground,
+            seed=seed,
+            occasions=Occasions(scenario.occasions if scenario else None),
+            visits=scenario.visits if scenario else Visits(),
+            rain_mmph=weather.rain_mmph,
+        )
+        mishaps = Mishaps(scenario.mishaps if scenario else None, seed=seed, zone=zone)
+        return cls(ground, crowd, weather, mishaps, seed=seed, start_s=start_s, initial_fill_pct=initial_fill_pct)
 
     def _begin(self, loose: Floats) -> None:
         s = self._s

@@ -11,15 +11,10 @@ from simulators.diary import Diary
 from simulators.faults import FaultScript
 from simulators.ground import Ground
 from simulators.happenings import Event
-from simulators.mishaps import Mishaps
 from simulators.model import TICK_S, SquareModel
 from simulators.node import NodeIdentity, Reading, Sense
 from simulators.scenario import Scenario
-from simulators.scenario_sections import MishapRates, Visits, WeatherOverrides
 from simulators.sensing import AirSensors, BinSensors
-from simulators.visitors import Crowd
-from simulators.weather import Weather
-from square.occasions import Occasions
 from square.registry import Placement, Registry
 from square.site import Site
 
@@ -63,24 +58,9 @@ class World:
         """Where the truth is written down."""
         self._seed = seed
         self._faults = scenario.faults if scenario else FaultScript()
-        ground, zone = Ground.of(site), site.zone_info
-        self._ground = ground
-        self.weather = Weather(seed, scenario.weather if scenario else WeatherOverrides(), zone=zone)
-        crowd = Crowd(
-            ground,
-            seed=seed,
-            occasions=Occasions(scenario.occasions if scenario else None),
-            visits=scenario.visits if scenario else Visits(),
-            rain_mmph=self.weather.rain_mmph,
-        )
-        self.model = SquareModel(
-            ground,
-            crowd,
-            self.weather,
-            Mishaps(scenario.mishaps if scenario else MishapRates(), seed=seed, zone=zone),
-            seed=seed,
-            start_s=start_s,
-            initial_fill_pct=initial_fill_pct,
+        self._ground = Ground.of(site)
+        self.model = SquareModel.of(
+            self._ground, scenario, seed=seed, start_s=start_s, initial_fill_pct=initial_fill_pct
         )
         self._mount(start_s)
 

@@ -8,15 +8,11 @@ from simulators.contest.square_view import SquareView
 from simulators.faults import FaultScript
 from simulators.ground import Ground
 from simulators.habits import Habits
-from simulators.mishaps import Mishaps
 from simulators.model import SquareModel
 from simulators.radio import Radio
 from simulators.scenario import Scenario
 from simulators.sensing import BinSensors
-from simulators.visitors import Crowd
-from simulators.weather import Weather
 from square.geometry import LonLat
-from square.occasions import Occasions
 from square.registry import Registry
 from square.site import Site, load_site
 
@@ -76,23 +72,12 @@ class Stage:
 
     def world(self, seed: int) -> SquareModel:
         """Make a fresh world of a seed; policies have no part in it."""
-        scenario, zone = self.scenario, self.site.zone_info
-        weather = Weather(seed, scenario.weather, zone=zone)
-        crowd = Crowd(
+        return SquareModel.of(
             self.ground,
-            seed=seed,
-            occasions=Occasions(scenario.occasions),
-            visits=scenario.visits,
-            rain_mmph=weather.rain_mmph,
-        )
-        return SquareModel(
-            self.ground,
-            crowd,
-            weather,
-            Mishaps(scenario.mishaps, seed=seed, zone=zone),
+            self.scenario,
             seed=seed,
             start_s=self.start_ms / 1000,
-            initial_fill_pct=scenario.initial_fill_pct,
+            initial_fill_pct=self.scenario.initial_fill_pct,
         )
 
     def sensors(self, seed: int) -> BinSensors:

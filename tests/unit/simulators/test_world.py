@@ -80,7 +80,7 @@ def test_a_scenario_changes_the_square():
     for square in (busy, quiet):
         square.advance(NOW_S + 3600)
     assert busy.model.totals.generated_mg > 5 * quiet.model.totals.generated_mg
-    assert busy.weather.at(NOW_S).temp_c == pytest.approx(quiet.weather.at(NOW_S).temp_c + 5, abs=0.01)
+    assert busy.model.weather.at(NOW_S).temp_c == pytest.approx(quiet.model.weather.at(NOW_S).temp_c + 5, abs=0.01)
     assert ("tipped", SITE.bins[0].id) in [(e.kind, e.target) for e in busy.happened]
     assert busy.model.bin_truth(0).tilted_deg == 90
 
