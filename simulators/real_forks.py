@@ -82,11 +82,11 @@ class Forker:
                     socket.send_fds(self.control, [message], [handle])
                 os.close(handle)
 
-    def become(self, standard_input: int) -> None:
-        """Give a fork its input, its output, its environment, and nothing else."""
+    def become(self) -> None:
+        """Give a fork an input that is at its end, its output, its environment, and nothing else."""
         self.libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no orphans
         self.libc.signal(signal.SIGCHLD, None)
-        os.dup2(standard_input, 0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(self._fd, 1)
         os.dup2(self._fd, 2)
         os.closerange(3, 256)
@@ -118,17 +118,14 @@ def serve(control: socket.socket) -> None:
     if turn == END:
         return
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    if turn == NODE:
-        forker.become(os.open(os.devnull, os.O_RDONLY))
-    else:
+    forker.become()
+    if turn == WARM:
         warm_up(forker, ctypes)
     run(forker.request)
 
 
 def warm_up(server: Forker, ctypes: Any) -> None:
     """Become a warm interpreter: its standard output is the way to whom it serves. Never returns."""
-    server.become(os.open(os.devnull, os.O_RDONLY))
     never, _ = os.pipe()  # what the program waits for never comes
     os.dup2(never, 0)
     os.close(never)
@@ -138,7 +135,7 @@ def warm_up(server: Forker, ctypes: Any) -> None:
         try:
             turn = forker.turn()
             if turn == NODE:
-                forker.become(os.open(os.devnull, os.O_RDONLY))
+                forker.become()
             elif turn:
                 os._exit(0)
         except BaseException:  # noqa: BLE001 - in a fork as in the original there is nobody who could handle it
