@@ -47,9 +47,12 @@ class NodeProcess:
         How long it ran, once it ended [wall s].
     """
 
-    def __init__(self, key: int, fd: int, limit_s: float, kill_when: Callable[[str], bool] | None) -> None:
+    def __init__(
+        self, key: int, fd: int, limit_s: float, kill_when: Callable[[str], bool] | None, home: "_Home"
+    ) -> None:
         self.key = key
         self.fd = fd
+        self.home = home
         self.lines: list[str] = []
         self.last_word: str | None = None
         self.killed = False
@@ -100,11 +103,9 @@ class NodeProcess:
 class _Home:
     """Where boots come from: the server, or a warm interpreter."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, pid: int = 0) -> None:
         self.control = control
-        self.running: set[int] = set()
-        self.pid: int | None = None
-        self.used = 0
+        self.pid = pid
 
     def wait_ready(self) -> None:
         """Wait until a new warm interpreter has said who it is and that it is ready."""
@@ -154,8 +155,7 @@ class Spawner:
         self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         theirs.close()
         self._poll = select.poll()
-        self._cold = _Home(ours)
-        self._cold.pid = self._server.pid
+        self._cold = _Home(ours, self._server.pid)
         self._warm: dict[tuple[object, ...], _Home] = {}
         self._homes: dict[int, _Home] = {}
         self._by_fd: dict[int, NodeProcess] = {}
@@ -172,7 +172,7 @@ class Spawner:
     @property
     def server_pids(self) -> list[int]:
         """The processes that fork: the server first, then warm interpreters."""
-        return [home.pid for home in self._homes.values() if home.pid is not None]
+        return [home.pid for home in self._homes.values()]
 
     def processes(self) -> list[NodeProcess]:
         """Return the boots in progress."""
@@ -210,10 +210,8 @@ class Spawner:
         """
         home = self._cold if warm is None else self._warmed(arguments, warm)
         reading, writing = os.pipe2(os.O_CLOEXEC)
-        process = NodeProcess(self._next_key, reading, limit_s, kill_when)
+        process = NodeProcess(self._next_key, reading, limit_s, kill_when, home)
         self._next_key += 1
-        home.running.add(process.key)
-        home.used = process.key
         home.request({"id": process.key, "argv": _command(arguments), "env": dict(environment)}, writing)
         os.set_blocking(reading, False)
         self._poll.register(reading, select.POLLIN)
@@ -223,11 +221,13 @@ class Spawner:
     def _warmed(self, arguments: list[str], environment: Mapping[str, str]) -> _Home:
         """Return the warm interpreter for a program; starts it the first time."""
         key = (*arguments, *sorted(environment.items()))
-        if (home := self._warm.get(key)) is not None:
+        if (home := self._warm.pop(key, None)) is not None:
+            self._warm[key] = home  # what was used last stands last
             return home
-        idle = [(home.used, other) for other, home in self._warm.items() if not home.running]
+        busy = {process.home for process in self._by_key.values()}
+        idle = [other for other, home in self._warm.items() if home not in busy]
         if len(self._warm) >= _WARM_MOST and idle:
-            self._remove(self._warm.pop(min(idle)[1]))
+            self._remove(self._warm.pop(idle[0]))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._cold.request({"argv": _command(arguments), "env": dict(environment)}, theirs.detach())
         home = _Home(ours)
@@ -295,8 +295,6 @@ class Spawner:
         self._poll.unregister(process.fd)
         del self._by_fd[process.fd]
         del self._by_key[process.key]
-        for home in self._homes.values():
-            home.running.discard(process.key)
         process.took_s = time.monotonic() - process.started
         process.close()
         done.append(process)
