@@ -50,13 +50,15 @@ def load(part_type):
 def make(part_type, world, now_ms, role="", spec=None):
     """Return the model of a part."""
     spec = spec or {}
+    module = load(part_type)
+    other = OTHERS.get(part_type)
     if part_type in CLASS:
-        return getattr(load(part_type), CLASS[part_type])(world, now_ms)
-    if part_type in ("jsn-sr04t", "hc-sr04"):
-        return load(part_type).Ultrasonic(world, now_ms, part_type)
-    if part_type in ("switch", "contact"):
-        return load(part_type).Level(world, now_ms, role, spec.get("active", 1))
-    if part_type in ("adc", "battery"):
+        return getattr(module, CLASS[part_type])(world, now_ms)
+    if other == "ultrasonic":
+        return module.Ultrasonic(world, now_ms, part_type)
+    if other == "level":
+        return module.Level(world, now_ms, role, spec.get("active", 1))
+    if other == "volts":
         ratio_milli = spec.get("ratio_milli", 2000 if part_type == "battery" else 1000)
-        return load(part_type).Volts(world, now_ms, role or part_type, ratio_milli)
+        return module.Volts(world, now_ms, role or part_type, ratio_milli)
     raise ValueError("no model of " + part_type)
