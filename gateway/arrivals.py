@@ -71,6 +71,13 @@ LiveRow = tuple[int, int]
 """Point time [ms] and id of the newest row of a device and kind, a candidate for the live lane."""
 
 
+def keep_newest(live: dict[tuple[str, str], LiveRow], whose: tuple[str, str], row: LiveRow) -> None:
+    """Keep a row unless a newer one of the same device and kind is known; of two at one time the later stays."""
+    newest = live.get(whose)
+    if newest is None or row[0] >= newest[0]:
+        live[whose] = row
+
+
 class PoisonLevel(msgspec.Struct, frozen=True):
     """How much of its burst a device has used up, as of a moment: a bucket that leaks."""
 
@@ -208,9 +215,7 @@ class Arrivals:
         self._n_pending += upto - before
         self.offered += upto - before
         self.readings += upto - before
-        newest = self.live.get((device, kind))
-        if newest is None or newest_ms >= newest[0]:
-            self.live[device, kind] = newest_ms, newest_id
+        keep_newest(self.live, (device, kind), (newest_ms, newest_id))
         return True
 
     def _enter_readings(self, message: Readings) -> None:
@@ -253,16 +258,11 @@ class Arrivals:
             assert reading.up_s is not None, "checked by the envelope"
             how = "anchor"
             ts_s = anchored_ts_s(self._anchor(message, mark), reading.up_s)
-        ts_ms: int = wire.point_ms(ts_s, boot, seq)
+        ts_ms = _point_ms(ts_s, boot, seq)
         row_id = self._take_id()
         self._pending += (row_id, device, kind, boot, seq, ts_ms, message.arrived_ms, how, reading.body)
         self._n_pending += 1
-        self._note_live(device, kind, ts_ms, row_id)
-
-    def _note_live(self, device: str, kind: str, ts_ms: int, row_id: int) -> None:
-        newest = self.live.get((device, kind))
-        if newest is None or ts_ms >= newest[0]:
-            self.live[device, kind] = ts_ms, row_id
+        keep_newest(self.live, (device, kind), (ts_ms, row_id))
 
     def _anchor(self, message: Readings, mark: Mark) -> int:
         if mark.anchor_ms is None:
@@ -358,7 +358,7 @@ class Arrivals:
         if written:
             self.presence += 1
             self.inserted += 1
-            self._note_live(message.device, kind, message.arrived_ms, row_id)
+            keep_newest(self.live, (message.device, kind), (message.arrived_ms, row_id))
         else:
             self.duplicates += 1
 
@@ -382,7 +382,7 @@ class Arrivals:
                 message.topic, None, row.body,
             ))  # fmt: skip
             self.inserted += 1
-            self._note_live(row.device, "uplink", row.ts_ms, row_id)
+            keep_newest(self.live, (row.device, "uplink"), (row.ts_ms, row_id))
 
     def _enter_poison(self, message: Poison) -> None:
         self.offered += 1

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from gateway import schema
-from gateway.arrivals import HOLE_IS_GAP_AFTER_MS, Arrivals, Key, LiveRow, Mark, PoisonLevel, note_late
+from gateway.arrivals import HOLE_IS_GAP_AFTER_MS, Arrivals, Key, LiveRow, Mark, PoisonLevel, keep_newest, note_late
 from gateway.disk import DiskWatch, Space
 from gateway.errors import SpoolFull
 from gateway.messages import UpMessage
@@ -235,11 +235,8 @@ class Spool:
         marks.update(arrivals.changed)
         while len(self._marks) > MARKS_IN_MEMORY:
             del self._marks[next(iter(self._marks))]
-        live = self._live
         for whose, row in arrivals.live.items():
-            newest = live.get(whose)
-            if newest is None or row[0] >= newest[0]:
-                live[whose] = row
+            keep_newest(self._live, whose, row)
 
     # -- out ------------------------------------------------------------------------------------
 
