@@ -35,6 +35,10 @@ _point_ms: Callable[[int, int, int], int] = wire.point_ms
 _INSERT = """INSERT OR IGNORE INTO rows (id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_READINGS = "INSERT OR IGNORE INTO rows (id, device, kind, boot, seq, ts_ms, arrived_ms, time, body) VALUES "
+FIND_REPEAT = (
+    "SELECT 1 FROM rows WHERE device = ? AND boot = ? AND seq BETWEEN ? AND ?"
+    " AND kind NOT IN ('bin', 'air') LIMIT 1"  # in these words the index is for it
+)
 _REPLACE_MARKS = "INSERT OR REPLACE INTO watermarks VALUES "
 
 ROWS_AT_ONCE = (64, 16, 4, 1)
@@ -368,12 +372,7 @@ class Arrivals:
             self.offered += 1
             self.readings += 1
             near = (row.device, row.boot, row.seq - row.repeat_within_s, row.seq + row.repeat_within_s)
-            is_known = self._connection.execute(
-                "SELECT 1 FROM rows WHERE device = ? AND boot = ? AND seq BETWEEN ? AND ?"
-                " AND kind NOT IN ('bin', 'air') LIMIT 1",  # in these words the index is for it
-                near,
-            ).fetchone()
-            if is_known is not None:
+            if self._connection.execute(FIND_REPEAT, near).fetchone() is not None:
                 self.duplicates += 1
                 continue
             row_id = self._take_id()

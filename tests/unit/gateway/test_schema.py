@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from gateway import schema
+from gateway.arrivals import FIND_REPEAT
 from gateway.spool import Spool
 from tests.unit.gateway.fakes import NOW_MS, roomy, up
 from tests.unit.gateway.test_foreign import CHIRPSTACK, SOURCES, chirpstack
@@ -89,9 +90,5 @@ def test_a_new_file_needs_no_room_for_copies(tmp_path: Path, monkeypatch: pytest
 
 def test_the_index_of_identities_serves_other_makes(spool: Spool) -> None:
     """Looking for a repeat reads no more than its neighbours, however many rows lie there."""
-    plan = spool._connection.execute(
-        "EXPLAIN QUERY PLAN SELECT 1 FROM rows WHERE device = ? AND boot = ? AND seq BETWEEN ? AND ?"
-        " AND kind NOT IN ('bin', 'air') LIMIT 1",
-        ("@x", 1, 1, 2),
-    ).fetchall()
+    plan = spool._connection.execute(f"EXPLAIN QUERY PLAN {FIND_REPEAT}", ("@x", 1, 1, 2)).fetchall()
     assert "rows_identity" in plan[0][3]
