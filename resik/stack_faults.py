@@ -10,7 +10,7 @@ import resource
 import sqlite3
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,31 +44,38 @@ class Actor(ABC):
         """Let everything be as before."""
 
 
-class Dead(Actor):
-    """A process is killed, and stays dead."""
+class Switch(Actor):
+    """What one call begins, given the strength, and another one ends."""
 
-    def __init__(self, child: Child) -> None:
-        self._child = child
+    def __init__(self, on: Callable[[float], None], off: Callable[[], None] | None = None) -> None:
+        self._on = on
+        self._off = off
 
-    def begin(self, strength: float) -> None:  # noqa: ARG002 - dead is dead
-        """Kill it."""
-        self._child.hold()
+    def begin(self, strength: float) -> None:
+        """Switch it on."""
+        self._on(strength)
 
     def end(self) -> None:
-        """Start it again."""
-        self._child.release()
+        """Switch it off; a moment has no end."""
+        if self._off is not None:
+            self._off()
+
+
+def dead(child: Child) -> Actor:
+    """Return the death of a process: it is killed, and stays dead until it is started again."""
+    return Switch(lambda _strength: child.hold(), child.release)
 
 
 class NoSpace(Actor):
     """Processes cannot write a byte more to any file (getrlimit(2), RLIMIT_FSIZE), as on a full disk."""
 
-    def __init__(self, children: Callable[[], list[Child]]) -> None:
+    def __init__(self, children: Sequence[Child]) -> None:
         self._children = children
 
     def _limit(self, soft: int | None) -> None:
         """Set the limit of each process that lives; None for our own, which they had from us."""
         ours, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-        for child in self._children():
+        for child in self._children:
             pid = child.pid
             if pid is not None:
                 with contextlib.suppress(OSError):  # it has just ended
@@ -86,67 +93,6 @@ class NoSpace(Actor):
     def end(self) -> None:
         """Give it back."""
         self._limit(None)
-
-
-class Cut(Actor):
-    """A line lets nothing through."""
-
-    def __init__(self, hop: Hop) -> None:
-        self._hop = hop
-
-    def begin(self, strength: float) -> None:  # noqa: ARG002 - cut is cut
-        """Cut it."""
-        self._hop.cut()
-
-    def end(self) -> None:
-        """Mend it."""
-        self._hop.mend()
-
-
-class Slow(Actor):
-    """A line lets everything through, later by so many square seconds."""
-
-    def __init__(self, hop: Hop, speed: Callable[[], float]) -> None:
-        self._hop = hop
-        self._speed = speed
-
-    def begin(self, strength: float) -> None:
-        """Slow it."""
-        self._hop.slow(strength / max(1.0, self._speed()))
-
-    def end(self) -> None:
-        """Let it be fast."""
-        self._hop.slow(0.0)
-
-
-class Unreachable(Actor):
-    """A store behind a hop hangs up on everybody."""
-
-    def __init__(self, hop: Hop) -> None:
-        self._hop = hop
-
-    def begin(self, strength: float) -> None:  # noqa: ARG002 - down is down
-        """Hang up."""
-        self._hop.take_down()
-
-    def end(self) -> None:
-        """Answer again."""
-        self._hop.bring_up()
-
-
-class Refusing(Actor):
-    """A store behind a hop refuses a share of the requests."""
-
-    def __init__(self, hop: Hop) -> None:
-        self._hop = hop
-
-    def begin(self, strength: float) -> None:
-        """Refuse."""
-        self._hop.refuse(strength)
-
-    def end(self) -> None:
-        """Take all again."""
-        self._hop.refuse(0.0)
 
 
 class Locked(Actor):
@@ -185,17 +131,6 @@ class Locked(Actor):
                 self._lock.execute("ROLLBACK")
             self._lock.close()
             self._lock = None
-
-
-class Jump(Actor):
-    """The square's clock is set, once."""
-
-    def __init__(self, jump: Callable[[float], None]) -> None:
-        self._jump = jump
-
-    def begin(self, strength: float) -> None:
-        """Set it forward by so many seconds, or back."""
-        self._jump(strength)
 
 
 Actors = Mapping[tuple[str, str], Actor]
@@ -298,8 +233,7 @@ class Ways:
     """
 
     def __init__(self, script: FaultScript, broker_port: int | None, store_url: str) -> None:
-        is_struck = bool(script.of("uplink")) and broker_port is not None
-        self.uplink = Hop("127.0.0.1", broker_port) if is_struck and broker_port is not None else None
+        self.uplink = Hop("127.0.0.1", broker_port) if broker_port is not None and script.of("uplink") else None
         self.store = _hop_for_store(store_url) if script.of("store") else None
         self._store_url = store_url
 
@@ -343,21 +277,25 @@ def actors_of(ways: Ways, children: Mapping[str, Child], points: Path, clock: Cl
     """
     ours = [child for name, child in children.items() if name != "simulator"]
     actors: dict[tuple[str, str], Actor] = {
-        ("gateway", "down"): Dead(children["gateway"]),
-        ("gateway", "full-disk"): NoSpace(lambda: [children["gateway"]]),
-        ("disk", "full"): NoSpace(lambda: ours),
+        ("gateway", "down"): dead(children["gateway"]),
+        ("gateway", "full-disk"): NoSpace([children["gateway"]]),
+        ("disk", "full"): NoSpace(ours),
     }
     if "broker" in children:
-        actors["broker", "down"] = Dead(children["broker"])
-    if ways.uplink is not None:
-        actors["uplink", "cut"] = Cut(ways.uplink)
-        actors["uplink", "slow"] = Slow(ways.uplink, clock.speed if clock is not None else lambda: 1.0)
-    if ways.store is not None:
-        actors["store", "down"], actors["store", "rejects"] = Unreachable(ways.store), Refusing(ways.store)
+        actors["broker", "down"] = dead(children["broker"])
+    if (uplink := ways.uplink) is not None:
+        speed = clock.speed if clock is not None else lambda: 1.0
+        actors["uplink", "cut"] = Switch(lambda _strength: uplink.cut(), uplink.mend)
+        actors["uplink", "slow"] = Switch(  # by so many square seconds
+            lambda delay_s: uplink.slow(delay_s / max(1.0, speed())), lambda: uplink.slow(0.0)
+        )
+    if (store := ways.store) is not None:
+        actors["store", "down"] = Switch(lambda _strength: store.take_down(), store.bring_up)
+        actors["store", "rejects"] = Switch(store.refuse, lambda: store.refuse(0.0))
     elif ways.store_url.startswith("sqlite:"):
         actors["store", "down"], actors["store", "rejects"] = Locked(points), Locked(points)
     if clock is not None:
-        actors["clock", "jump"] = Jump(lambda by_s: clock.set(clock.now_s() + by_s, clock.speed()))
+        actors["clock", "jump"] = Switch(lambda by_s: clock.set(clock.now_s() + by_s, clock.speed()))
     return actors
 
 

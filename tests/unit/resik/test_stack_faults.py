@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from resik.process import Child
-from resik.stack_faults import Actor, Dead, Jump, Locked, NoSpace, StackFaults, Ways, actors_of
+from resik.stack_faults import Actor, Locked, NoSpace, StackFaults, Ways, actors_of, dead
 from simulators.faults import KINDS, Fault, FaultScript
 from square.clock import ClockDriver
 from tests.services import wait_until
@@ -129,7 +129,7 @@ def test_a_killed_process_stays_dead_until_the_fault_ends(tmp_path):
     """Supervision does not bring it back; the end of the fault does, and that is no restart."""
     one = child(tmp_path, "import time; time.sleep(60)")
     one.start()
-    actor = Dead(one)
+    actor = dead(one)
     actor.begin(1.0)
     assert one.exit_code == -9
     assert one.is_held
@@ -167,14 +167,14 @@ def test_a_full_disk_takes_no_byte_and_then_takes_them_again(tmp_path):
     told.settimeout(5)
     one = Child("example", [sys.executable, "-c", WRITER, str(path)], {}, tmp_path / "example.log")
     one.start()
-    actor = NoSpace(lambda: [one])
+    actor = NoSpace([one])
     wait_until(lambda: told.recv(10) == b"ok", 5, "the first byte")
     actor.begin(1.0)
     wait_until(lambda: told.recv(10) == b"full", 5, "the refusal")
     size = path.stat().st_size
     assert told.recv(10) == b"full"
     assert path.stat().st_size == size
-    other = NoSpace(lambda: [one])  # the disk is full, and so is that of the gateway on it
+    other = NoSpace([one])  # the disk is full, and so is that of the gateway on it
     other.begin(1.0)
     actor.end()
     other.look()
@@ -208,7 +208,9 @@ def test_the_clock_jumps_and_runs_on(tmp_path):
     """Ten minutes forward, at the speed that it had."""
     clock = ClockDriver(tmp_path / "clock.bin")
     clock.set(1_000_000.0, 30.0)
-    Jump(lambda by_s: clock.set(clock.now_s() + by_s, clock.speed())).begin(600.0)
+    children = {"gateway": child(tmp_path, "")}
+    actors = actors_of(Ways(FaultScript(), None, "sqlite:///points"), children, tmp_path / "points", clock)
+    actors["clock", "jump"].begin(600.0)
     assert 1_000_600 <= clock.now_s() < 1_000_700
     assert clock.speed() == 30.0
     clock.close()
