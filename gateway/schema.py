@@ -7,10 +7,10 @@ process out and needs no shared-memory file. That also rules out the WAL-reset b
 
 import logging
 import secrets
-import shutil
 import sqlite3
 from pathlib import Path
 
+from gateway.disk import disk_bytes
 from gateway.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, SpoolTooNew
 from square.sqlite import transaction
 
@@ -206,7 +206,8 @@ def _migrate(connection: sqlite3.Connection, path: Path, now_ms: int, replaced: 
 def _has_room_for_copies(path: Path) -> bool:
     """Whether the rows fit on the disk twice more: in the write-ahead log, and in the file beside the old ones."""
     size = sum(part.stat().st_size for part in (path, path.with_name(path.name + "-wal")) if part.exists())
-    return shutil.disk_usage(path.parent).free > 3 * size
+    _, free = disk_bytes(path.parent)
+    return free > 3 * size
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

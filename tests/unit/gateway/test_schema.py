@@ -1,8 +1,6 @@
 """Files of earlier versions go on with everything that they hold."""
 
-import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +10,7 @@ from gateway.spool import Spool
 from tests.unit.gateway.fakes import NOW_MS, roomy, up
 from tests.unit.gateway.test_foreign import CHIRPSTACK, SOURCES, chirpstack
 
-NO_ROOM = SimpleNamespace(free=0)
+NO_ROOM = 1000, 0
 
 
 def reopened(spool: Spool) -> Spool:
@@ -67,7 +65,7 @@ def test_an_empty_old_file_gives_no_id_again(old: Spool) -> None:
 def test_without_room_for_a_copy_the_file_stays_and_works(old: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk keeps nobody from starting: the file serves as it is, and is renewed when there is room."""
     with monkeypatch.context() as patched:
-        patched.setattr(shutil, "disk_usage", lambda _folder: NO_ROOM)
+        patched.setattr(schema, "disk_bytes", lambda _folder: NO_ROOM)
         same = reopened(old)
     assert "rows_identity" not in indexes(same)
     foreign = SOURCES.read(CHIRPSTACK, chirpstack(), NOW_MS, is_again=False, is_retained=False)
@@ -82,7 +80,7 @@ def test_without_room_for_a_copy_the_file_stays_and_works(old: Spool, monkeypatc
 
 def test_a_new_file_needs_no_room_for_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to copy: it begins with the present schema."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: NO_ROOM)
+    monkeypatch.setattr(schema, "disk_bytes", lambda _folder: NO_ROOM)
     spool = Spool(tmp_path / "spool.sqlite3", now_ms=NOW_MS, disk=roomy(tmp_path))
     assert "rows_identity" in indexes(spool)
     spool.close()
