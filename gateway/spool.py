@@ -278,8 +278,6 @@ class Spool:
             Only rows up to this id; None for no limit.
         """
         last_id = self.newest_id if upto_id is None else upto_id
-        if after_id >= last_id:
-            return []
         with self._lock:
             ids: list[int] = []
             while after_id < last_id and len(ids) < limit:
