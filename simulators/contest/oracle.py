@@ -128,9 +128,7 @@ class Oracle:
     def _best(self, crew: CrewView, now_ms: int, candidates: Mapping[str, tuple[int, int, int]]) -> Stop | None:
         square = self._square
         minute = self._windows.minute(now_ms)
-        at = square.homes[crew.crew_id]
-        if crew.at is not None:
-            at = square.place_of(crew.at.kind, crew.at.target, at)
+        at = crew.place(square)
         best, most = None, 0.0
         for asset_id, (column, over, end) in candidates.items():
             walk_s = square.walks.distance_m(at, square.asset(asset_id).place) / square.walk_mps

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from simulators.contest.errors import UnknownPolicy
 from simulators.contest.square_view import SquareView
+from square.geometry import LonLat
 
 ENTRY_POINTS: Final = "resik.policies"
 """Group of entry points: name -> a callable without arguments that makes the policy."""
@@ -126,6 +127,11 @@ class CrewView(NamedTuple):
     is_leaving: bool
     ahead: tuple[Stop, ...]
     at: Stop | None
+
+    def place(self, square: SquareView) -> LonLat:
+        """Where it is taken to be: where it reported last, else at its post."""
+        home = square.homes[self.crew_id]
+        return home if self.at is None else square.place_of(self.at.kind, self.at.target, home)
 
 
 class Belief(NamedTuple):

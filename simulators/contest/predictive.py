@@ -5,17 +5,17 @@ needs, or while the bin cannot be served (night, prayer, after the last shift). 
 `alerts.domain.forecast`; it knows no calendar.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from alerts.domain.model import HOUR_MS, Task
-from simulators.contest.office import BinFile, Office
-from simulators.contest.policy import Belief, CrewReport, CrewView, Observation, Order
-from simulators.contest.rounds import Sweeper
+from simulators.contest.office import BinFile
+from simulators.contest.policy import CrewView
 from simulators.contest.square_view import SquareView
+from simulators.contest.threshold import Threshold
 from simulators.contest.windows import MINUTE_MS, Windows
 from simulators.parameters import Parameter
 
@@ -29,57 +29,33 @@ PARAMETERS: Mapping[str, Parameter] = {
 _DAYS_AHEAD: Final = 2
 
 
-class Predictive:
+class Predictive(Threshold):
     """Threshold with foresight."""
 
     name = "predictive"
-    every_s = 60
 
     def begin(self, square: SquareView, now_ms: int) -> None:
         """Open the office with more hands for each crew."""
         rules = msgspec.structs.replace(square.rules, max_open_tasks=int(PARAMETERS["hands"].value))
-        self._square = replace(square, rules=rules)
-        self.office = Office(self._square, now_ms)
-        self._sweeper = Sweeper(square)
+        super().begin(replace(square, rules=rules), now_ms)
         self._windows = Windows(square, now_ms, _DAYS_AHEAD * 1440)
         self._looked_ms: int | None = None
 
-    def observe(self, observation: Observation) -> None:
-        """Hand a reading to the estimator."""
-        self.office.observe(observation)
-
-    def report(self, report: CrewReport) -> None:
-        """Note what a crew did."""
-        self.office.report(report)
-        self._sweeper.report(report)
-
-    def decide(self, now_ms: int, crews: Sequence[CrewView]) -> Sequence[Order]:
-        """Take one turn; forecasts are looked at every ten minutes."""
-        self._sweeper.now_ms = now_ms
-        self._sweeper.release(crews)
-        self.office.settle(now_ms, crews)
-        early: list[str] = []
-        if self._looked_ms is None or now_ms - self._looked_ms >= PARAMETERS["look_min"].value * MINUTE_MS:
-            self._looked_ms = now_ms
-            early = [file.asset_id for file in self._early(now_ms)]
-        self.office.want(early)
-        self.office.dispatch(crews)
-        return self.office.orders(crews, idle=self._sweeper.idle, sequence=self._sequence)
-
-    def believe(self, now_ms: int) -> Sequence[Belief]:
-        """Return the states of all bins."""
-        return self.office.believe(now_ms)
-
-    def _early(self, now_ms: int) -> Iterator[BinFile]:
-        """Bins that would overflow before a crew could come later, by their forecast."""
+    def _early(self, now_ms: int) -> Sequence[str]:
+        """Return bins that would overflow before a crew could come later; forecasts are looked at every ten minutes."""
+        if self._looked_ms is not None and now_ms - self._looked_ms < PARAMETERS["look_min"].value * MINUTE_MS:
+            return ()
+        self._looked_ms = now_ms
         if now_ms >= self._windows.start_ms + (_DAYS_AHEAD - 1) * 24 * HOUR_MS:
-            self._windows = Windows(self._square, now_ms, _DAYS_AHEAD * 1440)
-        for file in self.office.bins.values():
-            tip = file.memory.tip
-            if tip.good_pct is not None and tip.good_pct >= PARAMETERS["early_from_pct"].value:
-                left_min = self._left_min(file, now_ms)
-                if left_min is not None and left_min <= self._needed_min(file, now_ms):
-                    yield file
+            self._windows = Windows(self.office.square, now_ms, _DAYS_AHEAD * 1440)
+        return [file.asset_id for file in self.office.bins.values() if self._is_early(file, now_ms)]
+
+    def _is_early(self, file: BinFile, now_ms: int) -> bool:
+        good_pct = file.memory.tip.good_pct
+        if good_pct is None or good_pct < PARAMETERS["early_from_pct"].value:
+            return False
+        left_min = self._left_min(file, now_ms)
+        return left_min is not None and left_min <= self._needed_min(file, now_ms)
 
     def _left_min(self, file: BinFile, now_ms: int) -> float | None:
         """Minutes until a bin overflows, rather too few than too many; None without a rate."""
@@ -89,7 +65,7 @@ class Predictive:
         rate = found.rate.pct_h + found.rate.sd_pct_h
         if rate <= 0:
             return None
-        missing_pct = self._square.rules.overflow_pct - found.fill_pct
+        missing_pct = self.office.square.rules.overflow_pct - found.fill_pct
         return missing_pct / rate * 60.0 - (now_ms - found.rate.at_ms) / MINUTE_MS
 
     def _needed_min(self, file: BinFile, now_ms: int) -> float:
@@ -105,10 +81,8 @@ class Predictive:
         """Overflowing bins first, then always the nearest one, from where the crew reported last."""
         if len(tasks) < 2:  # noqa: PLR2004 - nothing to order
             return tasks
-        square = self._square
-        at = square.homes[crew.crew_id]
-        if crew.at is not None:
-            at = square.place_of(crew.at.kind, crew.at.target, at)
+        square = self.office.square
+        at = crew.place(square)
         over = {task.id: self.office.known(self.office.bins[task.asset_id]).level != "overflow" for task in tasks}
         left, found = list(tasks), []
         while left:

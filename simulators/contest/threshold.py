@@ -1,7 +1,8 @@
 """What Resik does today: a task for each full bin, worst first, to the nearest crew that has room."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from alerts.domain.model import Task
 from simulators.contest.office import Office, by_age
 from simulators.contest.policy import Belief, CrewReport, CrewView, Observation, Order
 from simulators.contest.rounds import Sweeper
@@ -33,10 +34,18 @@ class Threshold:
         self._sweeper.now_ms = now_ms
         self._sweeper.release(crews)
         self.office.settle(now_ms, crews)
-        self.office.want()
+        self.office.want(self._early(now_ms))
         self.office.dispatch(crews)
-        return self.office.orders(crews, idle=self._sweeper.idle, sequence=by_age)
+        return self.office.orders(crews, idle=self._sweeper.idle, sequence=self._sequence)
 
     def believe(self, now_ms: int) -> Sequence[Belief]:
         """Return the states of all bins."""
         return self.office.believe(now_ms)
+
+    def _early(self, now_ms: int) -> Iterable[str]:  # noqa: ARG002 - for who looks ahead
+        """Return the bins that are wanted before they are full: none."""
+        return ()
+
+    def _sequence(self, crew: CrewView, tasks: list[Task]) -> list[Task]:
+        """Put the tasks of a crew, oldest first, in the order in which it shall do them."""
+        return by_age(crew, tasks)
