@@ -11,6 +11,7 @@ them are results about the model, not about Pasuruan.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +105,7 @@ _NIGHT_MIN = (0.0, 45.0, 270.0, 480.0)
 _HAUL_MIN = (2 * 60.0, 5 * 60.0, 9 * 60.0, 14 * 60.0)
 _HAUL_EVE_MIN = (12 * 60.0, 17 * 60.0, 21 * 60.0, 24 * 60.0)
 _FEAST_AFTER_SUNRISE_MIN = 45
+_KEPT_DAYS = 3  # yesterday, today, tomorrow
 _KEPT_HOURS = 16
 _MINUTES = np.arange(DAY_MIN, dtype=np.float64)
 _ROW = {name: i for i, name in enumerate(PURPOSES)}
@@ -157,8 +159,9 @@ class Demand:
         self._occasions = occasions
         self._visits = visits
         self._rain_mmph = rain_mmph
-        self._days: dict[date, People] = {}
-        self._slots: dict[int, float] = {}
+        self._day = lru_cache(_KEPT_DAYS)(self._table)
+        self.rain_mmph = lru_cache(_KEPT_HOURS * HOUR_MIN // SLOT_MIN)(self._rain_in)
+        """Rain [mm/h] in a slot of `SLOT_MIN` minutes, counted from 1970."""
 
     def hour(self, hour_index: int) -> Arrivals:
         """Return who is expected in an hour since 1970."""
@@ -195,13 +198,8 @@ class Demand:
         items = self._local(hour_index, self._stalls)[0] * sold
         return np.asarray(items * self._in_rain(hour_index), dtype=np.float64)
 
-    def rain_mmph(self, slot: int) -> float:
-        """Return the rain [mm/h] in a slot of `SLOT_MIN` minutes, counted from 1970."""
-        if slot not in self._slots:
-            if len(self._slots) > _KEPT_HOURS * HOUR_MIN // SLOT_MIN:
-                self._slots.clear()
-            self._slots[slot] = max(0.0, self._rain_mmph((slot + 0.5) * SLOT_MIN * 60.0))
-        return self._slots[slot]
+    def _rain_in(self, slot: int) -> float:
+        return max(0.0, self._rain_mmph((slot + 0.5) * SLOT_MIN * 60.0))
 
     def _local(self, hour_index: int, table_of: Callable[[date], People]) -> People:
         """Return the columns of an hour since 1970 from tables of civil days, (n, 60)."""
@@ -240,13 +238,6 @@ class Demand:
             closing = slice(close_min, close_min + _CLOSING_MIN)
             table[0, closing] += share * value("stall_closing_items") / _CLOSING_MIN
         return table
-
-    def _day(self, day: date) -> People:
-        if day not in self._days:
-            if len(self._days) > 2:  # noqa: PLR2004 - yesterday, today, tomorrow
-                self._days.clear()
-            self._days[day] = self._table(day)
-        return self._days[day]
 
     def _times(self, day: date) -> PrayerTimes:
         return prayer_times(day, self._lat_deg, self._lon_deg, self._zone)

@@ -6,6 +6,7 @@ from which the model picks one, so that what happens does not depend on what was
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -104,7 +105,7 @@ class Mishaps:
         self._zone = zone
         rates = MishapRates() if rates is None else rates
         self._per_h = {kind: float(getattr(rates, _RATE_OF[kind])) / 24.0 for kind in MISHAPS}
-        self._hours: dict[int, tuple[Mishap, ...]] = {}
+        self._hour = lru_cache(_KEPT_BLOCKS)(self._drawn)
         self._planned: dict[int, list[Mishap]] = defaultdict(list)
         for i, one in enumerate(rates.planned):
             chooses = float(chance.stream(seed, "planned mishap", i).uniform())
@@ -125,17 +126,12 @@ class Mishaps:
         hours = [mishap for hour in range(first, last + 1) for mishap in self._hour(hour)]
         return tuple(mishap for mishap in hours if from_s <= mishap.at_s < until_s)
 
-    def _hour(self, hour: int) -> tuple[Mishap, ...]:
-        found = self._hours.get(hour)
-        if found is None:
-            if len(self._hours) > _KEPT_BLOCKS:
-                self._hours.clear()
-            local_hour = local_time(hour * HOUR_S, self._zone).hour
-            drawn = list(self._planned.get(hour, ()))
-            for kind in MISHAPS:
-                rng = chance.stream(self._seed, f"mishap {kind}", hour)
-                rate = self._per_h[kind] * hour_factor(kind, local_hour)
-                moments = rng.uniform(size=(int(rng.poisson(chance.steady(rate))), 2))
-                drawn += [Mishap(hour * HOUR_S + float(at) * HOUR_S, kind, "", float(which)) for at, which in moments]
-            found = self._hours[hour] = tuple(sorted(drawn))
-        return found
+    def _drawn(self, hour: int) -> tuple[Mishap, ...]:
+        local_hour = local_time(hour * HOUR_S, self._zone).hour
+        drawn = list(self._planned.get(hour, ()))
+        for kind in MISHAPS:
+            rng = chance.stream(self._seed, f"mishap {kind}", hour)
+            rate = self._per_h[kind] * hour_factor(kind, local_hour)
+            moments = rng.uniform(size=(int(rng.poisson(chance.steady(rate))), 2))
+            drawn += [Mishap(hour * HOUR_S + float(at) * HOUR_S, kind, "", float(which)) for at, which in moments]
+        return tuple(sorted(drawn))

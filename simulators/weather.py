@@ -7,7 +7,7 @@ function of seed and moment alone. Climate figures for Pasuruan at this detail a
 import math
 from collections.abc import Mapping
 from datetime import date, datetime
-from itertools import pairwise
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -102,8 +102,8 @@ class Weather:
         self._seed = seed
         self._overrides = WeatherOverrides() if overrides is None else overrides
         self._zone = zone
-        self._days: dict[int, _Day] = {}
-        self._gusts: dict[int, tuple[float, ...]] = {}
+        self._day = lru_cache(_KEPT_BLOCKS)(self._drawn_day)
+        self._gusts = lru_cache(_KEPT_BLOCKS)(self._drawn_gusts)
 
     def rain_mmph(self, at_s: float) -> float:
         """Return the rain at a moment [mm/h]."""
@@ -160,15 +160,7 @@ class Weather:
         drawn = () if self._overrides.is_dry else self._day(ordinal - 1).storms + self._day(ordinal).storms
         return drawn + self._overrides.storms
 
-    def _day(self, ordinal: int) -> _Day:
-        day = self._days.get(ordinal)
-        if day is None:
-            if len(self._days) > _KEPT_BLOCKS:
-                self._days.clear()
-            day = self._days[ordinal] = self._drawn(ordinal)
-        return day
-
-    def _drawn(self, ordinal: int) -> _Day:
+    def _drawn_day(self, ordinal: int) -> _Day:
         day = date.fromordinal(ordinal)
         rng = chance.stream(self._seed, "weather", ordinal)
         warmer, cloudy, wet, second = rng.normal(), rng.uniform(), rng.uniform(), rng.uniform()
@@ -193,19 +185,16 @@ class Weather:
     def _gust(self, at_s: float) -> float:
         """Return the wind of a moment against its mean: a broken line through six points an hour."""
         block, within = divmod(at_s, _HOUR_S)
-        gusts = self._gusts.get(int(block))
-        if gusts is None:
-            if len(self._gusts) > _KEPT_BLOCKS:
-                self._gusts.clear()
-            points = [float(chance.stream(self._seed, "gusts", int(block) + after).normal()) for after in (0, 1)]
-            rng = chance.stream(self._seed, "gusts within", int(block))
-            inner = [float(draw) for draw in rng.normal(size=5)]
-            spread = PARAMETERS["gust_spread"].value
-            gusts = tuple(max(0.15, 1.0 + spread * draw) for draw in (points[0], *inner, points[1]))
-            self._gusts[int(block)] = gusts
         index, part = divmod(within / _HOUR_S * 6.0, 1.0)
-        before, after_ = list(pairwise(gusts))[int(index)]
-        return before + (after_ - before) * part
+        before, after = self._gusts(int(block))[int(index) : int(index) + 2]
+        return before + (after - before) * part
+
+    def _drawn_gusts(self, hour: int) -> tuple[float, ...]:
+        """Return the points of an hour since 1970; its last is the first of the next."""
+        first, last = (float(chance.stream(self._seed, "gusts", hour + after).normal()) for after in (0, 1))
+        inner = chance.stream(self._seed, "gusts within", hour).normal(size=5).tolist()
+        spread = PARAMETERS["gust_spread"].value
+        return tuple(max(0.15, 1.0 + spread * draw) for draw in (first, *inner, last))
 
 
 def _height(storm: Storm, at_s: float) -> float:
