@@ -11,7 +11,6 @@ Run: ``python -m bench.api_state [--seconds 4] [--rounds 3] [--connections 16]``
 import argparse
 import asyncio
 import json
-import os
 import platform
 import signal
 import statistics
@@ -27,6 +26,7 @@ from fastapi import FastAPI
 
 from dashboard_api.schemas import State
 from dashboard_api.server import run
+from resik.process import cpu_s
 from square.clock import ClockDriver
 from square.settings import load_settings
 from tests.services import free_port, port_open, wait_until
@@ -80,12 +80,6 @@ def serve(kind: str, port: int, folder: Path) -> None:
             return state
 
     uvicorn.run(app, port=port, log_level="warning", access_log=False)
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time of a process so far [s]: fields 14 and 15 of /proc/<pid>/stat, proc(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def measure(port: int, seconds: float, connections: int) -> tuple[float, float, int]:

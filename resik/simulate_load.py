@@ -17,6 +17,7 @@ import msgspec
 from resik.complaints import plainly
 from resik.errors import StackError
 from resik.finite import FiniteRange
+from resik.process import cpu_s
 from resik.whole import CONFIG
 
 DEVICES = 1000
@@ -55,12 +56,11 @@ class StackFigures(msgspec.Struct, frozen=True):
 
 
 def _cpu_s(pid: int | None) -> float:
-    """Return user and system time of a process [s]; 0 where the system does not tell."""
+    """Return the CPU time of a process [s]; 0 where the system does not tell."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return cpu_s(pid) if pid is not None else 0.0
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _cpu_of(stack: Any) -> dict[str, float]:

@@ -5,14 +5,10 @@ import os
 import time
 from pathlib import Path
 
+from resik.process import cpu_s
+
 QUIET_PCT = 10
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time of a process with all its threads [s, in steps of 10 ms]."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 def machine_s() -> tuple[float, float]:
