@@ -27,14 +27,14 @@ class BatchAck(msgspec.Struct, frozen=True):
 class Flight:
     """Rows that were sent together and are not settled yet, and what the forwarder knows of their journey."""
 
-    __slots__ = ("attempts", "due_s", "is_backlog", "name", "overtaken", "pauses", "rows", "sent_number", "sent_s")
+    __slots__ = ("attempts", "due_s", "is_backlog", "name", "overtaken", "pause_s", "rows", "sent_number", "sent_s")
 
     def __init__(self, rows: list[Row], *, is_backlog: bool = False) -> None:
         self.name = secrets.token_hex(8)
         self.rows = {row.id: row for row in rows}
         self.is_backlog = is_backlog
         self.attempts = 0
-        self.pauses = 0
+        self.pause_s = 0.0
         self.due_s = 0.0
         self.sent_number = 0
         self.sent_s = 0.0

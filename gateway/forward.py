@@ -28,8 +28,6 @@ from gateway.spool import Row, Spool
 
 RESEND_LONGEST_S = 300.0
 """Longest pause before an un-acked batch is sent again [s]: resending must not fill the broker of a dead ingest."""
-MOST_DOUBLINGS = 16
-"""Enough for any pause; an ingest that is away for days must not make a number that no float holds."""
 
 OVERTAKEN_TIMES = 3
 OVERTAKEN_AFTER_S = 2.0
@@ -275,7 +273,7 @@ class Forwarder:
         self._land(stored | dead)
         self._unanswered_since_s = now_s if self._flying else None
         for batch in self._flying.values():  # upstream is alive: back to the short pause
-            batch.attempts, batch.pauses = min(batch.attempts, 1), min(batch.pauses, 1)
+            batch.attempts, batch.pause_s = min(batch.attempts, 1), min(batch.pause_s, self._resend_s)
             batch.due_s = min(batch.due_s, now_s + self._resend_s)
 
     def _places(self, now_s: float) -> int:
@@ -318,14 +316,14 @@ class Forwarder:
             elif batch.due_s <= now_s and batch.attempts > 1:  # nobody answered the first repeat either
                 repeats += 1
                 if repeats > REPEATED_AT_ONCE:
-                    batch.due_s = now_s + self._pause_s(batch.pauses - 1)
+                    batch.due_s = now_s + max(batch.pause_s, self._resend_s)
             if batch.due_s <= now_s:
                 is_first = batch.attempts == 0
                 self._send(batch, now_s)
                 if not is_first:
                     self.counts.resent += 1
             if everything:  # the pauses of the old link say nothing about this one
-                batch.pauses = 0
+                batch.pause_s = 0.0
                 pause_s = FAR_END_BACK_S if place < REPEATED_AT_ONCE else self._resend_s
                 batch.due_s = now_s + min(pause_s, self._resend_s)
 
@@ -397,8 +395,8 @@ class Forwarder:
         batch.attempts += 1
         self._sent_number += 1
         batch.sent_number, batch.sent_s, batch.overtaken = self._sent_number, now_s, 0
-        batch.due_s = now_s + self._pause_s(batch.pauses)
-        batch.pauses += 1
+        batch.pause_s = self._pause_after(batch.pause_s)
+        batch.due_s = now_s + batch.pause_s
         if is_first:
             self._sent_s = now_s
             self.counts.batches += 1
@@ -427,10 +425,9 @@ class Forwarder:
             self.counts.heartbeats += 1
         return max(1.0, self._spoke_s + HEARTBEAT_EVERY_S - now_s)
 
-    def _pause_s(self, pauses: int) -> float:
-        """Return how long to wait after so many pauses [s]."""
-        doubled = 1 << min(max(0, pauses), MOST_DOUBLINGS)
-        return min(self._resend_s * doubled, max(self._resend_s, RESEND_LONGEST_S))
+    def _pause_after(self, pause_s: float) -> float:
+        """Return how long to wait after a pause without an answer [s]; after none the first time."""
+        return max(self._resend_s, min(2 * pause_s, RESEND_LONGEST_S))
 
     def _encode(self, name: str, rows: list[Row]) -> bytes:
         return msgspec.json.encode({
