@@ -4,8 +4,7 @@ import time
 
 from bench.endurance import checker
 from bench.endurance.fleet import Fleet
-from bench.endurance.parts import Part, wait_for
-from bench.endurance.repeats import start
+from bench.endurance.parts import Part, start_all, wait_for
 from bench.endurance.stage import Stage
 
 STALL_LIMIT_S = 5.0
@@ -20,7 +19,7 @@ def jumps(stage: Stage) -> None:
     _, port = chain.broker()
     _, store_port = chain.influxd()
     gateway, ingest = chain.gateway(port), chain.ingest(port, store_port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     started_ms = int(chain.clock.now_s() * 1000)
     fleet = stage.fleet(port, devices=100, resend_s=1.0)
     shown: dict[str, float | None] = {"wrong": None}

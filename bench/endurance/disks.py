@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.endurance.fleet import Fleet
-from bench.endurance.parts import NotHere, Part, Trouble, wait_for
-from bench.endurance.repeats import start
+from bench.endurance.parts import NotHere, Part, Trouble, start_all, wait_for
 from bench.endurance.stage import Stage
 
 RECOVER_LIMIT_S = 30.0
@@ -115,7 +114,7 @@ def _serve(stage: Stage, data: Path | None = None) -> tuple[Fleet, Part, Part, P
     influxd, store_port = chain.influxd(data)
     gateway = chain.gateway(port, settings={"DISK_WARN_PCT": "15", "DISK_STOP_PCT": "5"})
     ingest = chain.ingest(port, store_port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     stage.defer(chain.close)  # before the disks go
     fleet = stage.fleet(port, devices=50, resend_s=1.0)
     fleet.flow(300, 5)

@@ -153,10 +153,7 @@ def store_killed(stage: Stage) -> None:
     influxd, store_port = chain.influxd()
     gateway, ingest, alerts = chain.gateway(port), chain.ingest(port, store_port), chain.alerts(port, store_port)
     watched = [gateway, ingest, alerts] if stage.scale == 1 else [gateway, ingest]
-    for part in watched:
-        part.launch()
-    for part in watched:
-        part.wait_ready()
+    start_all(*watched)
     fleet = stage.fleet(port)
     fleet.flow(1_000, IN_MESSAGE)
     wait_for(lambda: ingest.counts().get("stored", 0) > 0, 60, "a flow")

@@ -4,8 +4,7 @@ import time
 
 from bench.endurance import checker
 from bench.endurance.gates import Gate
-from bench.endurance.parts import Part, wait_for
-from bench.endurance.repeats import start
+from bench.endurance.parts import Part, start_all, wait_for
 from bench.endurance.stage import Stage
 
 SLOW_LINE_BYTES_PER_S = 32_000
@@ -33,7 +32,7 @@ def day(stage: Stage) -> None:
     uplink = chain.gate(port)
     # on a line this slow a batch needs longer than two seconds: here the pause is the one that people get, 30 s
     gateway = chain.gateway(port, uplink.port, {"RESEND_S": "30"})
-    start(gateway, chain.ingest(port, store_port))
+    start_all(gateway, chain.ingest(port, store_port))
     uplink.cut()
     stage.fault()
     fleet = stage.fleet(port, devices=DEVICES, resend_s=10.0)
@@ -99,7 +98,7 @@ def slow_store(stage: Stage) -> None:
     _, store_port = chain.influxd()
     line = chain.gate(store_port)
     gateway, ingest = chain.gateway(port), chain.ingest(port, line.port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     fleet = stage.fleet(port)
     fleet.flow(1_000, 10)
     wait_for(lambda: ingest.counts().get("stored", 0) > 0, 60, "a flow")
@@ -136,7 +135,7 @@ def million(stage: Stage) -> None:
     _, store_port = chain.influxd()
     uplink = chain.gate(port)
     gateway, ingest = chain.gateway(port, uplink.port), chain.ingest(port, store_port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     fleet = stage.fleet(port, resend_s=10.0)
     held: dict[str, list[float]] = {"gateway": [], "ingest": []}
     started_s = time.monotonic()

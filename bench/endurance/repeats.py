@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bench.endurance import checker
 from bench.endurance.ledger import Identity, Made, made_of
-from bench.endurance.parts import Part, wait_for
+from bench.endurance.parts import start_all, wait_for
 from bench.endurance.planted import write_line
 from bench.endurance.stage import Stage
 from firmware import wire
@@ -17,21 +17,13 @@ PROBE_LIMIT_S = 30.0
 LETTER_LIMIT_BYTES = 4_096
 
 
-def start(*services: Part) -> None:
-    """Start parts together and wait for all of them."""
-    for part in services:
-        part.launch()
-    for part in services:
-        part.wait_ready()
-
-
 def shuffled(stage: Stage) -> None:
     """Check 10: every reading three times in random order, one in twenty an hour late; one point each."""
     chain = stage.chain
     _, port = chain.broker()
     _, store_port = chain.influxd()
     gateway, ingest = chain.gateway(port), chain.ingest(port, store_port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     fleet = stage.fleet(port)
     devices, each = chain.devices[:200], stage.sized(100, 10)
     now_s = int(chain.clock.now_s())
@@ -99,7 +91,7 @@ def mixed(stage: Stage) -> None:
     write_line(store_port, f'bin,site=elsewhere,asset=a,device=d weight_kg="heavy" {now_s * 1000}')
     checker.query(store_port, "DELETE FROM bin WHERE site = 'elsewhere'", post=True)
     gateway, ingest = chain.gateway(port, uplink.port), chain.ingest(port, store_port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     uplink.cut()
     fleet = stage.fleet(port)
     device = chain.devices[0]
@@ -163,7 +155,7 @@ def poison(stage: Stage) -> None:
     _, port = chain.broker()
     _, store_port = chain.influxd()
     gateway, ingest = chain.gateway(port), chain.ingest(port, store_port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     fleet = stage.fleet(port)
     devices = chain.devices[:200]
     pids = (gateway.pid, ingest.pid)
@@ -214,7 +206,7 @@ def acks(stage: Stage) -> None:
     _, store_port = chain.influxd()
     uplink = chain.mqtt_gate(port, seed=stage.seed)
     gateway, ingest = chain.gateway(port, uplink.port), chain.ingest(port, store_port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     uplink.lose, uplink.double = 0.33, 0.33
     fleet = stage.fleet(port, resend_s=1.0)
     fleet.lose_acks = 0.33

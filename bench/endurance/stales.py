@@ -10,8 +10,7 @@ import time
 from bench.endurance.fleet import Fleet
 from bench.endurance.gates import MqttGate
 from bench.endurance.ledger import made_of
-from bench.endurance.parts import Part, Trouble, wait_for
-from bench.endurance.repeats import start
+from bench.endurance.parts import Part, Trouble, start_all, wait_for
 from bench.endurance.stage import Stage
 from firmware import wire
 
@@ -30,7 +29,7 @@ def stale(stage: Stage) -> None:
     _, store_port = chain.influxd()
     edge, uplink, line = chain.mqtt_gate(port), chain.mqtt_gate(port), chain.gate(store_port)
     gateway, ingest = chain.gateway(edge.port, port), chain.ingest(uplink.port, line.port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     fleet = stage.fleet(port, devices=count // 5, resend_s=600.0)
     fleet.measure(1)
     stage.settle(fleet, gateway)

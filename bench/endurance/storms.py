@@ -3,8 +3,7 @@
 import resource
 import ssl
 
-from bench.endurance.parts import NotHere, wait_for
-from bench.endurance.repeats import start
+from bench.endurance.parts import NotHere, start_all, wait_for
 from bench.endurance.stage import Stage
 from resik import broker_tls
 from resik.ports import free_port
@@ -32,7 +31,7 @@ def storm(stage: Stage) -> None:
     broker, port = chain.broker(tls=(tls_port, papers.server, papers.server_key))
     _, store_port = chain.influxd()
     gateway, ingest = chain.gateway(port), chain.ingest(port, store_port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     context = ssl.create_default_context(cafile=str(papers.root))
     stage.say(f"{nodes:,} TLS nodes connect")
     fleet = stage.fleet(

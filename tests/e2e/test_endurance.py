@@ -17,9 +17,8 @@ from bench.endurance.checker import Letter, Row, Verdict, judge
 from bench.endurance.gates import Gate, GateThread, Tapped
 from bench.endurance.ledger import Ledger, made_of
 from bench.endurance.orders import acks_without
-from bench.endurance.parts import NotHere, Trouble, wait_for
+from bench.endurance.parts import NotHere, Trouble, start_all, wait_for
 from bench.endurance.powercuts import Disk, Event
-from bench.endurance.repeats import start
 from bench.endurance.stage import Facts, Stage
 from tests.services import require
 
@@ -35,7 +34,7 @@ def all_killed(stage: Stage) -> None:
     broker, port = chain.broker()
     influxd, store_port = chain.influxd()
     gateway, ingest = chain.gateway(port), chain.ingest(port, store_port)
-    start(gateway, ingest)
+    start_all(gateway, ingest)
     fleet = stage.fleet(port, devices=20, resend_s=1.0)
     fleet.flow(400, 10)
     for victim in (ingest, broker, gateway, influxd):
