@@ -12,7 +12,7 @@ from simulators.contest.loop import Loop
 from simulators.contest.oracle import Clairvoyant
 from simulators.contest.policy import Belief, policy_maker
 from simulators.contest.stage import Stage
-from simulators.faults import KINDS, MOMENTS, Change, Fault
+from simulators.faults import KINDS, Change, Fault
 from simulators.scenario import Scenario
 from simulators.weather import Air
 
@@ -276,8 +276,7 @@ class LiveSquare:
             chance = stream(self.seed, "mischief", self._mischiefs)
             target = f"{target}:{names[int(chance.integers(len(names)))]}"
         strength = KINDS[mischief.target.partition(":")[0]][mischief.kind].default
-        until_s = self.now_s if mischief.kind in MOMENTS else self.now_s + mischief.minutes * 60
-        fault = Fault(self.now_s, until_s, target, mischief.kind, strength)
+        fault = Fault(self.now_s, self.now_s + mischief.minutes * 60, target, mischief.kind, strength)
         self._stage.faults.add(fault)
         self._tell_fault(Change(self.now_s, fault, begins=True))
         return fault
