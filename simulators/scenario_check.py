@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,20 +24,24 @@ def values_of(table: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, An
 
 def tables_at(data: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[Key, dict[str, Any]]]:
     """List the tables of a list such as ``[[visitors.group]]`` with where they sit; no table is left out silently."""
+    found = _at(data, path)
+    return [((*path, i), t) for i, t in enumerate(found) if isinstance(t, dict)] if isinstance(found, list) else []
+
+
+def _at(data: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """Return what stands where a list of tables belongs; an empty list where nothing does."""
     found: Any = data
     for name in path:
         found = found.get(name, []) if isinstance(found, dict) else []
-    return [((*path, i), t) for i, t in enumerate(found) if isinstance(t, dict)] if isinstance(found, list) else []
+    return found
 
 
 def start_of(data: Mapping[str, Any], zone: ZoneInfo) -> float | None:
     """Return the moment at which a scenario starts [s since 1970 UTC]; None when the file does not say it soundly."""
-    day, start = data.get("day"), data.get("start", "00:00")
-    fields = {f.name: f for f in SCENARIO_FIELDS}
-    if fields["day"].fault(day) or fields["start"].fault(start):
+    values = values_of(data, SCENARIO_FIELDS)
+    if any(f.fault(values[f.name]) for f in SCENARIO_FIELDS if f.name in ("day", "start")):
         return None
-    assert isinstance(day, date)
-    return instant_s(day, parse_clock(start), zone)
+    return instant_s(values["day"], parse_clock(values["start"]), zone)
 
 
 class ScenarioCheck:
@@ -85,15 +88,12 @@ class ScenarioCheck:
     def listed(self, path: tuple[str, ...]) -> Iterator[Finding]:
         """Check one list of tables."""
         written = ".".join(path)
-        found: Any = self._doc.data
-        for name in path:
-            found = found.get(name, []) if isinstance(found, dict) else []
+        found = _at(self._doc.data, path)
         if not isinstance(found, list) or not all(isinstance(t, dict) for t in found):
             yield self._doc.error(path, f'"{written}" is no list of tables', f"Write each of them as [[{written}]].")
             return
         fields = LISTS[path]
-        for i, table in enumerate(found):
-            key: Key = (*path, i)
+        for key, table in tables_at(self._doc.data, path):
             yield from check_table(self._doc, key, table, fields)
             sound = {name: v for name, v in table.items() if any(f.name == name and not f.fault(v) for f in fields)}
             yield from self._moments(key, sound)

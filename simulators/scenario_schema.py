@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from simulators.faults import KINDS
+from simulators.faults import KINDS, NAMED
 from simulators.habits import Habits
 from simulators.scenario_sections import MISHAPS, PURPOSES, MishapRates
 from simulators.scenario_sections import value as assumed
@@ -239,7 +239,7 @@ FAULT_FIELDS = (
         "target",
         "text",
         "what is struck: node:<id or pattern>, crew:<id or pattern>, "
-        + ", ".join(name for name in KINDS if name not in ("node", "crew")),
+        + ", ".join(name for name in KINDS if name not in NAMED),
     ),
     ScenarioField("kind", "text", "what is wrong with it; see the table of faults"),
     ScenarioField(
