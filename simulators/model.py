@@ -204,13 +204,7 @@ class SquareModel:
 
     def rebase(self, at_s: float) -> None:
         """Move the model to another moment without letting time pass (the clock was set)."""
-        s = self._s
-        later_min = round((at_s - s.at_s) / 60.0)
-        for until in (s.stolen_min, s.sensor_stolen_min, s.moved_min, s.tipped_min, s.lid_min, s.fire_min):
-            until[until != NEVER] += later_min
-        s.full_since_min[s.full_since_min != NEVER] += later_min
-        s.smokes[:] = [smoke._replace(until_min=smoke.until_min + later_min) for smoke in s.smokes]
-        s.at_s = at_s
+        self._s.rebase(at_s)
         self._truths = None
 
     def _tick(self) -> None:

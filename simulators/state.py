@@ -122,6 +122,15 @@ class State:
             blown_away_mg=self.blown_away_mg,
         )
 
+    def rebase(self, at_s: float) -> None:
+        """Move to another moment without letting time pass: what has a minute of its own moves along."""
+        later_min = round((at_s - self.at_s) / 60.0)
+        for name in _BINS_NEVER:
+            minutes = getattr(self, name)
+            minutes[minutes != NEVER] += later_min
+        self.smokes[:] = [smoke._replace(until_min=smoke.until_min + later_min) for smoke in self.smokes]
+        self.at_s = at_s
+
     def snapshot(self, bins: Sequence[str], zones: Sequence[str]) -> dict[str, Any]:
         """Return the state as JSON-able values, with the ids of bins and zones."""
         saved: dict[str, Any] = {name: getattr(self, name) for name in _NUMBERS}
