@@ -75,7 +75,7 @@ def values_of(readings: Sequence[Reading]) -> list[str]:
         return []
     text = _encode_values([reading.values for reading in readings])[2:-2]
     written = text.replace(b'"', b"").replace(b":", b"=").decode().split("},{")
-    if len(written) != len(readings):  # a name with braces in it, which no store takes: it must not shift the others
+    if len(written) != len(readings) > 1:  # a name with braces, which no store takes: it must not shift the others
         return [text for reading in readings for text in values_of([reading])[:1]]
     return written
 

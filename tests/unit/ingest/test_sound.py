@@ -271,3 +271,17 @@ def test_a_reading_that_no_store_takes_is_refused_by_its_place() -> None:
         lines, positions, rejected = encoder.encode_batch([good, bad, good])
         assert (len(lines), list(positions)) == (2, [0, 2])
         assert [(r.index, r.code) for r in rejected] == [(1, "bad-tag")]
+
+
+@pytest.mark.parametrize("name", ["a},{b", "},{", "a,b", 'a"b', "a:b"])
+def test_a_name_that_no_store_takes_leaves_the_values_of_others_alone(name: str) -> None:
+    """Alone and among others: it is refused, and nothing of it gets into another line."""
+    good = Reading("s", "d", "a", "z", "bin", BOOT, 1, NOW_MS, NOW_MS, {"fill_pct": 1.0}, "ok", 0, 0)
+    bad = Reading("s", "d", "a", "z", "bin", BOOT, 1, NOW_MS, NOW_MS, {name: 2.0}, "ok", 0, 0)
+    encoder = LineEncoder()
+    line = encoder.encode(good)
+    for readings in ([bad], [bad, good], [good, bad, good]):
+        lines, positions, rejected = encoder.encode_batch(readings)
+        assert lines == [line] * readings.count(good)
+        assert [readings[at] for at in positions] == [good] * len(lines)
+        assert [r.index for r in rejected] == [readings.index(bad)]
