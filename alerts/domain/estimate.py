@@ -249,7 +249,7 @@ def estimate(memory: BinMemory, policy: Policy) -> BinEstimate | None:
     )
     is_known = held and tip.good_pct is not None
     heaped = is_heaped(memory, policy)
-    rate = _rate(memory)
+    rate = fill_rate(_filling(memory))
     return BinEstimate(
         level="overflow" if heaped else tip.level if is_known else "unknown",
         fill_pct=tip.good_pct if is_known else None,
@@ -295,12 +295,13 @@ def _expected_pct(memory: BinMemory, at_ms: int) -> float:
     tip = memory.tip
     assert tip.good_pct is not None
     assert tip.good_ms is not None
-    rate = _rate(memory)
+    points = _filling(memory)
+    rate = fill_rate(points)
     pct_h = 0.0 if rate is None else rate.pct_h
-    good = [sample for sample in memory.window if sample.is_good and sample.ts_ms >= (tip.filling_since_ms or 0)][-2:]
-    if len(good) > 1 and good[1].ts_ms > good[0].ts_ms:
-        rise_pct = (good[1].fill_pct or 0.0) - (good[0].fill_pct or 0.0)
-        pct_h = max(pct_h, rise_pct / ((good[1].ts_ms - good[0].ts_ms) / HOUR_MS))
+    if len(points) > 1:
+        (before_ms, before_pct), (last_ms, last_pct) = points[-2:]
+        if last_ms > before_ms:
+            pct_h = max(pct_h, (last_pct - before_pct) / ((last_ms - before_ms) / HOUR_MS))
     return tip.good_pct + pct_h * (at_ms - tip.good_ms) / HOUR_MS
 
 
@@ -313,14 +314,14 @@ def doubt(memory: BinMemory, claimed_ms: int) -> None:
     memory.doubted_ms = claimed_ms
 
 
-def _rate(memory: BinMemory) -> Rate | None:
-    """Rate since the last emptying; readings of a fall not yet believed are left out."""
+def _filling(memory: BinMemory) -> list[tuple[int, float]]:
+    """Time [ms] and fill [%] of good readings since the last emptying, without those of a fall not yet believed."""
     tip = memory.tip
     since_ms = tip.filling_since_ms
     if since_ms is None:
-        return None
+        return []
     until_ms = tip.drop_ms
-    points = [
+    return [
         (sample.ts_ms, sample.fill_pct)
         for sample in memory.window
         if sample.fill_pct is not None
@@ -328,4 +329,3 @@ def _rate(memory: BinMemory) -> Rate | None:
         and sample.ts_ms >= since_ms
         and (until_ms is None or sample.ts_ms < until_ms)
     ]
-    return fill_rate(points)
