@@ -40,10 +40,11 @@ IdempotencyKey = Annotated[
 @router.get("", response_model=None, responses={200: {"model": CrewPage}, **_READ})
 def page(parts: PartsDep, crew: CrewDep) -> Response:
     """Return the crew's own work with the places, active tasks and those closed in the last two hours."""
-    tasks = [_with_place(parts, task) for task in parts.services.desk.crew_tasks(crew["id"], parts.now_ms())]
+    tasks = parts.services.desk.crew_tasks(crew["id"], parts.now_ms())
+    work = [(task, _now(parts, task["asset_id"])) for task in tasks]
     body = {
         "crew": crew,
-        "tasks": sorted(tasks, key=lambda task: _urgency(parts, task)),
+        "tasks": [_with_place(parts, *one) for one in sorted(work, key=lambda one: _urgency(*one))],
         "clock": parts.live.clock(),
         "shift": parts.site.shifts.get(crew["shift"]),
         "site": parts.site.name,
@@ -57,17 +58,17 @@ def _now(parts: Parts, asset_id: str) -> Json | None:
     return None if state is None or state["stale"] or state["silent"] else state
 
 
-def _with_place(parts: Parts, task: Json) -> dict[str, Any]:
+def _with_place(parts: Parts, task: Json, state: Json | None) -> dict[str, Any]:
     """Add where the bin is and how full it is now."""
-    state = _now(parts, task["asset_id"])
     fill_pct = None if state is None else state["fill_pct"]
     return {**task, "fill_now_pct": fill_pct, "asset": parts.site.place(task["asset_id"])}
 
 
-def _urgency(parts: Parts, task: Json) -> tuple[bool, float]:
+def _urgency(task: Json, state: Json | None) -> tuple[bool, float]:
     """Order of work: what overflows first, then what is due first."""
-    state = _now(parts, task["asset_id"])
-    fill_pct = task["fill_now_pct"] if task["fill_now_pct"] is not None else task["fill_before_pct"]
+    fill_pct = None if state is None else state["fill_pct"]
+    if fill_pct is None:
+        fill_pct = task["fill_before_pct"]
     # A heap above the rim has a level and no number.
     overflows = (state is not None and state["level"] == "overflow") or (
         fill_pct is not None and fill_pct >= OVERFLOW_PCT
