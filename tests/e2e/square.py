@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -19,6 +22,21 @@ from resik.reconcile import Identity, read_dead_letters, stored_identities
 from resik.screen import poll
 from resik.stack import Stack, StackSettings
 from tests.services import wait_until
+
+
+def run_resik(
+    *words: str, cwd: Path | None = None, timeout_s: float = 170, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end and return its exit code and what it printed."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "resik", *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=timeout_s,
+        env={**os.environ, **environment},
+        check=False,
+    )
 
 
 class Square:

@@ -1,12 +1,10 @@
 """The demo and a second start: what a stranger tries first."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from tests.e2e.square import running_square
+from tests.e2e.square import run_resik, running_square
 from tests.services import start_influxd, start_postgres, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -26,14 +24,7 @@ KEYS = {
 
 
 def demo(*words, cwd):
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "resik", "demo", "--json", *words],
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-        cwd=cwd,
-    )
+    done = run_resik("demo", "--json", *words, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 

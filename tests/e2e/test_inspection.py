@@ -1,13 +1,11 @@
 """What a person at the terminal asks of a running stack."""
 
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 
 import pytest
 
-from tests.e2e.square import running_square
+from tests.e2e.square import run_resik, running_square
 from tests.services import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -21,13 +19,7 @@ def square(tmp_path_factory):
 
 
 def resik(square, *words):
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "resik", *words, "--data", str(square.stack.folder.root)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = run_resik(*words, "--data", str(square.stack.folder.root), timeout_s=30)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
 
@@ -129,13 +121,6 @@ def test_a_lost_store_is_completed_from_the_spool(tmp_path):
 def test_without_a_stack_the_sentence_says_what_to_do(tmp_path):
     """Asked in a folder where nothing runs, each command names the way to start."""
     for words in (["crews"], ["gateway", "status"], ["deadletters", "list"]):
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "resik", *words],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            cwd=tmp_path,
-            check=False,
-        )
+        done = run_resik(*words, cwd=tmp_path, timeout_s=30)
         assert done.returncode == 2
         assert "make run" in done.stderr

@@ -1,23 +1,16 @@
 """Many devices against a stack of their own: each reading is in the store once."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+
+from tests.e2e.square import run_resik
 
 pytestmark = pytest.mark.e2e
 
 
 def simulate_load(*words, folder):
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "resik", "simulate", "load", *words],
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-        cwd=folder,
-    )
+    return run_resik("simulate", "load", *words, cwd=folder, timeout_s=150)
 
 
 def test_every_reading_of_a_load_is_stored_once(tmp_path):

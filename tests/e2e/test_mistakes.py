@@ -1,10 +1,7 @@
 """Mistakes of a person at the terminal: one clear sentence, a non-zero exit, nothing left running."""
 
-import os
 import shutil
 import socket
-import subprocess
-import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,6 +9,7 @@ from threading import Thread
 import pytest
 
 from square.site import shipped_site
+from tests.e2e.square import run_resik
 from tests.services import free_port, start_influxd, start_mosquitto
 
 pytestmark = pytest.mark.e2e
@@ -19,15 +17,7 @@ pytestmark = pytest.mark.e2e
 
 def resik(*words: str, cwd: Path, timeout_s: float = 60, **environment: str) -> tuple[int, str]:
     """Run the command and return its exit code and everything that it printed."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "resik", *words],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=timeout_s,
-        env={**os.environ, **environment},
-        check=False,
-    )
+    done = run_resik(*words, cwd=cwd, timeout_s=timeout_s, **environment)
     return done.returncode, done.stdout + done.stderr
 
 

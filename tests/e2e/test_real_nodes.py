@@ -1,11 +1,10 @@
 """The firmware itself as the source of data, through the whole chain."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from tests.e2e.square import run_resik
 from tests.firmware.micropython import require_micropython
 from tests.services import require
 
@@ -19,14 +18,7 @@ def test_every_reading_of_real_nodes_is_stored_once(tmp_path, broker):
     if broker == "mosquitto":
         require("mosquitto")
     words = ["--real-nodes", "11", "--hours", "1", "--broker", broker, "--json", "--data", str(tmp_path / "nodes")]
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "resik", "simulate", *words],
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-        cwd=tmp_path,
-    )
+    done = run_resik("simulate", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
     assert result["nodes"] == 11
@@ -37,12 +29,6 @@ def test_every_reading_of_real_nodes_is_stored_once(tmp_path, broker):
 
 def test_kinds_that_do_not_exist_are_named():
     """A wrong kind ends with one sentence and the choice, before anything starts."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "resik", "simulate", "--real-nodes", "1", "--kinds", "bin,cat"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_resik("simulate", "--real-nodes", "1", "--kinds", "bin,cat", timeout_s=60)
     assert done.returncode == 2
     assert "write bin, air, or bin,air" in done.stderr

@@ -2,12 +2,11 @@
 
 import gzip
 import json
-import subprocess
-import sys
 
 import pytest
 
 from ingest.stores import open_store
+from tests.e2e.square import run_resik
 from tests.services import free_port
 from tests.unit.simulators.reference import reference_file
 
@@ -44,14 +43,7 @@ interval_s = 600
 
 def replay(*words, cwd):
     """Run the command; return its exit code and its report."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "resik", "replay", *words, "--json", "--port", str(free_port())],
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-        cwd=cwd,
-    )
+    done = run_resik("replay", *words, "--json", "--port", str(free_port()), cwd=cwd)
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 

@@ -1,10 +1,10 @@
 """A scenario on the whole stack: its faults strike processes, and every reading is stored once all the same."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+
+from tests.e2e.square import run_resik
 
 pytestmark = pytest.mark.e2e
 
@@ -30,17 +30,6 @@ FAULTS = (
 )
 
 
-def resik(*words, folder):
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "resik", *words],
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-        cwd=folder,
-    )
-
-
 def scenario(folder):
     tables = "".join(
         f'[[fault]]\nat = "+{at}"\ntarget = "{target}"\nkind = "{kind}"\n'
@@ -55,7 +44,7 @@ def scenario(folder):
 def test_no_reading_is_lost_to_any_fault_of_the_stack(tmp_path):
     """Six faults within 25 square minutes: all of them happen, and what was published is stored, once."""
     words = ["--scenario", str(scenario(tmp_path)), "--for", "25", "--speed", "60", "--json"]
-    done = resik("demo", *words, folder=tmp_path)
+    done = run_resik("demo", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["faults"] == len(FAULTS)
@@ -71,7 +60,7 @@ def test_no_reading_is_lost_to_any_fault_of_the_stack(tmp_path):
 )  # fmt: skip
 def test_what_does_not_go_together_is_told_before_anything_starts(tmp_path, words, sentence):
     """One sentence with the remedy, and no data folder is made."""
-    done = resik(*words, folder=tmp_path)
+    done = run_resik(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
