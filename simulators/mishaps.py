@@ -113,13 +113,6 @@ class Mishaps:
                 Mishap(one.at_s, one.kind, one.bin_id, chooses, is_planned=True)
             )
 
-    @classmethod
-    def none(cls) -> "Mishaps":
-        """Return a square where nothing of this sort happens."""
-        calm = cls(seed=0, zone=ZoneInfo("UTC"))
-        calm._per_h = dict.fromkeys(MISHAPS, 0.0)
-        return calm
-
     def between(self, from_s: float, until_s: float) -> tuple[Mishap, ...]:
         """Return what happens from `from_s` (inside) to `until_s` (outside), in order of time."""
         first, last = int(from_s // HOUR_S), int(until_s // HOUR_S)
