@@ -80,9 +80,14 @@ class Cycles:
         return Cycles(*chosen, self.still)
 
 
+def every(part: Mapping[str, Sequence[float]]) -> Reals:
+    """All values of all bins."""
+    return np.array([value for bin_values in part.values() for value in bin_values], dtype=np.float64)
+
+
 def pooled(part: Mapping[str, Sequence[float]]) -> Reals:
     """All values of all bins over their mean."""
-    values = np.array([value for bin_values in part.values() for value in bin_values], dtype=np.float64)
+    values = every(part)
     return values / values.mean()
 
 
@@ -269,8 +274,7 @@ def _text(ks_distance: float | None, moved: float) -> str:
 
 def facts(cycles: Cycles) -> dict[str, float]:
     """Return means and spreads, undivided."""
-    intervals = np.array([value for values in cycles.intervals.values() for value in values])
-    levels = np.array([value for values in cycles.levels.values() for value in values])
+    intervals, levels = every(cycles.intervals), every(cycles.levels)
     return {
         "emptyings": float(levels.size),
         "mean interval": round(float(intervals.mean()), 2),
@@ -299,11 +303,7 @@ def main() -> None:
     simulated = {name: rule(Square(site, arguments.days, arguments.seed)) for name, rule in rules.items()}
     wyndham, edinburgh = read_wyndham(arguments.data / WYNDHAM), read_edinburgh(arguments.data / EDINBURGH)
     found = {
-        "Wyndham": compare(
-            wyndham,
-            {"daily": simulated["daily"]},
-            ("interval", "interval within a bin", "level at emptying", "daily rise", "daily rise within a bin"),
-        ),
+        "Wyndham": compare(wyndham, {"daily": simulated["daily"]}, PARTS),
         "Edinburgh": compare(
             edinburgh,
             {name: simulated[name] for name in ("rounds", "mixed")},
