@@ -7,6 +7,7 @@ the publisher's ledger is compared with the store, reading by reading.
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,8 +17,10 @@ from resik.process import Child
 from resik.reconcile import Identity, latency_ms, read_dead_letters, read_times, reconcile, stored_identities
 from resik.screen import poll
 from resik.stack import Stack, StackSettings
-from simulators.scenario import Scenario
 from square.settings import read_secret
+
+if TYPE_CHECKING:
+    from simulators.scenario import Scenario
 
 DRAIN_WITHIN_S = 60.0
 BUSY_START = "16:30"
@@ -61,7 +64,7 @@ def run_demo(
     seconds: float,
     *,
     simulate: dict[str, str],
-    scenario: Scenario | None = None,
+    scenario: "Scenario | None" = None,
     config_file: Path | None = None,
     progress: Callable[[float, str], None] = lambda _share, _words: None,
 ) -> DemoReport:

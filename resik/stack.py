@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resik.broker_check import GROUP_FILE
 from resik.broker_config import LISTEN_PORT, listen_address
@@ -24,11 +25,13 @@ from resik.process import Child, last_words, resik_command
 from resik.stack_faults import StackFaults, Ways, actors_of
 from resik.stack_settings import StackSettings
 from simulators.faults import FaultScript
-from simulators.scenario import Scenario
 from square.access import SERVICES, services, worker_name
 from square.clock import ClockDriver
 from square.registry import Registry
 from square.site import load_site, resolve_site
+
+if TYPE_CHECKING:
+    from simulators.scenario import Scenario
 
 __all__ = ["Stack", "StackSettings"]
 
@@ -70,7 +73,7 @@ class Stack:
         simulate: dict[str, str] | None = None,
         trace: bool = False,
         clock_start_s: float | None = None,
-        scenario: Scenario | None = None,
+        scenario: "Scenario | None" = None,
     ) -> None:
         self.settings = settings
         self.folder = folder
