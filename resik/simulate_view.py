@@ -4,7 +4,7 @@ Indonesian first, then English; times are those of the square. Without a termina
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -185,8 +185,7 @@ class View:
 
     def _bins(self, rows: int, *, is_wide: bool) -> RenderableType:
         bins = self.square.bins()
-        over = sum(row.fill_pct >= BRIM_PCT for row in bins)
-        full = sum(FULL_PCT <= row.fill_pct < BRIM_PCT for row in bins)
+        over, full = _over_and_full(bins)
         cells = 16 if is_wide else 10
         table = Table(box=None, padding=(0, 1, 0, 0), expand=True, header_style="dim")
         table.add_column(f"{len(bins)} tong\nbins", no_wrap=True, overflow="ellipsis", ratio=1, min_width=7)
@@ -294,6 +293,12 @@ class View:
         return Group(Text(self.said, "bold yellow", no_wrap=True, overflow="ellipsis"), keys)
 
 
+def _over_and_full(bins: Sequence[BinRow]) -> tuple[int, int]:
+    """Return how many bins are over the rim, and how many are full below it."""
+    over = sum(row.fill_pct >= BRIM_PCT for row in bins)
+    return over, sum(row.fill_pct >= FULL_PCT for row in bins) - over
+
+
 def _believed(row: BinRow) -> Text:
     """Return what the office believes of a bin, and how sure it can be."""
     belief = row.belief
@@ -312,8 +317,8 @@ def watch(square: LiveSquare, console: Console, *, speed: float = SPEED) -> None
     print_end(square, console)
 
 
-def run(view: View, keys: KeySource, show: "Show") -> None:
-    """Let the square live and answer keys until somebody quits."""
+def run(view: View, keys: KeySource, show: Callable[[], None]) -> None:
+    """Let the square live and answer keys until somebody quits; `show` draws the picture."""
     seen_s = time.monotonic()
     while not view.has_quit:
         show()
@@ -326,13 +331,6 @@ def run(view: View, keys: KeySource, show: "Show") -> None:
         now_s = time.monotonic()
         view.let_pass(now_s - seen_s, BUSY_SHARE * FRAME_S)
         seen_s = now_s
-
-
-class Show(Protocol):
-    """Draws the picture."""
-
-    def __call__(self) -> None:
-        """Draw it now."""
 
 
 def print_run(square: LiveSquare, console: Console, *, speed: float | None = None) -> None:
@@ -357,8 +355,7 @@ def print_run(square: LiveSquare, console: Console, *, speed: float | None = Non
 
 def _line(square: LiveSquare) -> str:
     bins, zones = square.bins(), square.zones()
-    over = sum(row.fill_pct >= BRIM_PCT for row in bins)
-    full = sum(FULL_PCT <= row.fill_pct < BRIM_PCT for row in bins)
+    over, full = _over_and_full(bins)
     dirty = sum(zone.litter_l > zone.dirty_l for zone in zones)
     working = sum(crew.is_on_shift for crew in square.crews())
     return (
