@@ -4,7 +4,7 @@ import json
 
 from firmware.core import memory, slots
 from firmware.core.files import discard, read
-from firmware.modules import empty, forget
+from firmware.modules import empty
 
 TODO = "/todo"
 
@@ -53,9 +53,3 @@ class Chores:
         """Put the record into RTC memory, with the clocks of now."""
         self.keeper.mark()
         self.board.rtc_write(memory.pack(self.record))
-
-
-def run(*arguments):
-    """Return the coroutine of such a boot."""
-    forget("core.crash")
-    return Chores(*arguments).run()

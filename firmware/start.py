@@ -20,9 +20,9 @@ def begin():
     progress = Progress(board.watchdog(config.watchdog_s).feed)
     record = memory.unpack(board.rtc_read())
     if record is not None and record.loads:
-        from firmware import chores
+        from firmware.chores import Chores
 
-        return chores.run(files, board, settings, record, Timekeeper(board, record, config.floor_s), progress)
+        return Chores(files, board, settings, record, Timekeeper(board, record, config.floor_s), progress).run()
 
     from firmware.core.queue import FlashQueue
     from firmware.node import Node
