@@ -72,7 +72,6 @@ def confirm(nvs, partition):
 
     `partition` is a callable that makes the HAL's adapter; it is called while a firmware image is on trial only.
     """
-    put(nvs, ("fails", 0))
     if nvs.get("trial", 0):
         version = nvs.get("ver", 0)
         floor = max(version, nvs.get("floor", 0))
