@@ -3,7 +3,6 @@
 import binascii
 import json
 
-from firmware.core.slots import mpy_text  # noqa: F401 - it is asked for here, too
 from firmware.wire import MAX_BUNDLE_BYTES, UPDATE_TYPES, is_int
 
 MAGIC = b"RSKB\x01"
