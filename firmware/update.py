@@ -41,7 +41,7 @@ class Updater:
     `battery_mv` is the last voltage measured, None when unknown. `feed` is called while something takes long.
     """
 
-    def __init__(self, files, nvs, partition, config, feed=None, public_key=None, free_bytes=None, mpy=None):
+    def __init__(self, files, nvs, partition, config, feed=None, free_bytes=None, mpy=None):
         self.battery_mv = None
         self.whole = None
         """What is on flash, signed and whole, and waits for `apply`."""
@@ -50,7 +50,6 @@ class Updater:
         self._partition = partition
         self._config = config
         self._feed = feed or _nothing
-        self._public_key = public_key
         self._free_bytes = free_bytes or _free_bytes
         self._mpy = mpy or slots.mpy_text(getattr(sys.implementation, "_mpy", 0))
 
@@ -221,7 +220,7 @@ class Updater:
 
     def _is_genuine(self, head):
         text, signature = manifest.split(head)
-        key = self._public_key or flash.read(self._files, "/ota.pub", 65) or b""
+        key = flash.read(self._files, "/ota.pub", 65) or b""
         from firmware.core import p256
 
         return p256.verify(key, hashlib.sha256(text).digest(), signature, self._feed)
