@@ -98,8 +98,7 @@ class SlotStage:
 
     def _count_wrong(self):
         # a bit that the flash lost, or a wrong bundle: the second time it is the bundle
-        wrong = self._nvs.get("otawrong", 0)
-        if wrong:
+        if self._nvs.get("otawrong", 0):
             raise Refused("hash")
         slots.put(self._nvs, ("otawrong", 1))
 
