@@ -18,12 +18,11 @@ from simulators.itineraries import STAY_MAX_H, Itineraries, Trips
 from simulators.itineraries import value as itinerary_value
 from simulators.places import Places
 from simulators.scenario_sections import Visits
-from simulators.stalls import Stalls
+from simulators.stalls import Litter, Stalls
 from square.occasions import Occasions
 
 _T = TypeVar("_T")
 _HOUR_S = 3600
-_BACK_H = STAY_MAX_H
 _SLOTS_PER_H = HOUR_MIN // SLOT_MIN
 
 
@@ -106,9 +105,7 @@ class Crowd:
     def drops(self, minute_index: int) -> Drops:
         """Return what is dropped in a minute, counted from 1970."""
         hour_index, minute = divmod(minute_index, HOUR_MIN)
-        hour = self._hours.get(hour_index)
-        if hour is None:
-            hour = _kept(self._hours, hour_index, self._hour(hour_index))
+        hour = _kept(self._hours, hour_index, self._hour)
         start, end = hour.starts[minute], hour.starts[minute + 1]
         point, kind, mass_mg = hour.drops
         return Drops(point[start:end], kind[start:end], mass_mg[start:end])
@@ -116,19 +113,15 @@ class Crowd:
     def present(self, at_s: float) -> npt.NDArray[np.int64]:
         """Return the people in each zone (n_zones,) at the beginning of the minute of a moment."""
         hour_index, minute = divmod(int(at_s // 60), HOUR_MIN)
-        table = self._present.get(hour_index)
-        if table is None:
-            table = _kept(self._present, hour_index, self._presence(hour_index))
-        present: npt.NDArray[np.int64] = table[minute].copy()
+        present: npt.NDArray[np.int64] = _kept(self._present, hour_index, self._presence)[minute].copy()
         return present
 
     def _trips_of(self, hour_index: int) -> Trips:
-        trips = self._trips.get(hour_index)
-        if trips is None:
-            rng = stream(self._seed, "visitors", hour_index)
-            trips = self._itineraries.draw(rng, self._demand.hour(hour_index), self._wet_from_s(hour_index))
-            _kept(self._trips, hour_index, trips)
-        return trips
+        return _kept(self._trips, hour_index, self._drawn)
+
+    def _drawn(self, hour_index: int) -> Trips:
+        rng = stream(self._seed, "visitors", hour_index)
+        return self._itineraries.draw(rng, self._demand.hour(hour_index), self._wet_from_s(hour_index))
 
     def _wet_from_s(self, hour_index: int) -> npt.NDArray[np.int64]:
         """When rain begins that makes people leave, from an hour's beginning until all its visitors are gone."""
@@ -140,29 +133,22 @@ class Crowd:
         return np.flatnonzero(begins) * (SLOT_MIN * 60)
 
     def _hour(self, hour_index: int) -> _Hour:
-        seconds, points, kinds, masses = [], [], [], []
-        for back in range(_BACK_H, -1, -1):
+        parts: list[Litter] = []
+        for back in range(STAY_MAX_H, -1, -1):
             trips = self._trips_of(hour_index - back)
-            start, end = np.searchsorted(trips.drop_s, [back * _HOUR_S, (back + 1) * _HOUR_S])
-            seconds.append(trips.drop_s[start:end] - back * _HOUR_S)
-            points.append(trips.drop_point[start:end])
-            kinds.append(trips.drop_kind[start:end])
-            masses.append(trips.drop_mass_mg[start:end])
-        litter = self._stalls.draw(stream(self._seed, "stalls", hour_index), self._demand.stall_items(hour_index))
-        seconds.append(litter.second)
-        points.append(litter.point)
-        kinds.append(litter.kind)
-        masses.append(litter.mass_mg)
-        second = np.concatenate(seconds)
+            at = slice(*np.searchsorted(trips.drop_s, [back * _HOUR_S, (back + 1) * _HOUR_S]))
+            second = trips.drop_s[at] - back * _HOUR_S
+            parts.append(Litter(second, trips.drop_point[at], trips.drop_kind[at], trips.drop_mass_mg[at]))
+        parts.append(self._stalls.draw(stream(self._seed, "stalls", hour_index), self._demand.stall_items(hour_index)))
+        second, *dropped = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         order = np.argsort(second, kind="stable")
         starts = np.searchsorted(second[order], np.arange(0, _HOUR_S + 1, 60)).tolist()
-        drops = Drops(np.concatenate(points)[order], np.concatenate(kinds)[order], np.concatenate(masses)[order])
-        return _Hour(drops, starts)
+        return _Hour(Drops(*(column[order] for column in dropped)), starts)
 
     def _presence(self, hour_index: int) -> npt.NDArray[np.int64]:
         """People in each zone at each minute of an hour, (60, n_zones)."""
         changes = np.zeros((HOUR_MIN + 1) * self._n_zones, dtype=np.int64)
-        for back in range(_BACK_H, -1, -1):
+        for back in range(STAY_MAX_H, -1, -1):
             trips = self._trips_of(hour_index - back)
             minutes = np.clip(-((back * _HOUR_S - trips.changes_s) // 60), 0, HOUR_MIN)
             people = np.repeat(trips.people[:, None], trips.zones.shape[1], axis=1).ravel()
@@ -173,9 +159,12 @@ class Crowd:
         return np.cumsum(changes.reshape(HOUR_MIN + 1, self._n_zones), axis=0)[:-1]
 
 
-def _kept(memory: dict[int, _T], key: int, new: _T) -> _T:
-    """Remember something, and forget what lies farther back than anybody will ask."""
-    for old in [k for k in memory if k < key - _BACK_H or k > key + _BACK_H]:
-        del memory[old]
-    memory[key] = new
-    return new
+def _kept(memory: dict[int, _T], hour_index: int, make: Callable[[int], _T]) -> _T:
+    """Return what is remembered of an hour, else make it and forget what lies farther away than anybody will ask."""
+    found = memory.get(hour_index)
+    if found is None:
+        found = make(hour_index)
+        for old in [hour for hour in memory if abs(hour - hour_index) > STAY_MAX_H]:
+            del memory[old]
+        memory[hour_index] = found
+    return found
