@@ -52,12 +52,16 @@ def model(
     factor: float = 1.0,
     start_s: float = START_S,
     fill: tuple[float, float] = (0.0, 0.0),
+    overrides: WeatherOverrides | None = None,
 ) -> SquareModel:
-    """Return a square where nothing but these mishaps happens beside visitors and weather."""
+    """Return a square where nothing but these mishaps happens beside visitors and weather.
+
+    `overrides` change the weather over the bins; the visitors come as in that of the seed.
+    """
     return SquareModel(
         ground(),
         crowd(seed, factor),
-        weather(seed),
+        weather(seed, overrides),
         mishaps(*planned),
         seed=seed,
         start_s=start_s,

@@ -60,15 +60,8 @@ def test_waste_is_conserved_at_every_step(seed, fill, actions, happening, gale):
     """
     planned = tuple(PlannedMishap(START_S + 60 * m + 7, kind, bin_id) for m, kind, bin_id in happening)
     storm = (Storm(START_S - 3600, START_S + 3 * 3600, 0.0, 24.0),) if gale else ()
-    square = SquareModel(
-        ground(),
-        crowd(seed, BUSY),
-        Weather(seed, WeatherOverrides(is_dry=gale, storms=storm), zone=shipped().zone_info),
-        mishaps(*planned),
-        seed=seed,
-        start_s=START_S,
-        initial_fill_pct=fill,
-    )
+    air = WeatherOverrides(is_dry=gale, storms=storm)
+    square = model(*planned, seed=seed, factor=BUSY, fill=fill, overrides=air)
     assert balance(square) == 0
     for minute in range(90):
         square.advance(START_S + (minute + 1) * TICK_S)
@@ -227,9 +220,7 @@ def test_no_rain_falls_into_a_bin_that_is_away():
     """After a storm a stolen bin and one that lay on its side are dry when they come back; the others are wet."""
     storm = WeatherOverrides(is_dry=True, storms=(Storm(START_S, START_S + 3600, 80.0, 2.0),))
     planned = (PlannedMishap(START_S, "bin-theft", "bin-001"), PlannedMishap(START_S, "tipped", "bin-002"))
-    square = SquareModel(
-        ground(), crowd(5, 0.0), Weather(5, storm, zone=shipped().zone_info), mishaps(*planned), seed=1, start_s=START_S
-    )
+    square = model(*planned, factor=0.0, overrides=storm)
     square.advance(START_S + 3600)
     water_mm = square.bin_truths().water_mm
     assert water_mm[0] == water_mm[1] == 0
@@ -240,9 +231,7 @@ def test_water_leaks_away_at_night():
     """Rain that stands on a floor is less an hour later, without sun; never below nothing."""
     evening_s = START_S + 6 * 3600
     storm = WeatherOverrides(is_dry=True, storms=(Storm(evening_s, evening_s + 3600, 120.0, 2.0),))
-    square = SquareModel(
-        ground(), crowd(5, 0.0), Weather(5, storm, zone=shipped().zone_info), mishaps(), seed=1, start_s=evening_s
-    )
+    square = model(factor=0.0, start_s=evening_s, overrides=storm)
     square.advance(evening_s + 3600)
     wet = square.bin_truths().water_mm
     square.advance(evening_s + 2 * 3600)
@@ -278,11 +267,7 @@ def test_rain_wets_waste_and_stands_in_empty_bins():
     """In a storm bins get wet: heaps sink faster, empty bins show water, most with the lid up; waste is the same."""
     storm = WeatherOverrides(is_dry=True, storms=(Storm(START_S, START_S + 4 * 3600, 80.0, 2.0),))
     lid = PlannedMishap(START_S + 3600, "lid-open", "bin-006")
-    options = {"seed": 1, "start_s": START_S, "initial_fill_pct": (60, 60)}
-    wet, dry = (
-        SquareModel(ground(), crowd(5, 0.0), Weather(5, w, zone=shipped().zone_info), mishaps(lid), **options)
-        for w in (storm, WeatherOverrides(is_dry=True))
-    )
+    wet, dry = (model(lid, factor=0.0, fill=(60, 60), overrides=w) for w in (storm, WeatherOverrides(is_dry=True)))
     for square in (wet, dry):
         square.empty("bin-005")
         square.empty("bin-006")
@@ -466,15 +451,7 @@ def eventful_digest() -> str:
         Storm(START_S + 3600, START_S + 7200, 60.0, 9.0),
         Storm(START_S + 9000, START_S + 18_000, 0.0, 20.0),
     )
-    square = SquareModel(
-        ground(),
-        crowd(5, BUSY),
-        Weather(5, WeatherOverrides(storms=storms), zone=shipped().zone_info),
-        mishaps(*everything),
-        seed=5,
-        start_s=START_S,
-        initial_fill_pct=(5, 75),
-    )
+    square = model(*everything, factor=BUSY, fill=(5, 75), overrides=WeatherOverrides(storms=storms))
     for hour in range(1, 7):
         square.advance(START_S + hour * 3600)
         square.empty(square.bins[hour])
