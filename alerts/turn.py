@@ -9,7 +9,7 @@ import msgspec
 from alerts.adapters.ledger import Ledger, Row
 from alerts.adapters.log import add_audit, add_changes
 from alerts.domain import verification
-from alerts.domain.dispatch import Work, Worker
+from alerts.domain.dispatch import Work, Worker, give, may_send, take_back, work_of
 from alerts.domain.dispatch import plan as plan_work
 from alerts.domain.incidents import Slot, advance
 from alerts.domain.model import CREW_TASK_STATES, TASK_STEPS, Rule, Task, check_step
@@ -223,18 +223,11 @@ class Turn:
     def return_unaccepted(self) -> None:
         """Take back work that its crew let lie, so that somebody else can do it."""
         for task in self._tasks:
-            if task.state != "assigned" or task.crew_id is None or task.assigned_ms is None:
-                continue
-            until_ms = task.assigned_ms + self._policy.accept_within_s * 1000
-            if self.now_ms < (until_ms if task.due_ms is None else min(until_ms, task.due_ms)):
-                continue
-            task.state = check_step(TASK_STEPS, task.state, "open")
-            task.passed_over = [*(crew_id for crew_id in task.passed_over if crew_id != task.crew_id), task.crew_id]
-            self.tally.tasks_returned += 1
-            why = f"not accepted by {task.crew_id}"
-            task.crew_id = task.assigned_ms = task.due_ms = task.waiting_reason = None
-            self._ledger.save_task(task)
-            self._announce(task, why=why)
+            crew_id = take_back(task, self.now_ms, self._policy)
+            if crew_id is not None:
+                self.tally.tasks_returned += 1
+                self._ledger.save_task(task)
+                self._announce(task, why=f"not accepted by {crew_id}")
 
     def want_tasks(self) -> None:
         """Make a task for every full bin that has none, if its newest reading is fresh enough to send somebody."""
@@ -262,14 +255,16 @@ class Turn:
             self._announce(task)
 
     def _may_send(self, asset: Tracked) -> bool:
-        found = asset.estimate
-        if found is None or asset.newest is None or found.is_dropping:
+        if asset.estimate is None or asset.newest is None:
             return False
-        if not found.is_heaped and (found.fill_pct is None or found.fill_pct <= self._policy.full_clear_pct):
-            return False
-        age_ms = self.now_ms - asset.newest[0]
-        limit_s = self._policy.late_s + self._policy.silent_factor * asset.interval_s
-        return not asset.is_late and age_ms <= limit_s * 1000
+        return may_send(
+            asset.estimate,
+            newest_ms=asset.newest[0],
+            is_late=asset.is_late,
+            interval_s=asset.interval_s,
+            now_ms=self.now_ms,
+            policy=self._policy,
+        )
 
     def dispatch(self) -> None:
         """Give open tasks to crews on shift."""
@@ -300,9 +295,7 @@ class Turn:
         )
         for assignment in plan.assignments:
             task = waiting[assignment.task_id]
-            task.state = check_step(TASK_STEPS, task.state, "assigned")
-            task.crew_id, task.assigned_ms, task.due_ms = assignment.crew_id, self.now_ms, assignment.due_ms
-            task.waiting_reason = None
+            give(task, assignment, self.now_ms)
             self._ledger.save_task(task)
             self.tally.tasks_dispatched += 1
             self._announce(task)
@@ -314,24 +307,13 @@ class Turn:
                 self._changes.append(_change("task", str(task.id), self.now_ms, _task(task)))
 
     def _work(self, task: Task) -> Work:
-        assert task.id is not None
         asset = self._tracked[task.asset_id]
-        found = asset.estimate
-        hours: float | None = None
-        is_overflow = False
-        if found is not None:
-            is_overflow = found.level == "overflow"
-            if found.rate is not None and found.rate.pct_h > 0 and found.fill_pct is not None:
-                hours = max(0.0, (self._policy.overflow_pct - found.fill_pct) / found.rate.pct_h)
-        return Work(
-            task_id=task.id,
-            asset_id=task.asset_id,
+        return work_of(
+            task,
+            asset.estimate,
             place=asset.plan.place,
-            is_overflow=is_overflow,
-            hours_to_overflow=hours,
             is_serviceable=self._plan.is_serviceable(task.asset_id, self.now_ms),
-            created_ms=task.created_ms,
-            passed_over=tuple(task.passed_over),
+            policy=self._policy,
         )
 
     def _close(self, task: Task, state: str, *, why: str | None = None) -> None:

@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from alerts.domain.model import HOUR_MS, WaitingReason
+from alerts.domain.estimate import BinEstimate
+from alerts.domain.model import HOUR_MS, TASK_STEPS, Task, WaitingReason, check_step
 from alerts.domain.policy import Policy
 
 LonLat = tuple[float, float]
@@ -74,6 +75,59 @@ class Plan(msgspec.Struct, frozen=True):
 
     assignments: list[Assignment]
     waiting: dict[int, WaitingReason]
+
+
+def may_send(
+    found: BinEstimate,
+    *,
+    newest_ms: int,
+    is_late: bool,
+    interval_s: int,
+    now_ms: int,
+    policy: Policy,
+    is_early: bool = False,
+) -> bool:
+    """Whether what is known of a bin is sure and fresh enough to send somebody there.
+
+    Parameters
+    ----------
+    found : BinEstimate
+        What is known.
+    newest_ms, is_late : int, bool
+        Time of the newest reading [ms], and whether it was old already when it came.
+    interval_s : int
+        Report interval [s].
+    now_ms : int
+        Square time [ms].
+    policy : Policy
+        What counts as full and as fresh.
+    is_early : bool
+        Somebody wants it emptied before it is full: its fill is not asked for.
+    """
+    if found.is_dropping:
+        return False
+    if not is_early and not found.is_heaped and (found.fill_pct is None or found.fill_pct <= policy.full_clear_pct):
+        return False
+    limit_s = policy.late_s + policy.silent_factor * interval_s
+    return not is_late and now_ms - newest_ms <= limit_s * 1000
+
+
+def work_of(task: Task, found: BinEstimate | None, *, place: LonLat, is_serviceable: bool, policy: Policy) -> Work:
+    """Return a task of the store as it is ranked and given out, by what is known of its bin: None is nothing."""
+    assert task.id is not None
+    hours: float | None = None
+    if found is not None and found.rate is not None and found.rate.pct_h > 0 and found.fill_pct is not None:
+        hours = max(0.0, (policy.overflow_pct - found.fill_pct) / found.rate.pct_h)
+    return Work(
+        task_id=task.id,
+        asset_id=task.asset_id,
+        place=place,
+        is_overflow=found is not None and found.level == "overflow",
+        hours_to_overflow=hours,
+        is_serviceable=is_serviceable,
+        created_ms=task.created_ms,
+        passed_over=tuple(task.passed_over),
+    )
 
 
 def rank(work: Work) -> tuple[int, float, int, str]:
@@ -147,3 +201,30 @@ def due_ms(work: Work, now_ms: int, policy: Policy) -> int:
     if work.hours_to_overflow is not None and not work.is_overflow:
         due = min(due, now_ms + round(work.hours_to_overflow * HOUR_MS))
     return max(due, now_ms + MIN_DUE_S * 1000)
+
+
+def give(task: Task, assignment: Assignment, now_ms: int) -> None:
+    """Give an open task to the crew that the plan has chosen."""
+    task.state = check_step(TASK_STEPS, task.state, "assigned")
+    task.crew_id, task.assigned_ms, task.due_ms = assignment.crew_id, now_ms, assignment.due_ms
+    task.waiting_reason = None
+
+
+def take_back(task: Task, now_ms: int, policy: Policy) -> str | None:
+    """Open a task again that its crew did not accept in time, so that somebody else can do it.
+
+    Returns
+    -------
+    str | None
+        Who let it lie; None when nobody did, and the task is as it was.
+    """
+    crew_id = task.crew_id
+    if task.state != "assigned" or crew_id is None or task.assigned_ms is None:
+        return None
+    until_ms = task.assigned_ms + policy.accept_within_s * 1000
+    if now_ms < (until_ms if task.due_ms is None else min(until_ms, task.due_ms)):
+        return None
+    task.state = check_step(TASK_STEPS, task.state, "open")
+    task.passed_over = [*(other for other in task.passed_over if other != crew_id), crew_id]
+    task.crew_id = task.assigned_ms = task.due_ms = task.waiting_reason = None
+    return crew_id

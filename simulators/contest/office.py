@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from alerts.domain import estimate, verification
-from alerts.domain.dispatch import Work, Worker
+from alerts.domain.dispatch import Work, Worker, give, may_send, take_back, work_of
 from alerts.domain.dispatch import plan as plan_work
 from alerts.domain.estimate import BinEstimate, BinMemory, Sample
 from alerts.domain.incidents import Slot, advance
@@ -166,44 +166,35 @@ class Office:
         )
         if is_gone:
             self._close(task, "cancelled")
-            return
-        if task.state != "assigned" or task.assigned_ms is None or task.crew_id is None:
-            return
-        until_ms = task.assigned_ms + self.square.rules.accept_within_s * 1000
-        if self.now_ms < (until_ms if task.due_ms is None else min(until_ms, task.due_ms)):
-            return
-        task.state = check_step(TASK_STEPS, task.state, "open")
-        task.passed_over = [*(crew_id for crew_id in task.passed_over if crew_id != task.crew_id), task.crew_id]
-        task.crew_id = task.assigned_ms = task.due_ms = None
+        else:
+            take_back(task, self.now_ms, self.square.rules)
 
     def want(self, also: Iterable[str] = ()) -> None:
         """Make a task for every full bin that has none, and for the bins of `also` whatever their level."""
-        rules = self.square.rules
         full = [slot[0] for slot, _ in sorted(self.incidents.items(), key=lambda item: item[1].opened_ms)]
         for asset_id in full:
-            if self.may_send(asset_id, rules.full_clear_pct):
+            if self._may_send(asset_id, is_early=False):
                 self._add(asset_id, "empty")
         for asset_id in also:
-            if self.may_send(asset_id, None):
+            if self._may_send(asset_id, is_early=True):
                 self._add(asset_id, "early")
 
-    def may_send(self, asset_id: str, above_pct: float | None) -> bool:
-        """Whether somebody may be sent to a bin: heard of lately, no task, no claim in doubt.
-
-        With `above_pct` [%] its fill must be known and above that, or heaped; None leaves that to whoever asks.
-        """
+    def _may_send(self, asset_id: str, *, is_early: bool) -> bool:
+        """Whether somebody may be sent to a bin: heard of lately, no task, no claim in doubt."""
         file, rules = self.bins[asset_id], self.square.rules
         if asset_id in self._by_asset or file.newest_ms is None:
             return False
         if self._doubted_ms.get(asset_id, 0) > self.now_ms - rules.redispatch_s * 1000:
             return False
-        found = self.known(file)
-        if found.is_dropping:
-            return False
-        if above_pct is not None and not found.is_heaped and (found.fill_pct is None or found.fill_pct <= above_pct):
-            return False
-        limit_s = rules.late_s + rules.silent_factor * file.interval_s
-        return not file.is_late and self.now_ms - file.newest_ms <= limit_s * 1000
+        return may_send(
+            self.known(file),
+            newest_ms=file.newest_ms,
+            is_late=file.is_late,
+            interval_s=file.interval_s,
+            now_ms=self.now_ms,
+            policy=rules,
+            is_early=is_early,
+        )
 
     def _add(self, asset_id: str, kind: str) -> None:
         task = Task(
@@ -275,7 +266,7 @@ class Office:
         if not waiting:
             return
         rules = self.square.rules
-        loads = self.loads()
+        loads = self._loads()
         last = {task.crew_id: task.asset_id for task in sorted(self.tasks.values(), key=_assigned)}
         workers = [
             Worker(
@@ -288,45 +279,30 @@ class Office:
             if crew.is_on_shift
         ]
         plan = plan_work(
-            [self.work(task) for task in waiting.values()],
+            [self._work(task) for task in waiting.values()],
             workers,
             walk=self.square.walks.distance_m,
             centre=self.square.plan.base,
             now_ms=self.now_ms,
             policy=rules,
         )
-        for given in plan.assignments:
-            self.assign(waiting[given.task_id], given.crew_id, given.due_ms)
+        for assignment in plan.assignments:
+            give(waiting[assignment.task_id], assignment, self.now_ms)
 
-    def assign(self, task: Task, crew_id: str, due_ms: int) -> None:
-        """Give an open task to a crew."""
-        task.state = check_step(TASK_STEPS, task.state, "assigned")
-        task.crew_id, task.assigned_ms, task.due_ms = crew_id, self.now_ms, due_ms
-
-    def loads(self) -> Counter[str]:
+    def _loads(self) -> Counter[str]:
         """Tasks in hand by crew."""
         return Counter(t.crew_id for t in self.tasks.values() if t.state in CREW_TASK_STATES and t.crew_id is not None)
 
     def _place(self, crew_id: str, last_asset: str | None) -> tuple[float, float]:
         return self.square.homes[crew_id] if last_asset is None else self.square.asset(last_asset).place
 
-    def work(self, task: Task) -> Work:
-        """Return a task as the dispatcher sees it."""
-        assert task.id is not None
-        found = self.known(self.bins[task.asset_id])
-        hours: float | None = None
-        if found.rate is not None and found.rate.pct_h > 0 and found.fill_pct is not None:
-            hours = max(0.0, (self.square.rules.overflow_pct - found.fill_pct) / found.rate.pct_h)
-        asset = self.square.asset(task.asset_id)
-        return Work(
-            task_id=task.id,
-            asset_id=task.asset_id,
-            place=asset.place,
-            is_overflow=found.level == "overflow",
-            hours_to_overflow=hours,
+    def _work(self, task: Task) -> Work:
+        return work_of(
+            task,
+            self.known(self.bins[task.asset_id]),
+            place=self.square.asset(task.asset_id).place,
             is_serviceable=self.square.is_open("empty", task.asset_id, self.now_ms / 1000),
-            created_ms=task.created_ms,
-            passed_over=tuple(task.passed_over),
+            policy=self.square.rules,
         )
 
     def orders(
