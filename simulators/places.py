@@ -119,7 +119,7 @@ class Places:
         spots, n_spots = _spots(ground, places)
         entries = _entries(ground, quarter, np.unique(quarter[place_vertex]))
         vertex = np.concatenate([place_vertex, np.array([v for _, v in entries], dtype=np.int64)])
-        walk_mm, before, offset = _walks(ground, quarter, local, sizes, vertex)
+        walk_mm, before, offset = _walks(ground, quarter, local, np.split(by_quarter, first_vertex[1:]), vertex)
         zone = np.concatenate([np.array([z for _, z, _ in places]), ground.zone_of_point[vertex[len(places) :]]])
         return cls(
             kind=np.array([PLACE_KINDS.index(kind) for kind, _, _ in places], dtype=np.int64),
@@ -278,7 +278,9 @@ def _parts(n_vertices: int, edges: Ints) -> Ints:
     return np.unique([find(v) for v in range(n_vertices)], return_inverse=True)[1].astype(np.int64)
 
 
-def _walks(ground: Ground, quarter: Ints, local: Ints, sizes: Ints, anchors: Ints) -> tuple[Ints, Ints, Ints]:
+def _walks(
+    ground: Ground, quarter: Ints, local: Ints, members: Sequence[Ints], anchors: Ints
+) -> tuple[Ints, Ints, Ints]:
     """Shortest walks from each anchor to the vertices of its quarter: lengths [mm], vertices before, offsets."""
     ways: list[list[tuple[int, int]]] = [[] for _ in range(len(quarter))]
     numbers = local.tolist()
@@ -286,15 +288,11 @@ def _walks(ground: Ground, quarter: Ints, local: Ints, sizes: Ints, anchors: Int
         if quarter[a] == quarter[b]:
             ways[a].append((numbers[b], length_mm))
             ways[b].append((numbers[a], length_mm))
-    vertices = np.argsort(quarter, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
-    ways_of = {
-        q: [ways[v] for v in vertices[starts[q] : starts[q + 1]].tolist()] for q in set(quarter[anchors].tolist())
-    }
+    ways_of = {q: [ways[v] for v in members[q].tolist()] for q in set(quarter[anchors].tolist())}
     walks = [
         _walk(ways_of[q], start) for q, start in zip(quarter[anchors].tolist(), local[anchors].tolist(), strict=True)
     ]
-    offset = np.concatenate([[0], np.cumsum(sizes[quarter[anchors]])[:-1]]).astype(np.int64)
+    offset = np.concatenate([[0], np.cumsum([len(mm) for mm, _ in walks])[:-1]]).astype(np.int64)
     lengths_mm = np.concatenate([np.array(mm, dtype=np.int64) for mm, _ in walks])
     return lengths_mm, np.concatenate([np.array(v, dtype=np.int64) for _, v in walks]), offset
 
