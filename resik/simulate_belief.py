@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import msgspec
 
 from resik.complaints import plainly
 from resik.errors import StackError
@@ -25,7 +24,7 @@ def command(*, data: Path, out: Path) -> None:
     from alerts.adapters.tables import CHANGES, CURSORS
     from resik.inspection import find_data, read_card
     from simulators.contest.square_view import SquareView
-    from simulators.contest.truth import believed, head_of
+    from simulators.contest.truth import believed, head_of, line_of
     from square.site import load_site
 
     card = read_card(find_data(data))
@@ -46,9 +45,10 @@ def command(*, data: Path, out: Path) -> None:
     if pruned:
         click.echo("the change log was pruned: what was believed before its first line is gone", err=True)
     head = head_of(square, site.id, who="resik")
-    lines = [head, *(believed(at_ms, head.assets, rows) for at_ms, rows in beliefs(changes, intervals))]
+    rows_of = beliefs(changes, intervals)
+    lines = [line_of(head), *(line_of(believed(at_ms, head.assets, rows)) for at_ms, rows in rows_of)]
     try:
-        out.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+        out.write_bytes(b"".join(lines))
     except OSError as error:
         raise StackError(f"{out} cannot be written: {error.strerror}") from error
 

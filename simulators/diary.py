@@ -5,10 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from simulators.contest.errors import LogError
-from simulators.contest.truth import Emptied, Fill, Head, NodeFault, read_head
+from simulators.contest.truth import Head, NodeFault, TruthLine, filled, line_of, read_head, taken_out
 from square.errors import SettingsError
 
 _log = logging.getLogger(__name__)
@@ -60,21 +58,21 @@ class Diary:
         if at_ms < self._next_ms <= at_ms + EVERY_MS:  # a clock that was set back begins anew
             return
         self._next_ms = at_ms // EVERY_MS * EVERY_MS + EVERY_MS
-        self._write(Fill(at_ms, [round(one, 2) for one in fill_pct]))
+        self._write(filled(at_ms, fill_pct))
 
     def emptied(self, at_ms: int, asset_id: str, before_pct: float) -> None:
         """Take a bin that is taken out."""
-        self._write(Emptied(at_ms, asset_id, round(before_pct, 2)))
+        self._write(taken_out(at_ms, asset_id, before_pct))
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _write(self, line: Head | Fill | Emptied | NodeFault) -> None:
+    def _write(self, entry: TruthLine) -> None:
         if self._file.closed:
             return
         try:
-            self._file.write(msgspec.json.encode(line) + b"\n")
+            self._file.write(line_of(entry))
         except OSError as error:
             _log.warning("the truth is not written any more: %s: %s", self.path, error.strerror)
             self._file.close()

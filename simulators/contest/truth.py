@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -166,28 +166,42 @@ def believed(at_ms: int, assets: Sequence[str], beliefs: Sequence[Belief]) -> Be
     )
 
 
+def filled(at_ms: int, fill_pct: Sequence[float]) -> Fill:
+    """Put the true fill of all bins down, to a hundredth of a percent."""
+    return Fill(at_ms, [round(one, 2) for one in fill_pct])
+
+
+def taken_out(at_ms: int, asset_id: str, before_pct: float) -> Emptied:
+    """Put an emptying down, to a hundredth of a percent."""
+    return Emptied(at_ms, asset_id, round(before_pct, 2))
+
+
+def line_of(entry: TruthLine | BeliefLine) -> bytes:
+    """Return an entry as a line of its file."""
+    return msgspec.json.encode(entry) + b"\n"
+
+
 class LogWriter:
     """Writes truth and belief of a run.
 
     Parameters
     ----------
     truth, belief
-        Open text files.
+        Open files.
     stage
         The square.
     who
         Whose belief.
     """
 
-    def __init__(self, truth: TextIO, belief: TextIO, stage: Stage, who: str) -> None:
+    def __init__(self, truth: BinaryIO, belief: BinaryIO, stage: Stage, who: str) -> None:
         self._truth, self._belief = truth, belief
         head = head_of(stage.square, stage.site.id, scenario_id=stage.scenario.id)
         self._assets = head.assets
         self._lasting: dict[tuple[str, str], int] = {}
-        self._write(truth, head)
-        self._write(belief, msgspec.structs.replace(head, who=who))
-        for fault in node_faults(stage.square, stage.faults):
-            self._write(truth, fault)
+        truth.write(line_of(head))
+        belief.write(line_of(msgspec.structs.replace(head, who=who)))
+        truth.writelines(line_of(fault) for fault in node_faults(stage.square, stage.faults))
 
     @classmethod
     def for_run(cls, folder: Path, stage: Stage, policy: str, seed: int) -> "LogWriter":
@@ -202,13 +216,13 @@ class LogWriter:
         truth, belief = folder / f"{name}.truth.jsonl", folder / f"{name}.belief.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return cls(truth.open("w", encoding="utf-8"), belief.open("w", encoding="utf-8"), stage, policy)
+            return cls(truth.open("wb"), belief.open("wb"), stage, policy)
         except OSError as error:
             raise LogError(truth, 0, f"cannot be written: {error.strerror}") from error
 
     def truth(self, at_ms: int, fill_pct: Sequence[float]) -> None:
         """Take the true fill of all bins."""
-        self._write(self._truth, Fill(at_ms, [round(one, 2) for one in fill_pct]))
+        self._truth.write(line_of(filled(at_ms, fill_pct)))
 
     def sensors(self, at_ms: int, states: Mapping[str, Sequence[bool]]) -> None:
         """Take what the world has done to sensors: whether each bin is in a state, by its name."""
@@ -219,28 +233,24 @@ class LogWriter:
             if flag
         }
         for asset_id, what in sorted(set(self._lasting) - now):
-            self._write(self._truth, NodeFault(asset_id, what, self._lasting.pop((asset_id, what)), at_ms))
+            self._truth.write(line_of(NodeFault(asset_id, what, self._lasting.pop((asset_id, what)), at_ms)))
         for key in now:
             self._lasting.setdefault(key, at_ms)
 
     def emptied(self, at_ms: int, asset_id: str, before_pct: float) -> None:
         """Take a bin that is taken out."""
-        self._write(self._truth, Emptied(at_ms, asset_id, round(before_pct, 2)))
+        self._truth.write(line_of(taken_out(at_ms, asset_id, before_pct)))
 
     def belief(self, at_ms: int, beliefs: Sequence[Belief]) -> None:
         """Take what the policy believes."""
-        self._write(self._belief, believed(at_ms, self._assets, beliefs))
+        self._belief.write(line_of(believed(at_ms, self._assets, beliefs)))
 
     def close(self) -> None:
         """Write what still lasts, and close both files."""
         for (asset_id, what), from_ms in sorted(self._lasting.items()):
-            self._write(self._truth, NodeFault(asset_id, what, from_ms, None))
+            self._truth.write(line_of(NodeFault(asset_id, what, from_ms, None)))
         self._truth.close()
         self._belief.close()
-
-    @staticmethod
-    def _write(file: TextIO, line: TruthLine | BeliefLine) -> None:
-        file.write(msgspec.json.encode(line).decode() + "\n")
 
 
 def read_head(path: Path) -> Head:
