@@ -85,14 +85,15 @@ class Grade:
             "scenario": self.scenario,
             "days": self.days,
             "seeds": list(self.seeds),
-            "policies": _dicts(self.policies),
-            "differences": _dicts(self.differences),
+            "policies": as_dicts(self.policies),
+            "differences": as_dicts(self.differences),
             "bound": {name: one.as_dict() for name, one in self.bound.items()},
             "unserved": self.unserved,
         }
 
 
-def _dicts(table: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[str, dict[str, float]]]:
+def as_dicts(table: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return a table of figures as JSON has it."""
     return {name: {figure: one.as_dict() for figure, one in row.items()} for name, row in table.items()}
 
 
@@ -187,12 +188,21 @@ def spread(
             yield future.result()
 
 
-def summary(stage: Stage, policies: Sequence[str], days: float, results: Sequence[SeedResult]) -> Grade:
-    """Put the results of all seeds together."""
-    table = {
+def means(policies: Sequence[str], results: Sequence[SeedResult]) -> dict[str, dict[str, Interval]]:
+    """Return each figure of each policy over all seeds."""
+    return {
         name: {figure: interval([one.figures[name][figure] for one in results]) for figure in FIGURES}
         for name in policies
     }
+
+
+def bound_means(results: Sequence[SeedResult]) -> dict[str, Interval]:
+    """Return what nobody can undercut, over all seeds."""
+    return {figure: interval([one.bound[figure] for one in results]) for figure in BOUND_FIGURES}
+
+
+def summary(stage: Stage, policies: Sequence[str], days: float, results: Sequence[SeedResult]) -> Grade:
+    """Put the results of all seeds together."""
     first = policies[0]
     differences = {
         name: {
@@ -207,9 +217,9 @@ def summary(stage: Stage, policies: Sequence[str], days: float, results: Sequenc
         scenario=stage.scenario.id,
         days=days,
         seeds=tuple(one.seed for one in results),
-        policies=table,
+        policies=means(policies, results),
         differences=differences,
-        bound={figure: interval([one.bound[figure] for one in results]) for figure in BOUND_FIGURES},
+        bound=bound_means(results),
         unserved=[*unserved(stage), *overload(stage, days, results)],
         results=list(results),
     )

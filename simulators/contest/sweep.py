@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from simulators.contest.errors import SweepError
-from simulators.contest.grade import SeedResult, least, play_seed, spread
-from simulators.contest.intervals import Interval, interval
+from simulators.contest.grade import DAY_MIN, SeedResult, as_dicts, bound_means, least, means, play_seed, spread
+from simulators.contest.intervals import Interval
 from simulators.contest.measures import FIGURES
 from simulators.contest.policy import policy_maker
 from simulators.contest.stage import Stage
@@ -108,10 +108,7 @@ class Sweep:
                 {
                     "crews": cell.crews,
                     "bins": cell.bins,
-                    "policies": {
-                        name: {figure: one.as_dict() for figure, one in row.items()}
-                        for name, row in cell.policies.items()
-                    },
+                    "policies": as_dicts(cell.policies),
                     "bound": {name: one.as_dict() for name, one in cell.bound.items()},
                 }
                 for cell in self.cells
@@ -166,7 +163,7 @@ def play_sweep(
         done()
     cells = [_cell(number, policies, results[number]) for number in numbers]
     if aim is None:
-        aim = AIM_SHARE * days * 1440 * bins_there if figure == "overflow_bin_minutes" else 0.0
+        aim = AIM_SHARE * days * DAY_MIN * bins_there if figure == "overflow_bin_minutes" else 0.0
     return Sweep(scenario.id, days, tuple(seeds), figure, aim, cells, _answers(cells, policies, figure, aim))
 
 
@@ -177,7 +174,7 @@ def _play_cell(stage: Stage, policies: Sequence[str], *, seed: int, days: float)
 
 def bins_by_use(stage: Stage, seed: int, days: float) -> list[str]:
     """Return bins by what is brought to them when none is ever full, the most first."""
-    foresight = least(stage, seed, round(days * 1440)).foresight
+    foresight = least(stage, seed, round(days * DAY_MIN)).foresight
     use = {
         asset_id: float(foresight.inflow_pct[-1, column]) * stage.square.volumes_l[asset_id]
         for column, asset_id in enumerate(foresight.assets)
@@ -190,11 +187,8 @@ def _cell(number: tuple[int, int], policies: Sequence[str], results: Sequence[Se
     return Cell(
         crews=number[0],
         bins=number[1],
-        policies={
-            name: {figure: interval([one.figures[name][figure] for one in ordered]) for figure in FIGURES}
-            for name in policies
-        },
-        bound={figure: interval([one.bound[figure] for one in ordered]) for figure in ordered[0].bound},
+        policies=means(policies, ordered),
+        bound=bound_means(ordered),
     )
 
 
