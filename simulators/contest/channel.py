@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Final
 
+from ingest.errors import BadMessageError
+from ingest.plausibility import check_clock
 from simulators.chance import stream
 from simulators.contest.policy import Observation
 from simulators.faults import Fault, FaultScript
@@ -22,9 +24,6 @@ PARAMETERS: Mapping[str, Parameter] = {
     "drain_s": Parameter(10, "s", "assumed: what waited in the gateway has come through after this"),
 }
 LATE_MS: Final = 60_000
-AHEAD_MS: Final = 120_000
-OLDEST_MS: Final = 7 * 86_400_000
-"""Readings with another clock than this are dead-lettered (`ingest.plausibility`) and never reach the office."""
 _NODE_SIDE: Final = (("broker", "down"), ("gateway", "down"), ("gateway", "full-disk"), ("disk", "full"))
 
 
@@ -63,9 +62,10 @@ class Channel:
         """Send a reading; ``arrived_ms`` of what comes out is when it comes out."""
         node_s = self._from_node_s(seen.device, at_ms / 1000)
         arrived_ms = round(1000 * self._through_uplink_s(node_s))
-        # The gateway has it at node_s: against that its clock is judged.
-        if not round(1000 * node_s) - OLDEST_MS <= seen.ts_ms <= round(1000 * node_s) + AHEAD_MS:
-            self.refused += 1
+        try:
+            check_clock(seen.ts_ms, round(1000 * node_s))  # by when the gateway has it
+        except BadMessageError:
+            self.refused += 1  # a dead letter: it never reaches the office
             return
         self.late += arrived_ms - at_ms > LATE_MS
         self._sent += 1

@@ -15,8 +15,8 @@ from alerts.domain.dispatch import plan as plan_work
 from alerts.domain.estimate import BinEstimate, BinMemory, Sample
 from alerts.domain.incidents import Slot, advance
 from alerts.domain.model import CREW_TASK_STATES, TASK_STEPS, Incident, Rule, Task, check_step
-from alerts.domain.rules import FAULT_AT_ONCE, FAULT_READINGS, Verdict, bin_verdicts, silence
-from alerts.views import STALE_INTERVALS
+from alerts.domain.rules import Verdict, bin_verdicts, silence
+from alerts.views import is_stale
 from simulators.contest.policy import Belief, CrewReport, CrewView, Observation, Order, Stop
 from simulators.contest.square_view import SquareView
 
@@ -365,11 +365,9 @@ class Office:
                     p50_ms=found.full.at_ms,
                     p90_ms=found.full.p90_ms,
                     emptied_ms=found.emptied_ms,
-                    is_stale=now_ms - file.newest_ms > STALE_INTERVALS * file.interval_s * 1000,
+                    is_stale=is_stale(file.newest_ms, file.interval_s, now_ms),
                     is_silent=file.is_silent,
-                    is_faulty=not found.is_heaped
-                    and found.state != "ok"
-                    and (found.state in FAULT_AT_ONCE or found.fault_count >= FAULT_READINGS),
+                    is_faulty=any(one.holds for one in bin_verdicts(found, rules) if one.rule == "fault"),
                 )
             )
         return beliefs

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from alerts.domain.estimate import level_of
 from simulators.contest.bound import Floats, Foresight
 from simulators.contest.policy import Belief, CrewReport, CrewView, Observation, Order, Stop
 from simulators.contest.square_view import SquareView
@@ -101,10 +102,9 @@ class Oracle:
     def believe(self, now_ms: int) -> Sequence[Belief]:
         """Believe the truth."""
         rules = self._square.rules
-        names = ("empty", "half", "filling", "full", "overflow")
         return tuple(
-            Belief(asset_id, float(fill), names[sum(fill >= bound for bound in rules.thresholds_pct)], as_of_ms=now_ms)
-            for asset_id, fill in zip(self._assets, np.asarray(self._truth.fill_pct), strict=True)
+            Belief(asset_id, fill, level_of(fill, rules), as_of_ms=now_ms)
+            for asset_id, fill in zip(self._assets, np.asarray(self._truth.fill_pct).tolist(), strict=True)
         )
 
     def _candidates(self, now_ms: int, taken: set[str]) -> dict[str, tuple[int, int, int]]:

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from alerts.domain.model import LEVELS
 from simulators.contest.chronicle import FULL, Episode, Floats, Line, lines_of
 from simulators.contest.truth import BROKEN, QUIET, BeliefLog, NodeFault, TruthLog
 
-LEVELS: Final = ("empty", "half", "filling", "full", "overflow")
 FULL_LEVELS: Final = frozenset({"full", "overflow"})
 QUANTILES: Final = (0.1, 0.5, 0.9)
 NEAR_PCT: Final = 5.0
