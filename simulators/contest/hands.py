@@ -43,7 +43,7 @@ class Yard(Protocol):
     def empty(self, asset_id: str, at_ms: int) -> float:
         """Take out a bin: litres."""
 
-    def sweep(self, zone_id: str, at_ms: int) -> float:
+    def sweep(self, zone_id: str) -> float:
         """Clean a zone: litres."""
 
     def litter_l(self, zone_id: str) -> float:
@@ -275,7 +275,7 @@ class Hand:
     def _done(self, one: Pending, took_l: float, at_ms: int) -> None:
         stop = one.stop
         if stop.kind == "sweep" and not one.is_lie:
-            took_l = self._yard.sweep(stop.target, at_ms)
+            took_l = self._yard.sweep(stop.target)
         self._cart_l += took_l
         if stop.task_id is not None:
             self._finished.add(stop.task_id)

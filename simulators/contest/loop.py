@@ -148,7 +148,7 @@ class Loop:
             self._recorder.emptied(at_ms, asset_id, fill_pct)
         return took_l
 
-    def sweep(self, zone_id: str, at_ms: int) -> float:  # noqa: ARG002 - the yard's side of a sweep has a moment
+    def sweep(self, zone_id: str) -> float:
         """Clean a zone for a crew."""
         return self.model.sweep(zone_id)
 

@@ -32,13 +32,12 @@ class Nodes:
         self._faults = stage.faults
         self._sensors = stage.sensors(seed)
         self._radio = stage.radio(seed)
-        placements = [stage.registry.placement(name) for name in self._sensors.names]
-        self._devices = [placement.device.id for placement in placements if placement is not None]
-        self._bins = [stage.site.bin(p.asset.id) for p in placements if p is not None]
-        minutes = [max(1, p.device.interval_s // 60) for p in placements if p is not None]
-        self._interval_min = np.array(minutes, dtype=np.int64)
-        self._phase_min = np.arange(len(minutes), dtype=np.int64) % np.maximum(self._interval_min, 1)
-        self._seq = [0] * len(minutes)
+        placements = [p for name in self._sensors.names if (p := stage.registry.placement(name)) is not None]
+        self._devices = [p.device.id for p in placements]
+        self._bins = [stage.site.bin(p.asset.id) for p in placements]
+        self._interval_min = np.array([max(1, p.device.interval_s // 60) for p in placements], dtype=np.int64)
+        self._phase_min = np.arange(len(placements), dtype=np.int64) % self._interval_min
+        self._seq = [0] * len(placements)
         self._held: dict[int, list[Observation]] = {}
         self._at_s = stage.start_ms / 1000
 
