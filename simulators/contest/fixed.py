@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from simulators.contest.policy import Belief, CrewReport, CrewView, Observation, Order, Stop
-from simulators.contest.rounds import Sweeper, tour
+from simulators.contest.rounds import Sweeper, home_near, tour
 from simulators.contest.square_view import SquareView
 from simulators.parameters import Parameter
 
@@ -71,9 +71,7 @@ def _rounds(square: SquareView) -> Mapping[str, tuple[Stop, ...]]:
     homes = sorted(set(square.homes.values()))
     bins_of: dict[tuple[float, float], list[str]] = {home: [] for home in homes}
     for asset_id in square.volumes_l:
-        place = square.asset(asset_id).place
-        near = min(homes, key=lambda home: (home[0] - place[0]) ** 2 + (home[1] - place[1]) ** 2)
-        bins_of[near].append(asset_id)
+        bins_of[home_near(homes, square.asset(asset_id).place)].append(asset_id)
     found: dict[str, tuple[Stop, ...]] = {}
     for home, assets in bins_of.items():
         order = tour(square, assets, home)

@@ -93,12 +93,17 @@ class Sweeper:
         self._busy.discard(self._given.pop(crew_id, ""))
 
 
+def home_near(homes: Sequence[LonLat], place: LonLat) -> LonLat:
+    """Return the post that is nearest to a place on the map, the first of several."""
+    return min(homes, key=lambda home: (home[0] - place[0]) ** 2 + (home[1] - place[1]) ** 2)
+
+
 def _zones_of_homes(square: SquareView) -> Mapping[LonLat, Sequence[str]]:
     """Zones by the home that is nearest to them, each list by distance."""
     homes = sorted(set(square.homes.values()))
     found: dict[LonLat, list[tuple[float, str]]] = {home: [] for home in homes}
     for zone_id, zone in square.zones.items():
-        near = min(homes, key=lambda home: (home[0] - zone.place[0]) ** 2 + (home[1] - zone.place[1]) ** 2)
+        near = home_near(homes, zone.place)
         found[near].append((square.walks.distance_m(near, zone.place), zone_id))
     return {home: [zone_id for _, zone_id in sorted(zones)] for home, zones in found.items()}
 
