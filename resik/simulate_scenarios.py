@@ -96,18 +96,10 @@ def golden(*, write: bool, folder: Path) -> None:
 
 def findings_text(findings: Sequence["Finding"], file: Path) -> str:
     """Render what the check of one file found."""
-    from square.plan_source import Severity
+    from square.plan_source import verdict
 
-    errors = sum(f.severity is Severity.ERROR for f in findings)
-    if not findings:
-        return f"Skenario {file} benar.\nThe scenario {file} is sound."
-    verdict = ("tidak dapat dipakai", "cannot be used") if errors else ("dapat dipakai", "can be used")
-    warnings = len(findings) - errors
-    head = (
-        f"Skenario {file} {verdict[0]}: {errors} kesalahan, {warnings} peringatan.",
-        f"The scenario {file} {verdict[1]}: {errors} error(s), {warnings} warning(s).",
-    )
-    return "\n".join([*head, *(f"{file}:{f.line}: {f.severity}: {f.what}.\n    {f.remedy}" for f in findings)])
+    head = verdict(findings, f"Skenario {file}", f"The scenario {file}")
+    return "\n".join([*head, *(f.told(file) for f in findings)])
 
 
 def shown(scenario: "Scenario") -> str:

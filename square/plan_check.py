@@ -29,6 +29,7 @@ from square.plan_source import (
     Finding,
     Severity,
     read_document,
+    verdict,
 )
 from square.walking import WalkingGraph
 
@@ -108,17 +109,8 @@ def main_text(findings: Sequence[Finding], folder: Path) -> str:
     str
         One Indonesian and one English summary line, then two lines per finding; ends with a line break.
     """
-    errors = sum(f.severity is Severity.ERROR for f in findings)
-    warnings = len(findings) - errors
-    if not findings:
-        return f"Denah {folder} benar.\nThe site plan {folder} is sound.\n"
-    verdict = ("tidak dapat dipakai", "cannot be used") if errors else ("dapat dipakai", "can be used")
-    head = [
-        f"Denah {folder} {verdict[0]}: {errors} kesalahan, {warnings} peringatan.",
-        f"The site plan {folder} {verdict[1]}: {errors} error(s), {warnings} warning(s).",
-        "",
-    ]
-    body = [f"{folder / f.file}:{f.line}: {f.severity}: {f.what}.\n    {f.remedy}" for f in findings]
+    head = verdict(findings, f"Denah {folder}", f"The site plan {folder}")
+    body = ["", *(f.told(folder / f.file) for f in findings)] if findings else []
     return "\n".join([*head, *body]) + "\n"
 
 

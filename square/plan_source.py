@@ -8,7 +8,7 @@ import bisect
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -59,6 +59,23 @@ class Finding:
     severity: Severity
     what: str
     remedy: str
+
+    def told(self, path: Path) -> str:
+        """Return it as two lines for a terminal; `path` is its file, as the person named it."""
+        return f"{path}:{self.line}: {self.severity}: {self.what}.\n    {self.remedy}"
+
+
+def verdict(findings: Sequence[Finding], name_id: str, name_en: str) -> list[str]:
+    """Return one Indonesian and one English line: whether what was checked can be used, and how much is wrong."""
+    if not findings:
+        return [f"{name_id} benar.", f"{name_en} is sound."]
+    errors = sum(f.severity is Severity.ERROR for f in findings)
+    warnings = len(findings) - errors
+    words = ("tidak dapat dipakai", "cannot be used") if errors else ("dapat dipakai", "can be used")
+    return [
+        f"{name_id} {words[0]}: {errors} kesalahan, {warnings} peringatan.",
+        f"{name_en} {words[1]}: {errors} error(s), {warnings} warning(s).",
+    ]
 
 
 @dataclass(frozen=True)
