@@ -150,7 +150,8 @@ class ScenarioCheck:
         if kind is None:
             return
         if kind not in KINDS[target]:
-            what = f'"{kind}" is no fault of a {target}'
+            article = "an" if target == "uplink" else "a"
+            what = f'"{kind}" is no fault of {article} {target}'
             yield self._doc.error((*key, "kind"), what, nearest(kind, KINDS[target]))
             return
         if kind in MOMENTS:

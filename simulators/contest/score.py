@@ -33,13 +33,15 @@ class Joined:
     Raises
     ------
     ValueError
-        They are about other bins.
+        They are about other bins, or the truth never says how full one was.
     """
 
     def __init__(self, truth: TruthLog, belief: BeliefLog) -> None:
         missing = sorted(set(truth.head.assets) - set(belief.head.assets))
         if missing:
             raise ValueError(f"the belief says nothing of {', '.join(missing[:5])} ({len(missing)} bins)")
+        if not truth.fills:
+            raise ValueError('the truth has no line of kind "fill": let the square run for longer')
         self.assets = truth.head.assets
         self.full_pct = truth.head.thresholds_pct[FULL]
         self.thresholds = np.array(truth.head.thresholds_pct)

@@ -168,7 +168,7 @@ WRONG = [
     (
         '[[fault]]\nat = "+1:00"\ntarget = "uplink"\nkind = "cutt"\n',
         13,
-        '"cutt" is no fault of a uplink',
+        '"cutt" is no fault of an uplink',
         "Did you mean cut?",
     ),
     ('[[fault]]\nat = "+1:00"\ntarget = "uplink"\nkind = "cut"\nstrength = 2\n', 14, "cut has no strength", "Remove"),
