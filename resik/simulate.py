@@ -132,7 +132,7 @@ def simulate(
     if context.invoked_subcommand is not None:
         return
     if real_nodes is None:
-        chosen = [scenario_name, speed, policy, seed]
+        chosen = [scenario_name, speed, policy, seed, as_json or None]
         is_service = config_file is not None or any(name.startswith(_PREFIX) for name in os.environ)
         if is_service and any(one is not None for one in chosen):
             raise StackError(
@@ -144,6 +144,8 @@ def simulate(
             return
         _show(scenario_name, speed=speed, policy=policy, seed=seed, as_json=as_json)
         return
+    if any(one is not None for one in (scenario_name, speed, policy)):
+        raise StackError("--scenario, --speed and --policy are not for --real-nodes: they live an ordinary time, fast")
     sys.exit(
         _run_real_nodes(
             real_nodes,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resik.complaints import plainly
+from resik.errors import StackError
 from resik.finite import FiniteRange
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg", ".pdf")
 DEFAULT_POLICIES = "fixed,threshold,predictive"
+DEFAULT_FIGURE = "overflow_bin_minutes"
 
 
 @click.command("grade")
@@ -34,7 +36,7 @@ DEFAULT_POLICIES = "fixed,threshold,predictive"
 @click.option("--days", type=FiniteRange(0, 366, min_open=True), help="Length of a run; unset: the scenario's own.")
 @click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many worlds.")
 @click.option("--plan", help='Sweep the size of the square, for example "crews=6..14 bins=40..70".')
-@click.option("--figure", default="overflow_bin_minutes", show_default=True, help="With --plan: what must be kept low.")
+@click.option("--figure", help=f"With --plan: what must be kept low [{DEFAULT_FIGURE}].")
 @click.option("--aim", type=FiniteRange(0), help="With --plan: how low; unset: bins overflow 1 % of the time.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes; unset: one for each core.")
 @click.option(
@@ -52,7 +54,7 @@ def command(
     days: float | None,
     seeds: int,
     plan: str | None,
-    figure: str,
+    figure: str | None,
     aim: float | None,
     jobs: int | None,
     plot: Path | None,
@@ -77,8 +79,10 @@ def command(
         raise click.BadParameter("name at least one policy", param_hint="--policies")
     if plot is not None and plot.suffix not in SUFFIXES:
         raise click.BadParameter(f"write a file that ends with {', '.join(SUFFIXES)}", param_hint="--plot")
-    if plot is not None and not plot.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {plot.parent}", param_hint="--plot")
+    if plot is not None:
+        _check_writable(plot)
+    if plan is None and (figure is not None or aim is not None):
+        raise click.BadParameter("only a sweep has something to keep low: add --plan", param_hint="--figure, --aim")
     if plan is not None and logs is not None:
         raise click.BadParameter("truth and belief are kept of a contest, not of a sweep", param_hint="--logs")
     chosen = load_scenario(scenario)
@@ -92,17 +96,49 @@ def command(
             grade = play(stage, names, seeds=worlds, days=length_d, jobs=workers, logs=logs, done=done)
         _print(grade.as_json() if as_json else None, lambda out: _show_grade(out, grade))
         if plot is not None:
-            plot_grade(grade, plot)
+            with _writing(plot):
+                plot_grade(grade, plot)
         return
     grid = parse_plan(plan)
     cells = len(grid.get("crews", [0])) * len(grid.get("bins", [0]))
     with _bar(console, cells * len(worlds), chosen.id) as done:
         sweep = play_sweep(
-            chosen, names, grid, seeds=worlds, days=length_d, figure=figure, aim=aim, jobs=workers, done=done
+            chosen,
+            names,
+            grid,
+            seeds=worlds,
+            days=length_d,
+            figure=figure or DEFAULT_FIGURE,
+            aim=aim,
+            jobs=workers,
+            done=done,
         )
     _print(sweep.as_json() if as_json else None, lambda out: _show_sweep(out, sweep))
     if plot is not None:
-        plot_sweep(sweep, plot)
+        with _writing(plot):
+            plot_sweep(sweep, plot)
+
+
+def _check_writable(plot: Path) -> None:
+    """Find out before the contest, not after it, that its picture cannot be kept."""
+    if not plot.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {plot.parent}", param_hint="--plot")
+    is_new = not plot.exists()
+    try:
+        with plot.open("ab"):
+            pass
+        if is_new:
+            plot.unlink()
+    except OSError as error:
+        raise click.BadParameter(f"{plot} cannot be written: {error.strerror}", param_hint="--plot") from error
+
+
+@contextmanager
+def _writing(plot: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StackError(f"{plot} cannot be written: {error.strerror}") from error
 
 
 def _print(result: dict[str, Any] | None, show: "Callable[[Console], None]") -> None:

@@ -19,6 +19,7 @@ from resik.errors import StackError
 from resik.finite import FiniteRange
 from resik.process import cpu_s
 from resik.whole import CONFIG
+from square.access import MAX_WORKERS
 
 DEVICES = 1000
 DRAIN_WITHIN_S = 120.0
@@ -287,7 +288,9 @@ def _print(figures: dict[str, Any]) -> None:
 )
 @click.option("--store", "store_url", help="Store of the stack started for this, e.g. influx1://127.0.0.1:8086/resik.")
 @click.option("--store-token-file", type=click.Path(path_type=Path), help="File with its token or password.")
-@click.option("--ingest-workers", type=int, help="Ingest workers of the stack started for this [1].")
+@click.option(
+    "--ingest-workers", type=click.IntRange(1, MAX_WORKERS), help="Ingest workers of the stack started for this [1]."
+)
 @click.option("--data", type=click.Path(path_type=Path), help="Its data folder; must be empty [a temporary one].")
 @click.option("--site", help="With mqtt://...: site folder, or the name of a shipped site, whose devices are meant.")
 @click.option(

@@ -33,7 +33,7 @@ class Joined:
     Raises
     ------
     ValueError
-        They are about other bins, or the truth never says how full one was.
+        They are about other bins or another time, or the truth never says how full one was.
     """
 
     def __init__(self, truth: TruthLog, belief: BeliefLog) -> None:
@@ -54,6 +54,8 @@ class Joined:
         self.column = [belief.head.assets.index(asset_id) for asset_id in self.assets]
         self.begin_ms = min((float(line.at_ms[0]) for line in self.lines if line.at_ms.size), default=0.0)
         self.end_ms = max((float(line.at_ms[-1]) for line in self.lines if line.at_ms.size), default=0.0)
+        if not ((self.begin_ms <= self.at_ms) & (self.at_ms <= self.end_ms)).any():
+            raise ValueError("no moment of the belief lies within the time of the truth: take two logs of one run")
 
     def series(self, name: str, n: int) -> list[Any]:
         """One field of what is believed of bin `n`, over time; None where the log leaves it out."""
@@ -75,7 +77,7 @@ def score(truth: TruthLog, belief: BeliefLog) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        The two logs are about other bins.
+        The two logs are about other bins or another time.
     """
     joined = Joined(truth, belief)
     return {

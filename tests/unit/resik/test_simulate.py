@@ -38,3 +38,25 @@ def test_the_command_line_does_not_wait_for_the_simulator():
     code = "import sys, resik.cli; print(sorted(m for m in sys.modules if m.split('.')[0] in ('numpy', 'simulators')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--real-nodes", "2", "--scenario", "haul"], "not for --real-nodes"),
+        (["--real-nodes", "2", "--speed", "60"], "not for --real-nodes"),
+        (["load", "--ingest-workers", "0"], "--ingest-workers"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(arguments, words):
+    """Nobody waits for a run that does something else than was asked."""
+    result = CliRunner().invoke(main, ["simulate", *arguments])
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+def test_json_alone_plays_a_scenario(monkeypatch):
+    """Without a terminal it is one object, not a service that looks for a broker."""
+    monkeypatch.setattr("resik.simulate_live.LiveSquare.play", lambda self: {"played": self.scenario.id})
+    result = CliRunner().invoke(main, ["simulate", "--json"])
+    assert (result.exit_code, "played" in result.output) == (0, True)

@@ -65,6 +65,9 @@ def test_a_sweep_answers_in_words_and_in_json(tmp_path):
         (("grade", "--plan", "crews=6", "--aim", "nan"), "nan"),
         (("grade", "--plot", "/no-such-folder/x.png"), "there is no folder /no-such-folder"),
         (("grade", *SHORT, "--policies", "fixed", "--logs", "/dev/null/x"), "cannot be written"),
+        (("grade", "--plot", "/proc/x.png"), "/proc/x.png cannot be written"),
+        (("grade", "--figure", "crew_minutes"), "add --plan"),
+        (("grade", "--aim", "5"), "add --plan"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(arguments, words):

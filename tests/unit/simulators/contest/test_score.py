@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulators.contest.policy import Belief
 from simulators.contest.score import score
-from simulators.contest.truth import BeliefLog
+from simulators.contest.truth import BeliefLog, believed
 from tests.unit.simulators.contest.logs import ASSETS, MOMENTS, STEP_MS, belief_log, head, perfect, truth
 
 
@@ -171,6 +171,14 @@ def test_bins_that_the_belief_leaves_out_are_named():
     short = BeliefLog(msgspec.structs.replace(head(), assets=["bin-a"]), [])
     with pytest.raises(ValueError, match="nothing of bin-b, bin-c"):
         score(truth(), short)
+
+
+def test_logs_of_two_times_are_not_compared():
+    """A belief of another day, or one that has nothing but its head, is no estimate of this truth."""
+    line = believed(10**12, ASSETS, [])
+    for beliefs in ([], [line]):
+        with pytest.raises(ValueError, match="no moment of the belief"):
+            score(truth(), BeliefLog(head(), beliefs))
 
 
 @settings(max_examples=12, deadline=None)
