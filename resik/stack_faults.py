@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from ingest.stores import plain_http_address
 from resik.process import Child
 from resik.stack_hop import Hop
 from simulators.faults import KINDS, MOMENTS, Fault, FaultScript
@@ -25,9 +26,6 @@ TARGETS = ("broker", "gateway", "uplink", "store", "disk", "clock")
 LOCK_PERIOD_S = 10.0
 """An embedded store that refuses a share of the writes is locked for this share of each such time [wall s]."""
 LOCK_WITHIN_S = 0.5
-HTTP_STORES = frozenset({"influx1", "influx1+http", "influx2", "influx2+http"})
-"""Schemes of stores that are asked over HTTP without TLS: a hop can stand before them."""
-_STORE_PORT = 8086
 
 
 class Actor(ABC):
@@ -234,7 +232,8 @@ class Ways:
 
     def __init__(self, script: FaultScript, broker_port: int | None, store_url: str) -> None:
         self.uplink = Hop("127.0.0.1", broker_port) if broker_port is not None and script.of("uplink") else None
-        self.store = _hop_for_store(store_url) if script.of("store") else None
+        address = plain_http_address(store_url) if script.of("store") else None
+        self.store = None if address is None else Hop(*address)
         self._store_url = store_url
 
     @property
@@ -297,14 +296,6 @@ def actors_of(ways: Ways, children: Mapping[str, Child], points: Path, clock: Cl
     if clock is not None:
         actors["clock", "jump"] = Switch(lambda by_s: clock.set(clock.now_s() + by_s, clock.speed()))
     return actors
-
-
-def _hop_for_store(store_url: str) -> Hop | None:
-    """Return a hop, not opened yet, to a store over plain HTTP; None for another one."""
-    parts = urlsplit(store_url)
-    if parts.scheme not in HTTP_STORES or parts.hostname is None:
-        return None
-    return Hop(parts.hostname, parts.port or _STORE_PORT)
 
 
 def _through(hop: Hop, url: str) -> str:

@@ -24,7 +24,7 @@ from ingest.store import TimeSeriesStore
 if TYPE_CHECKING:
     from ingest.stores.admin import StoreAdmin
 
-__all__ = ["GRAMMAR", "open_admin", "open_store"]
+__all__ = ["GRAMMAR", "open_admin", "open_store", "plain_http_address"]
 
 GRAMMAR: Final = (
     "sqlite:///file, influx1://[user@]host[:port]/database, influx2+http(s)://host[:port]/org/bucket "
@@ -62,6 +62,15 @@ class _Named(msgspec.Struct, frozen=True):
     names: list[str]
     user: str | None = None
     secret: str | None = None
+
+
+def plain_http_address(url: str) -> tuple[str, int] | None:
+    """Return host and port of a store that is asked over HTTP without TLS; None for another one."""
+    parts = urlsplit(url)
+    protocol, port = _HTTP.get(parts.scheme, ("", 0))
+    if protocol != "http" or parts.hostname is None:
+        return None
+    return parts.hostname, parts.port or port
 
 
 def open_store(url: str, *, secret: str | None = None, read_only: bool = False) -> TimeSeriesStore:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import StoreRefused
-from ingest.stores import GRAMMAR, open_store
+from ingest.stores import GRAMMAR, open_store, plain_http_address
 from ingest.stores.embedded import EmbeddedStore
 from ingest.stores.influx1 import Influx1Store
 from ingest.stores.influx2 import Influx2Store
@@ -111,3 +111,20 @@ def test_every_url_of_the_documentation_opens():
     assert kinds == {"sqlite", "influx1", "influx1+https", "influx2+https", "influx3+https"}
     for url in urls:
         open_store(url, secret="t" if "@" in url or url.startswith(("influx2", "influx3")) else None).close()
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("influx1://user@store.example/resik", ("store.example", 8086)),
+        ("influx1+http://127.0.0.1:9086/resik", ("127.0.0.1", 9086)),
+        ("influx2+http://store.example/org/bucket", ("store.example", 8086)),
+        ("influx3+http://store.example/resik", ("store.example", 8181)),
+        ("influx1+https://store.example/resik", None),
+        ("influx3+https://store.example/resik", None),
+        ("sqlite:///points.sqlite3", None),
+    ],
+)
+def test_where_a_store_without_tls_is_asked(url: str, address: tuple[str, int] | None) -> None:
+    """Host and port, by default those of its generation; nothing for TLS and for a file."""
+    assert plain_http_address(url) == address
