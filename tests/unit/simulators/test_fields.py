@@ -47,7 +47,10 @@ def test_smoke_goes_with_the_wind(wind_from, wind, down_m, cross_m, sun):
     here = plume_ugm3(fire(), x, y, air)
     assert here >= 0
     assert plume_ugm3(fire(rate_ugps=3e6), x, y, air) == pytest.approx(3 * here)
-    assert plume_ugm3(fire(), *(down_m * ahead), air) >= here
+    on_axis = plume_ugm3(fire(), *(down_m * ahead), air)
+    assert on_axis >= here * (1 - 1e-9)  # a hair's breadth beside the axis the two differ by rounding only
+    if abs(cross_m) > 1:
+        assert on_axis > here or on_axis == 0
     assert plume_ugm3(fire(), *(-down_m * ahead), air) == 0.0
 
 
