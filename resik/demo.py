@@ -14,7 +14,15 @@ import msgspec
 from resik.errors import StackError
 from resik.folder import DataFolder
 from resik.process import Child
-from resik.reconcile import Identity, latency_ms, read_dead_letters, read_times, reconcile, stored_identities
+from resik.reconcile import (
+    Identity,
+    check_store,
+    latency_ms,
+    read_dead_letters,
+    read_times,
+    reconcile,
+    stored_identities,
+)
 from resik.screen import poll
 from resik.stack import Stack, StackSettings
 from square.settings import read_secret
@@ -90,8 +98,10 @@ def run_demo(
     Raises
     ------
     StackError
-        If the stack cannot start or a part gives up.
+        If the store does not answer, the stack cannot start, or a part gives up.
     """
+    token = read_secret(settings.store_token_file)
+    check_store(settings.store_url, token)
     low, high = BUSY_FILL_PCT
     simulate = simulate | {
         "duration_s": f"{seconds:g}",
@@ -123,7 +133,7 @@ def run_demo(
     published = read_times(stack.ledger_file)
     if not published:
         raise StackError(f"the simulator published nothing: see {stack.child('simulator').log}")
-    identities = stored_identities(stack.store_url, read_secret(settings.store_token_file), stack.site.id)
+    identities = stored_identities(stack.store_url, token, stack.site.id)
     dead = read_dead_letters(folder.dead_letters)
     report = reconcile(published, identities, dead.identities)
     stored_at: dict[Identity, int] = {}

@@ -18,7 +18,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from resik.folder import DataFolder, fresh_replay_folder
 from resik.node_config import parts_of
-from resik.reconcile import Identity, Reconciliation, read_dead_letters, read_times, reconcile, stored_identities
+from resik.reconcile import (
+    Identity,
+    Reconciliation,
+    check_store,
+    read_dead_letters,
+    read_times,
+    reconcile,
+    stored_identities,
+)
 from resik.stack import Stack, StackSettings
 from simulators.real_fleet import MIB, FleetProgress, FleetWorld, MadeLedger, RealFleet
 from simulators.real_folder import NodeFolder, default_source
@@ -160,6 +168,7 @@ def run_real_nodes(
         0 when every reading is stored once, 1 otherwise.
     """
     console = Console(stderr=True)
+    check_store(settings.store_url, read_secret(settings.store_token_file))
     folder = fresh_replay_folder(data or Path("var") / "nodes")
     site = build_fleet_site(folder.root / "site", count, kinds=kinds, interval_s=interval_s)
     stack = Stack(

@@ -12,8 +12,10 @@ import msgspec
 import numpy as np
 
 from ingest.deadletter import SqliteDeadLetters
+from ingest.errors import StoreUnavailable
 from ingest.store import TimeSeriesStore
 from ingest.stores import open_store
+from resik.errors import StackError
 
 END_OF_TIME_MS = 7_258_118_400_000
 """Year 2200: later than every reading, and a time that InfluxDB's 64-bit nanoseconds can still hold [ms]."""
@@ -99,6 +101,31 @@ def read_times(path: Path) -> dict[Identity, int]:
             except (IndexError, ValueError):
                 continue
     return times
+
+
+def check_store(store_url: str | None, secret: str | None) -> None:
+    """See that a store answers before anything is sent that will be looked up there; None is one that will be made.
+
+    Raises
+    ------
+    StackError
+        If it does not answer.
+    StoreRefused
+        If it answers and says no.
+    """
+    if store_url is None:
+        return
+    store = open_store(store_url, secret=secret)
+    try:
+        store.prepare()
+    except StoreUnavailable as error:
+        words = str(error).replace(": will try again", "")  # ingest would; we do not
+        raise StackError(
+            f"{words}. Nothing was started, as each reading is looked up there at the end: start that store, or name "
+            "another (--store, or store_url in [stack] of --config)"
+        ) from error
+    finally:
+        store.close()
 
 
 def stored_identities(store_url: str, secret: str | None, site: str) -> list[Identity]:

@@ -15,6 +15,7 @@ from resik.folder import fresh_replay_folder
 from resik.reconcile import (
     DeadLetters,
     Reconciliation,
+    check_store,
     read_dead_letters,
     read_times,
     reconcile,
@@ -175,6 +176,8 @@ def replay_files(
     console = Console(stderr=True)
     doc = load_map(map_file)
     recording = read_files(doc, files)
+    token = read_secret(settings.store_token_file)
+    check_store(settings.store_url, token)
     folder = fresh_replay_folder(data or Path("var") / f"replay-{Path(map_file).stem}")
     site_folder = build_replay_site(doc, recording, folder.root / "site")
     stack = Stack(
@@ -217,7 +220,7 @@ def replay_files(
         health = stack.child("alerts").poll_health()
         incidents = int(health.counts.get("incidents_opened", 0)) if health is not None else 0
         dead = read_dead_letters(folder.dead_letters)
-        stored = stored_identities(stack.store_url, read_secret(settings.store_token_file), stack.site.id)
+        stored = stored_identities(stack.store_url, token, stack.site.id)
         found = reconcile(read_times(stack.ledger_file), stored, dead.identities)
         result = _result(report, found, dead, incidents)
         if as_json:

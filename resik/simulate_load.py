@@ -108,7 +108,7 @@ def _load(
 def _against_stack(settings: Any, devices: int, limits: dict[str, Any], console: Any, **where: Any) -> Any:
     """Start a stack with a site of so many devices, load it, look up every reading in its store."""
     from resik.folder import DataFolder, check_unused
-    from resik.reconcile import latency_ms, read_dead_letters, read_times, reconcile, stored_identities
+    from resik.reconcile import check_store, latency_ms, read_dead_letters, read_times, reconcile, stored_identities
     from resik.stack import Stack
     from simulators.load import LoadPlan, raise_descriptor_limit
     from simulators.real_site import build_fleet_site
@@ -117,6 +117,8 @@ def _against_stack(settings: Any, devices: int, limits: dict[str, Any], console:
 
     data: Path | None = where["data"]
     check_unused(data, "a load")
+    token = read_secret(settings.store_token_file)
+    check_store(settings.store_url, token)
     raise_descriptor_limit(devices + 1000)  # the broker inherits it
     with tempfile.TemporaryDirectory(prefix="resik-load-") as temporary, nullcontext(data or Path(temporary)) as root:
         folder = DataFolder(root, "real")  # wall time
@@ -141,7 +143,6 @@ def _against_stack(settings: Any, devices: int, limits: dict[str, Any], console:
                 for name, cpu_s in _cpu_of(stack).items()
             }
         published = dict(load.published())
-        token = read_secret(settings.store_token_file)
         dead = read_dead_letters(folder.dead_letters)
         found = reconcile(published, stored_identities(stack.store_url, token, stack.site.id), dead.identities)
         stored_ns: dict[Any, int] = {}

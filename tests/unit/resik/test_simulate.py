@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from resik.cli import main
 from resik.simulate import SUBCOMMANDS
+from tests.services import free_port
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
@@ -53,6 +54,27 @@ def test_an_option_that_would_be_ignored_is_refused(arguments, words):
     result = CliRunner().invoke(main, ["simulate", *arguments])
     assert result.exit_code == 2
     assert words in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["simulate", "load", "--seconds", "1"],
+        ["simulate", "--real-nodes", "1", "--hours", "0.1"],
+        ["demo", "--for", "1"],
+    ],
+)
+def test_an_absent_store_is_told_before_anything_starts(command, tmp_path, monkeypatch):
+    """Whoever looks up each reading at the end asks for the store at the beginning: where, and what to do."""
+    monkeypatch.chdir(tmp_path)
+    url = f"influx1://127.0.0.1:{free_port()}/resik"
+    (tmp_path / "resik.toml").write_text(f'[stack]\nstore_url = "{url}"\n')
+    result = CliRunner().invoke(main, [*command, "--config", "resik.toml"])
+    assert result.exit_code == 2
+    sentence = result.stderr.strip().splitlines()[-1]
+    assert f"no answer from InfluxDB 1.x at http://{url[10:].removesuffix('/resik')}" in sentence
+    assert "start that store, or name another (--store" in sentence
+    assert [file.name for file in tmp_path.iterdir()] == ["resik.toml"], "no folder was made"
 
 
 def test_json_alone_plays_a_scenario(monkeypatch):
