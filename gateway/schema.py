@@ -14,10 +14,7 @@ from gateway.disk import disk_bytes
 from gateway.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, SpoolTooNew
 from square.sqlite import transaction
 
-SCHEMA_VERSION = 3
-
-WAITING, STORED = 0, 1
-"""Values of `rows.state`: to be forwarded; stored upstream. Rows that are dead upstream are deleted."""
+SCHEMA_VERSION = 5
 
 _log = logging.getLogger(__name__)
 
@@ -76,10 +73,27 @@ CREATE TABLE totals (
 INSERT INTO totals SELECT COUNT(*), 0, 0, COUNT(*), COALESCE(SUM(state = 1), 0), 0, 0 FROM rows;
 """
 
-_VERSION_3 = """
--- The identity of readings is kept by their watermarks alone. An index over them was as large as the rows, and each
--- reading changed another page of it: nine tenths of what was written to disk.
-CREATE TABLE rows_3 (
+_VERSION_3 = ""  # was a copy of the rows, as the one of version 5; what it made is brought on by 4 and 5
+
+_VERSION_4 = """
+-- Which rows are stored upstream, as ranges of ids; settled_ms: end of the minute in which that was, see settled.py.
+-- A mark in each row meant that every row was written twice, and its entries in two indexes.
+CREATE TABLE settled (from_id INTEGER PRIMARY KEY, to_id INTEGER NOT NULL, settled_ms INTEGER NOT NULL);
+INSERT INTO settled SELECT MIN(id), MAX(id), (minute + 1) * 60000
+  FROM (SELECT id, settled_ms / 60000 AS minute,
+        id - ROW_NUMBER() OVER (PARTITION BY settled_ms / 60000 ORDER BY id) AS island FROM rows WHERE state = 1)
+  GROUP BY minute, island;
+DROP INDEX rows_waiting;
+DROP INDEX rows_settled;
+CREATE VIEW waiting AS SELECT * FROM rows WHERE id >
+  COALESCE((SELECT to_id FROM settled WHERE from_id <= rows.id ORDER BY from_id DESC LIMIT 1), 0);
+"""
+
+_VERSION_5 = """
+-- Without the mark of version 1. The identity of readings is kept by their watermarks alone: an index over them was as
+-- large as the rows, and each reading changed another page of it: nine tenths of what was written to disk.
+DROP VIEW waiting;
+CREATE TABLE rows_5 (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   device TEXT NOT NULL,
   kind TEXT NOT NULL,
@@ -90,25 +104,22 @@ CREATE TABLE rows_3 (
   time TEXT NOT NULL,
   topic TEXT,
   code TEXT,
-  body BLOB NOT NULL,
-  state INTEGER NOT NULL DEFAULT 0,
-  settled_ms INTEGER
+  body BLOB NOT NULL
 );
-INSERT INTO rows_3 SELECT id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, body, state, settled_ms
-  FROM rows ORDER BY id;
-DELETE FROM sqlite_sequence WHERE name = 'rows_3';
-INSERT INTO sqlite_sequence SELECT 'rows_3', seq FROM sqlite_sequence WHERE name = 'rows';
+INSERT INTO rows_5 SELECT id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, body FROM rows ORDER BY id;
+DELETE FROM sqlite_sequence WHERE name = 'rows_5';
+INSERT INTO sqlite_sequence SELECT 'rows_5', seq FROM sqlite_sequence WHERE name = 'rows';
 DROP TABLE rows;
-ALTER TABLE rows_3 RENAME TO rows;
+ALTER TABLE rows_5 RENAME TO rows;
 CREATE UNIQUE INDEX rows_identity ON rows (device, boot, seq) WHERE kind NOT IN ('bin', 'air');
-CREATE INDEX rows_waiting ON rows (id) WHERE state = 0;
-CREATE INDEX rows_settled ON rows (settled_ms) WHERE state > 0;
+CREATE VIEW waiting AS SELECT * FROM rows WHERE id >
+  COALESCE((SELECT to_id FROM settled WHERE from_id <= rows.id ORDER BY from_id DESC LIMIT 1), 0);
 """
 
-_COPIED_AT = 3
-"""The script to this version copies the rows. On a disk without room for that the file stays as it was, and works."""
+_COPIED_AT = 5
+"""The script to this version copies the rows. On a disk without room for that the file stays one behind, and works."""
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """Script n brings a file from version n to n + 1; all run in one transaction and only forwards."""
 
 
@@ -190,7 +201,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, now_ms: int, replaced: 
         target = SCHEMA_VERSION
         if 0 < version < _COPIED_AT and not _has_room_for_copies(path):
             target = _COPIED_AT - 1
-            _log.warning("the disk of the spool %s has no room to renew the file: it stays as it is", path)
+            _log.warning("the disk of the spool %s has no room to renew the file: its rows stay as they are", path)
         for script in MIGRATIONS[version:target]:
             for statement in _statements(script):
                 connection.execute(statement)

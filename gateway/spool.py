@@ -23,6 +23,7 @@ from gateway.disk import DiskWatch, Space
 from gateway.errors import SpoolFull
 from gateway.messages import UpMessage
 from gateway.missing import Fate, Hole, fate, holes, last_arrivals
+from gateway.settled import load_settled
 from gateway.totals import load_totals
 from gateway.watermark import Range
 from square.sqlite import transaction
@@ -141,16 +142,20 @@ class Spool:
         self._replaced = facts.get("replaced")
         sequence = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'rows'").fetchone()
         self._next_id = sequence[0] + 1 if sequence else 1
-        self._waiting: int = self._connection.execute("SELECT COUNT(*) FROM rows WHERE state = 0").fetchone()[0]
+        self._settled = load_settled(self._connection)
+        self._waiting = sum(self._count(low, high) for low, high in self._settled.gaps(0, self.newest_id))
         self.totals = load_totals(self._connection)
         """What went through this file since it began, as of the last commit."""
         self._marks: dict[Key, Mark] = {}
         self._poisoned: dict[str, PoisonLevel] = {}
         self._live: dict[tuple[str, str], LiveRow] = {}
-        for row in self._connection.execute(
-            "SELECT device, kind, MAX(ts_ms), id FROM rows WHERE state = 0 AND kind <> 'poison' GROUP BY device, kind"
-        ):
-            self._live[row[0], row[1]] = row[2], row[3]
+        for gap in self._settled.gaps(0, self.newest_id):
+            for device, kind, ts_ms, row_id in self._connection.execute(
+                "SELECT device, kind, MAX(ts_ms), id FROM rows WHERE id BETWEEN ? AND ? AND kind <> 'poison'"
+                " GROUP BY device, kind",
+                gap,
+            ):
+                keep_newest(self._live, (device, kind), (ts_ms, row_id))
         self._disk = disk or DiskWatch(path.parent)
         self.space: Space = self._disk.look()
         self.check_space()
@@ -252,7 +257,8 @@ class Spool:
             candidates = list(islice(self._live.items(), limit))
             if not candidates:
                 return []
-            rows = self._rows_of(sorted(row_id for _, (_, row_id) in candidates))
+            covers = self._settled.covers
+            rows = self._rows_of(sorted(row_id for _, (_, row_id) in candidates if not covers(row_id)))
             taken = _fit(rows, max_bytes)
             if len(taken) == len(rows):  # also forgets candidates that were settled meanwhile
                 for whose, _ in candidates:
@@ -280,11 +286,11 @@ class Spool:
         last_id = self.newest_id if upto_id is None else upto_id
         with self._lock:
             ids: list[int] = []
-            while after_id < last_id and len(ids) < limit:
-                found = self._waiting_ids(after_id, last_id, limit)
-                ids += [row_id for row_id in found if row_id not in exclude]
-                after_id = found[-1] if len(found) == limit else last_id
-            del ids[limit:]
+            for row_id in self._waiting_ids(after_id, last_id):
+                if row_id not in exclude:
+                    ids.append(row_id)
+                    if len(ids) == limit:
+                        break
             taken = _fit(self._rows_of(ids), max_bytes)
             self._forget_live(taken)
             return taken
@@ -300,34 +306,39 @@ class Spool:
         settled already change nothing: an old acknowledgement is harmless.
         """
         with self._lock:
+            settled, newest_id = self._settled.copy(), self.newest_id
+            dead = [row_id for row_id in dead if not settled.covers(row_id)]
+            changes = settled.add({row_id for row_id in (*stored, *dead) if 0 < row_id <= newest_id}, now_ms)
+            if not changes.fresh:
+                return 0, 0
             with self._transaction():
-                counts = [
-                    self._connection.execute(
-                        "UPDATE rows SET state = ?, settled_ms = ?"
-                        " WHERE id IN (SELECT value FROM json_each(?)) AND state = 0",
-                        (schema.STORED, now_ms, _as_json(stored)),
-                    ).rowcount,
-                    self._connection.execute(
-                        "DELETE FROM rows WHERE id IN (SELECT value FROM json_each(?)) AND state = 0", (_as_json(dead),)
-                    ).rowcount,
-                ]
-                totals = self.totals.plus(self._connection, stored=counts[0], dead=counts[1])
-            self._waiting -= sum(counts)
+                n_dead = 0
+                if dead:
+                    n_dead = self._connection.execute(
+                        "DELETE FROM rows WHERE id IN (SELECT value FROM json_each(?))", (_as_json(dead),)
+                    ).rowcount
+                n_stored = sum(self._count(low, high) for low, high in changes.fresh)
+                changes.write(self._connection)
+                totals = self.totals.plus(self._connection, stored=n_stored, dead=n_dead)
+            self._settled = settled
+            self._waiting -= n_stored + n_dead
             self.totals = totals
-            return counts[0], counts[1]
+            return n_stored, n_dead
 
     def replay_settled(self, since_ms: int) -> int:
-        """Make rows that were stored since `since_ms` [ms] wait again: completes a restored store.
+        """Make rows that were stored since `since_ms` [ms], or less than a minute before, wait again.
 
-        Call it on a spool that no forwarder uses yet. Returns the number of rows.
+        It completes a restored store. Call it on a spool that no forwarder uses yet. Returns the number of rows.
         """
         with self._lock:
+            settled, count = self._settled.copy(), 0
             with self._transaction():
-                count = self._connection.execute(
-                    "UPDATE rows SET state = 0, settled_ms = NULL WHERE state = ? AND settled_ms >= ?",
-                    (schema.STORED, since_ms),
-                ).rowcount
+                for low, high, settled_ms in self._settled.ranges:
+                    if settled_ms >= since_ms:
+                        settled.drop(low, high).write(self._connection)
+                        count += self._count(low, high)
                 totals = self.totals.plus(self._connection, replayed=count)
+            self._settled = settled
             self._waiting += count
             self.totals = totals
             return count
@@ -369,20 +380,34 @@ class Spool:
 
     def prune(self, now_ms: int, limit: int = 500) -> int:
         """Delete at most `limit` rows that were settled more than 48 h ago; return how many."""
-        with self._lock, self._transaction():
+        with self._lock:
             if len(self._poisoned) > POISONERS_IN_MEMORY:
                 self._poisoned = {name: level for name, level in self._poisoned.items() if level.left_at(now_ms)}
-            return self._connection.execute(
-                "DELETE FROM rows WHERE id IN (SELECT id FROM rows WHERE state > 0 AND settled_ms < ? LIMIT ?)",
-                (now_ms - SETTLED_KEEP_MS, limit),
-            ).rowcount
+            old = [each for each in self._settled.ranges if each[2] < now_ms - SETTLED_KEEP_MS]
+            if not old:
+                return 0
+            settled, count = self._settled.copy(), 0
+            with self._transaction():
+                for low, high, _ in old:
+                    if count == limit:
+                        break
+                    last = self._connection.execute(
+                        "SELECT id FROM rows WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1 OFFSET ?",
+                        (low, high, limit - count - 1),
+                    ).fetchone()
+                    upto_id = high if last is None else last[0]
+                    settled.drop(low, upto_id).write(self._connection)
+                    count += self._connection.execute(
+                        "DELETE FROM rows WHERE id BETWEEN ? AND ?", (low, upto_id)
+                    ).rowcount
+            self._settled = settled
+            return count
 
     def backlog(self) -> Backlog:
         """Count what waits and what is missing."""
         with self._lock, self._as_spool_error():
-            oldest = self._connection.execute(
-                "SELECT arrived_ms FROM rows WHERE state = 0 ORDER BY id LIMIT 1"
-            ).fetchone()
+            oldest_id = next(self._waiting_ids(0, self.newest_id), None)
+            oldest = self._connection.execute("SELECT arrived_ms FROM rows WHERE id = ?", (oldest_id,)).fetchone()
             missing = {
                 reason: (count, readings)
                 for reason, count, readings in self._connection.execute(
@@ -400,21 +425,27 @@ class Spool:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _waiting_ids(self, after_id: int, upto_id: int, limit: int) -> list[int]:
-        """Return ids of waiting rows in order, from their index alone: most of them may be on their way already."""
-        query = "SELECT id FROM rows WHERE state = 0 AND id > ? AND id <= ? ORDER BY id LIMIT ?"
+    def _waiting_ids(self, after_id: int, upto_id: int) -> Iterator[int]:
+        """Give the ids of waiting rows in order; most of them may be on their way already."""
         with self._as_spool_error():
-            return [row[0] for row in self._connection.execute(query, (after_id, upto_id, limit))]
+            for gap in self._settled.gaps(after_id, upto_id):
+                for (row_id,) in self._connection.execute("SELECT id FROM rows WHERE id BETWEEN ? AND ?", gap):
+                    yield row_id
+
+    def _count(self, low: int, high: int) -> int:
+        """Count the rows between two ids."""
+        found = self._connection.execute("SELECT COUNT(*) FROM rows WHERE id BETWEEN ? AND ?", (low, high)).fetchone()
+        return int(found[0])
 
     def _rows_of(self, ids: list[int]) -> list[Row]:
-        """Return those of some rows, ascending by id, that wait."""
+        """Return those of some rows, ascending by id, that are there."""
         if not ids:
             return []
         values: Sequence[int | str]
         which, values = "id IN (SELECT value FROM json_each(?))", [_as_json(ids)]
         if ids[-1] - ids[0] + 1 == len(ids):
             which, values = "id BETWEEN ? AND ?", [ids[0], ids[-1]]
-        query = f"SELECT {_COLUMNS} FROM rows NOT INDEXED WHERE {which} AND state = 0 ORDER BY id"  # noqa: S608
+        query = f"SELECT {_COLUMNS} FROM rows WHERE {which} ORDER BY id"  # noqa: S608
         with self._as_spool_error():
             return [Row(*row) for row in self._connection.execute(query, values)]
 

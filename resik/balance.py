@@ -81,7 +81,7 @@ def read_spool(chain: Chain) -> tuple[Totals, int]:
     """
     connection = sqlite3.connect(f"{chain.spool.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)
     try:
-        waiting = connection.execute("SELECT COUNT(*) FROM rows WHERE state = 0").fetchone()[0]
+        waiting = connection.execute("SELECT COUNT(*) FROM waiting").fetchone()[0]
         return load_totals(connection), waiting
     finally:
         connection.close()

@@ -149,7 +149,10 @@ def test_a_stopped_stack_is_told_apart_and_tampering_shows(square):
     report = look(stack)
     assert [line.difference for line in report.lines] == [0, 0]
     with sqlite3.connect(stack.folder.spool) as thief:
-        thief.execute("UPDATE rows SET state = 0 WHERE id IN (SELECT id FROM rows WHERE state = 1 LIMIT 2)")
+        thief.execute(
+            "UPDATE settled SET to_id = to_id - 2"
+            " WHERE from_id = (SELECT MAX(from_id) FROM settled WHERE to_id > from_id + 1)"
+        )
     thief.close()
     report = look(stack)
     assert [line.difference for line in report.lines] == [0, -2]

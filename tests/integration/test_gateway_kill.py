@@ -75,6 +75,6 @@ def test_kill_nine_five_times_mid_flow(kind: str, is_ingest_up: bool, tmp_path: 
     assert acked_at_kills == sorted(acked_at_kills)
     connection = sqlite3.connect(gateway.spool_file)
     assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
-    waiting, total = connection.execute("SELECT SUM(state = 0), COUNT(*) FROM rows").fetchone()
+    waiting, total = connection.execute("SELECT (SELECT COUNT(*) FROM waiting), COUNT(*) FROM rows").fetchone()
     connection.close()
     assert (waiting, total) == (0, len(fleet.acked))

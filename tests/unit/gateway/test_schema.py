@@ -6,29 +6,33 @@ import pytest
 
 from gateway import schema
 from gateway.arrivals import FIND_REPEAT
-from gateway.spool import Spool
+from gateway.spool import SETTLED_KEEP_MS, Spool
+from gateway.totals import Totals
 from tests.unit.gateway.fakes import NOW_MS, roomy, up
+from tests.unit.gateway.old_spools import SETTLED_MS, WAITING, old_file
 from tests.unit.gateway.test_foreign import CHIRPSTACK, SOURCES, chirpstack
 
 NO_ROOM = 1000, 0
+MINUTE_END_MS = (NOW_MS // 60_000 + 1) * 60_000
+KEPT = [(1, 1, MINUTE_END_MS), (2, 2, MINUTE_END_MS + 60_000), (3, 4, MINUTE_END_MS), (6, 6, MINUTE_END_MS)]
+"""What `SETTLED_MS` is as ranges."""
+
+
+def opened(path: Path) -> Spool:
+    """Return a file opened by the present version."""
+    return Spool(path, now_ms=NOW_MS, disk=roomy(path.parent))
 
 
 def reopened(spool: Spool) -> Spool:
-    """Return the same file, opened by the present version."""
+    """Return the same file, opened again."""
     spool.close()
-    return Spool(spool.path, now_ms=NOW_MS, disk=roomy(spool.path.parent))
+    return opened(spool.path)
 
 
-@pytest.fixture
-def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
-    """Return a spool whose file is of version 2, with a reading that waits, one stored, and one that left as dead."""
-    with monkeypatch.context() as patched:
-        patched.setattr(schema, "SCHEMA_VERSION", 2)
-        spool = Spool(tmp_path / "spool.sqlite3", now_ms=NOW_MS, disk=roomy(tmp_path))
-    assert spool._connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("2",)
-    spool.put([up("rsk-b001", 7, [1, 2, 3])])
-    spool.settle([1], [3], NOW_MS)
-    return spool
+@pytest.fixture(params=[1, 2, 3])
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return a file of an earlier version."""
+    return old_file(tmp_path / "spool.sqlite3", request.param)
 
 
 def identities(spool: Spool) -> list[tuple[int, int]]:
@@ -41,49 +45,95 @@ def indexes(spool: Spool) -> set[str]:
     return {row[1] for row in spool._connection.execute("PRAGMA index_list(rows)")}
 
 
-def test_a_file_with_an_index_over_readings_is_renewed(old: Spool) -> None:
+def columns(spool: Spool) -> list[str]:
+    """Return the columns of the rows."""
+    return [row[1] for row in spool._connection.execute("PRAGMA table_info(rows)")]
+
+
+def test_there_is_a_script_for_every_version() -> None:
+    """A version without its script would leave files behind."""
+    assert len(schema.MIGRATIONS) == schema.SCHEMA_VERSION
+
+
+def test_a_file_of_an_earlier_version_is_renewed(old: Path, tmp_path: Path) -> None:
     """Rows, ids and identities are what they were; the id of a row that left is not given again."""
-    new = reopened(old)
-    assert indexes(new) == {"rows_identity", "rows_waiting", "rows_settled"}
-    assert identities(new) == [(1, 1), (2, 2)]
-    assert (new.waiting, new.id) == (1, old.id)
-    assert new.put([up("rsk-b001", 7, [1, 2, 3, 4])]).duplicates == 3
-    assert identities(new) == [(1, 1), (2, 2), (4, 4)]
+    new = opened(old)
+    fresh = opened(tmp_path / "fresh.sqlite3")
+    assert (indexes(new), columns(new)) == (indexes(fresh), columns(fresh)) == ({"rows_identity"}, columns(new))
+    assert "state" not in columns(new)
+    fresh.close()
+    assert identities(new) == [(seq, seq) for seq in sorted((*SETTLED_MS, *WAITING))]
+    assert (new.waiting, new.id) == (len(WAITING), "0123456789abcdef")
+    assert [row.id for row in new.take_backlog(0, 10, 10**6, ())] == list(WAITING)
+    assert new.put([up("rsk-b001", 7, list(range(1, 10)))]).duplicates == 8
+    assert identities(new)[-1] == (9, 9)
     new.close()
 
 
-def test_an_empty_old_file_gives_no_id_again(old: Spool) -> None:
+def test_what_was_stored_when_is_kept_as_ranges(old: Path) -> None:
+    """Rows that were settled in one minute without another between them are one range; each leaves in its time."""
+    new = opened(old)
+    assert new._settled.ranges == KEPT
+    at_ms = MINUTE_END_MS + SETTLED_KEEP_MS
+    assert [new.prune(at_ms), new.prune(at_ms + 1), new.prune(at_ms + 60_001)] == [0, 4, 1]
+    assert [seq for _, seq in identities(new)] == list(WAITING)
+    new.close()
+
+
+def test_totals_go_on(tmp_path: Path) -> None:
+    """A file that had none begins with what lies in it; both equations hold."""
+    first = opened(old_file(tmp_path / "first.sqlite3", 1))
+    assert first.totals == Totals(offered=7, spooled=7, stored=5)
+    first.close()
+    third = opened(old_file(tmp_path / "third.sqlite3", 3))
+    assert third.totals == Totals(offered=8, spooled=8, stored=5, dead=1)
+    assert third.totals.spooled == third.totals.stored + third.totals.dead + third.waiting
+    third.close()
+
+
+def test_an_empty_old_file_gives_no_id_again(old: Path) -> None:
     """Also when all rows are gone: an old ack must not settle a new row."""
-    old.settle([], [2], NOW_MS)
-    old._connection.execute("DELETE FROM rows")
-    new = reopened(old)
-    new.put([up("rsk-b001", 7, [4])])
-    assert identities(new) == [(4, 4)]
-    new.close()
+    spool = opened(old)
+    spool.settle([], WAITING, NOW_MS)
+    spool._connection.execute("DELETE FROM rows")
+    spool = reopened(spool)
+    spool.put([up("rsk-b001", 7, [9])])
+    assert identities(spool) == [(9, 9)]
+    spool.close()
 
 
-def test_without_room_for_a_copy_the_file_stays_and_works(old: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk keeps nobody from starting: the file serves as it is, and is renewed when there is room."""
+def test_without_room_for_a_copy_the_file_stays_and_works(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk keeps nobody from starting: the rows serve as they are, and are renewed when there is room."""
     with monkeypatch.context() as patched:
         patched.setattr(schema, "disk_bytes", lambda _folder: NO_ROOM)
-        same = reopened(old)
-    assert "rows_identity" not in indexes(same)
+        same = opened(old)
+    assert "state" in columns(same)
+    assert (same.waiting, same._settled.ranges) == (len(WAITING), KEPT)
     foreign = SOURCES.read(CHIRPSTACK, chirpstack(), NOW_MS, is_again=False, is_retained=False)
     assert foreign is not None
-    put = same.put([up("rsk-b001", 7, [3, 4]), foreign])
+    put = same.put([up("rsk-b001", 7, [8, 9]), foreign])
     assert (put.inserted, put.duplicates) == (2, 1)
+    assert same.settle([5], [7], NOW_MS) == (1, 1)
     new = reopened(same)
-    assert "rows_identity" in indexes(new)
-    assert new.waiting == 3
+    assert "state" not in columns(new)
+    assert new.waiting == 2
+    assert new._settled.ranges == [*KEPT[:2], (3, 7, MINUTE_END_MS)]
     new.close()
 
 
 def test_a_new_file_needs_no_room_for_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to copy: it begins with the present schema."""
     monkeypatch.setattr(schema, "disk_bytes", lambda _folder: NO_ROOM)
-    spool = Spool(tmp_path / "spool.sqlite3", now_ms=NOW_MS, disk=roomy(tmp_path))
-    assert "rows_identity" in indexes(spool)
+    spool = opened(tmp_path / "spool.sqlite3")
+    assert "state" not in columns(spool)
     spool.close()
+
+
+def test_what_waits_can_be_asked_of_the_file_itself(spool: Spool) -> None:
+    """The view is for people with a database browser, and for the ledger of a gateway that stands still."""
+    spool.put([up("rsk-b001", 7, [1, 2, 3, 4])])
+    spool.settle([2, 3], [], NOW_MS)
+    assert spool._connection.execute("SELECT id FROM waiting").fetchall() == [(1,), (4,)]
 
 
 def test_the_index_of_identities_serves_other_makes(spool: Spool) -> None:

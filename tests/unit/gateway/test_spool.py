@@ -11,6 +11,7 @@ from gateway.arrivals import HOLE_IS_GAP_AFTER_MS, MAX_RANGES
 from gateway.disk import DiskWatch
 from gateway.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, SpoolTooNew
 from gateway.messages import read_message
+from gateway.settled import TOGETHER_MS
 from gateway.spool import SETTLED_KEEP_MS, Row, Spool
 from tests.unit.gateway.fakes import NOW_MS, NOW_S, SITE, mark_of, payload, roomy, untimed, up
 
@@ -54,7 +55,7 @@ def test_a_watermark_outlives_its_rows(spool: Spool) -> None:
     spool.put([up(DEVICE, 7, [1, 2, 4])])
     ids = [row.id for row in waiting(spool)]
     spool.settle(ids, [], NOW_MS)
-    assert spool.prune(NOW_MS + SETTLED_KEEP_MS + 1) == 3
+    assert spool.prune(NOW_MS + SETTLED_KEEP_MS + TOGETHER_MS + 1) == 3
     spool = reopen(spool)
     put = spool.put([up(DEVICE, 7, [1, 2, 4])])
     assert put.inserted == 0
@@ -70,6 +71,7 @@ def test_settled_rows_stay_48_hours_and_can_be_replayed(spool: Spool) -> None:
     ids = [row.id for row in waiting(spool)]
     assert spool.settle(ids[:2], ids[2:], NOW_MS) == (2, 1)
     assert spool.prune(NOW_MS + SETTLED_KEEP_MS) == 0
+    assert spool.replay_settled(NOW_MS + TOGETHER_MS + 1) == 0, "not what was stored a minute before that"
     assert spool.replay_settled(NOW_MS) == 2, "dead rows do not come back"
     assert [row.id for row in waiting(spool)] == ids[:2]
     assert spool.backlog().waiting == 2
@@ -381,16 +383,48 @@ def test_dead_rows_leave_at_once_and_stored_ones_stay(spool: Spool) -> None:
     spool.put([up(DEVICE, 7, [1, 2])])
     assert spool.settle([1], [2], NOW_MS) == (1, 1)
     assert spool.settle([1], [2], NOW_MS) == (0, 0)
-    assert spool._connection.execute("SELECT id, state FROM rows").fetchall() == [(1, 1)]
+    assert spool._connection.execute("SELECT id FROM rows").fetchall() == [(1,)]
     assert spool.waiting == spool.backlog().waiting == 0
     assert spool.put([up(DEVICE, 7, [2])]).duplicates == 1
+
+
+def test_an_ack_whose_commit_fails_settles_nothing(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory and file are what they were; the same ack settles all of it once the disk takes it."""
+
+    def fail() -> None:
+        raise sqlite3.OperationalError
+
+    spool.put([up(DEVICE, 7, [1, 2, 3])])
+    with monkeypatch.context() as patched:
+        patched.setattr(spool, "_commit", fail)
+        with pytest.raises(SpoolError):
+            spool.settle([1, 2], [3], NOW_MS)
+    assert [row.id for row in waiting(spool)] == [1, 2, 3]
+    assert (spool.waiting, spool.totals.stored, spool.totals.dead) == (3, 0, 0)
+    assert spool.settle([1, 2], [3], NOW_MS) == (2, 1)
+    reopened = reopen(spool)
+    assert (waiting(reopened), reopened.waiting) == ([], 0)
+    reopened.close()
+
+
+def test_what_waits_between_settled_rows_is_found_after_a_restart(spool: Spool) -> None:
+    """Acks came out of order: the rows between them wait, the newest of them first."""
+    spool.put([up(DEVICE, 7, [1, 2, 3, 4, 5, 6])])
+    spool.settle([1, 4, 6], [3], NOW_MS)
+    spool = reopen(spool)
+    assert spool.waiting == spool.backlog().waiting == 2
+    assert [row.id for row in spool.take_live(10, 10**6)] == [5]
+    assert [row.id for row in waiting(spool)] == [2, 5]
+    spool.close()
 
 
 @pytest.mark.parametrize("call", ["backlog", "check_space", "prune", "note_late_gaps"])
 def test_upkeep_speaks_in_errors_of_the_spool(spool: Spool, call: str) -> None:
     """A disk that fails under upkeep is a SpoolError, which waits or ends by its own word, never a raw error."""
+    spool.put([up(DEVICE, 7, [1])])
+    spool.settle([1], [], NOW_MS)
     spool._connection.close()
-    arguments = [NOW_MS] if call in {"prune", "note_late_gaps"} else []
+    arguments = [NOW_MS + 2 * SETTLED_KEEP_MS] if call in {"prune", "note_late_gaps"} else []
     with pytest.raises(SpoolError):
         getattr(spool, call)(*arguments)
 

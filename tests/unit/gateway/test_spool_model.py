@@ -142,7 +142,7 @@ class SpoolMachine(RuleBasedStateMachine):
         """Hold that what waits is exactly what arrived and was not settled, one row each."""
         if self.spool is None:
             return
-        keys = self.spool._connection.execute("SELECT device, boot, seq FROM rows WHERE state = 0").fetchall()
+        keys = self.spool._connection.execute("SELECT device, boot, seq FROM waiting").fetchall()
         assert len(keys) == len(set(keys))
         assert set(keys) == self.arrived - self.settled
         assert self.spool.backlog().waiting == len(keys)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway import schema
 from gateway.arrivals import POISON_BURST, Arrivals, PoisonLevel
 from gateway.messages import read_message
 from gateway.spool import Spool
@@ -70,22 +69,3 @@ def test_a_row_that_vanished_from_the_file_shows(spool: Spool, tmp_path: Path) -
     robbed = Spool(tmp_path / "spool.sqlite3", now_ms=NOW_MS, disk=roomy(tmp_path))
     assert not is_balanced(robbed)
     robbed.close()
-
-
-def test_a_file_of_the_first_schema_begins_with_what_lies_in_it(
-    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After the upgrade both equations hold, and the rows are what they were."""
-    spool.put([up("rsk-b001", 7, [1, 2, 3])])
-    spool.settle([row.id for row in spool.take_backlog(0, 2, 10**6, set())], [], NOW_MS)
-    spool.close()
-    with sqlite3.connect(tmp_path / "spool.sqlite3") as old:
-        old.execute("DROP TABLE totals")
-        old.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
-    old.close()
-    assert len(schema.MIGRATIONS) == schema.SCHEMA_VERSION
-    upgraded = Spool(tmp_path / "spool.sqlite3", now_ms=NOW_MS, disk=roomy(tmp_path))
-    assert upgraded.totals == Totals(offered=3, spooled=3, stored=2)
-    assert upgraded.waiting == 1
-    assert is_balanced(upgraded)
-    upgraded.close()
