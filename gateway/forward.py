@@ -270,7 +270,7 @@ class Forwarder:
             self.counts.acks_stale += len(acks)
         for ack in acks:
             self._note_answered(ack.batch, now_s)
-        self._land(stored | dead)
+        self._land(stored | dead, [ack.batch for ack in acks])
         self._unanswered_since_s = now_s if self._flying else None
         for batch in self._flying.values():  # upstream is alive: back to the short pause
             batch.attempts, batch.pause_s = min(batch.attempts, 1), min(batch.pause_s, self._resend_s)
@@ -297,15 +297,22 @@ class Forwarder:
                 if batch.overtaken >= OVERTAKEN_TIMES:  # perhaps no answer comes any more that would tell so later
                     batch.due_s = min(batch.due_s, max(now_s, batch.sent_s + OVERTAKEN_AFTER_S))
 
-    def _land(self, ids: set[int]) -> None:
-        landed = self._flying_ids.intersection(ids)
-        if not landed:
-            return
+    def _land(self, ids: set[int], named: list[str]) -> None:
+        """Take settled rows out of the batches on their way; those that the acks name hold nearly all of them."""
+        landed = self._flying_ids & ids
         self._flying_ids -= landed
-        for name, batch in list(self._flying.items()):
-            for row_id in landed.intersection(batch.rows):
-                del batch.rows[row_id]
-            if not batch.rows:
+        for name in (*named, *self._flying):
+            if not landed:
+                return
+            batch = self._flying.get(name)
+            if batch is None:
+                continue
+            here = landed.intersection(batch.rows)
+            landed -= here
+            if len(here) < len(batch.rows):
+                for row_id in here:
+                    del batch.rows[row_id]
+            else:
                 del self._flying[name]
 
     def _resend(self, known: list[Flight], now_s: float, *, everything: bool) -> None:
