@@ -3,8 +3,8 @@ import { emptyings, withGaps } from "../src/charts";
 import { marksOf, walkingHint } from "../src/crew/hint";
 import { id } from "../src/i18n/id";
 import type { Plan } from "../src/api/types";
-import { binScale, planBounds, roadLines } from "../src/map/base";
-import { boxOf, overlap, placeAt, placeCallouts } from "../src/map/placement";
+import { binScale, landmarkScale, planBounds, roadLines } from "../src/map/base";
+import { boxOf, leaderEnd, overlap, placeAt, placeCallouts, placeForms } from "../src/map/placement";
 import { type LonLat, bearing, isInside, offset } from "../src/words/places";
 
 const ORIGIN: LonLat = [112.9067, -7.6414];
@@ -63,6 +63,7 @@ describe("the plan", () => {
   it("scales bins along one curve, flat at both ends", () => {
     expect([10, 15, 16.5, 18, 20, 22].map(binScale)).toEqual([0.45, 0.45, 0.7, 1, 1.35, 1.35]);
     expect(binScale(17.25)).toBeCloseTo(0.85, 5);
+    expect([10, 16, 17, 18, 22].map(landmarkScale)).toEqual([0.75, 0.75, 0.875, 1, 1]);
   });
 });
 
@@ -87,6 +88,49 @@ describe("words beside marks", () => {
     const two = [word, { ...word, x: 210, y: 204 }];
     const [a, b] = placeCallouts(two, [], view);
     expect(a && b && overlap(boxOf(two[0] as typeof word, a), boxOf(two[1] as typeof word, b))).toBe(0);
+  });
+
+  it("slide or step aside where bins leave a narrow gap", () => {
+    // Bins in two rows above and below, and a column to each side: only a word that moves off its mark's row is clear.
+    const bins = [-60, -36, -12, 12, 36, 60].flatMap((dx) => [-29, 29].map((dy) => ({ x: 200 + dx - 9, y: 200 + dy - 9, width: 18, height: 18 })));
+    const beside = [-34, 34].map((dx) => ({ x: 200 + dx - 9, y: 191, width: 18, height: 18 }));
+    const all = [...bins, ...beside];
+    const [moved] = placeCallouts([word], all, view);
+    expect(moved && all.map((bin) => overlap(boxOf(word, moved), bin))).toEqual(all.map(() => 0));
+  });
+
+  it("leave a landmark free, but lie on it rather than on a bin", () => {
+    const right = { x: 215, y: 190, width: 20, height: 20 };
+    const [free] = placeCallouts([word], [], view, [right]);
+    expect(free && overlap(boxOf(word, free), right)).toBe(0);
+    const around = [{ x: 0, y: 0, width: 400, height: 180 }, { x: 0, y: 220, width: 400, height: 180 }, { x: 0, y: 180, width: 190, height: 40 }];
+    const [onIt] = placeCallouts([word], around, view, [{ x: 210, y: 180, width: 190, height: 40 }]);
+    expect(onIt && around.map((bin) => overlap(boxOf(word, onIt), bin))).toEqual([0, 0, 0]);
+  });
+
+  it("fall on whole pixels, wherever their mark is", () => {
+    for (const [x, y] of [[200.5, 200.5], [133.31, 77.77], [250, 180.25]]) {
+      const odd = { ...word, x: x as number, y: y as number, width: 81, height: 21 };
+      const [place] = placeCallouts([odd], [{ x: 213, y: 190, width: 20, height: 20 }], view);
+      const box = boxOf(odd, place as NonNullable<typeof place>);
+      expect([box.x % 1, box.y % 1].map((part) => Math.abs(part - Math.round(part)))).toEqual([expect.closeTo(0, 9), expect.closeTo(0, 9)]);
+    }
+  });
+
+  it("leave their note out only where a bin would cover them", () => {
+    const forms = [{ ...word, height: 36 }, word];
+    expect(placeForms([forms], [], view)[0]?.form).toBe(0);
+    const rows = [{ x: 0, y: 150, width: 400, height: 38 }, { x: 0, y: 212, width: 400, height: 38 }]; // 24 px between them
+    const [short] = placeForms([forms], rows, view);
+    expect(short?.form).toBe(1);
+    expect(short && rows.map((row) => overlap(boxOf(word, short), row))).toEqual([0, 0]);
+    expect(placeForms([[word]], [{ x: 0, y: 0, width: 400, height: 400 }], view)[0]?.form).toBe(0); // a crew has one form
+  });
+
+  it("are tied to their mark by a line when they had to go far", () => {
+    expect(leaderEnd(word, placeAt("left", word.clear))).toBeNull();
+    expect(leaderEnd(word, placeAt("left", word.clear + 26))).toEqual({ x: 238, y: 200 }); // its near edge, level with the mark
+    expect(leaderEnd(word, placeAt("bottom-right", word.clear + 26))).toEqual({ x: 200 - 38 * 0.8, y: 200 - 38 * 0.8 });
   });
 
   it("touch their mark with the side that the anchor names", () => {

@@ -20,24 +20,33 @@ function metres(value: ExpressionSpecification | number, lat: number, minPx: num
   return ["interpolate", ["exponential", 2], ["zoom"], 12, at(12), 22, at(22)];
 }
 
-/** Scale of a bin sprite by zoom; `binScale` is the same curve for code that needs the number. */
-const BIN_STOPS: readonly [number, number][] = [
+type Stops = readonly [number, number][];
+
+/** Scale of a sprite by zoom; `binScale` and `landmarkScale` are the same curves for code that needs the number. */
+const BIN_STOPS: Stops = [
   [15, 0.45],
   [16.5, 0.7],
   [18, 1],
   [20, 1.35],
 ];
-const BIN_SIZE: ExpressionSpecification = ["interpolate", ["linear"], ["zoom"], ...BIN_STOPS.flat()] as unknown as ExpressionSpecification;
+const LANDMARK_STOPS: Stops = [
+  [16, 0.75],
+  [18, 1],
+];
+const byZoom = (stops: Stops): ExpressionSpecification => ["interpolate", ["linear"], ["zoom"], ...stops.flat()] as unknown as ExpressionSpecification;
+const BIN_SIZE = byZoom(BIN_STOPS);
 
-export function binScale(zoom: number): number {
-  const first = BIN_STOPS[0] as [number, number];
-  let [fromZoom, fromScale] = first;
-  for (const [atZoom, scale] of BIN_STOPS) {
+function scaleAt(stops: Stops, zoom: number): number {
+  let [fromZoom, fromScale] = stops[0] as [number, number];
+  for (const [atZoom, scale] of stops) {
     if (zoom <= atZoom) return atZoom === fromZoom ? scale : fromScale + ((scale - fromScale) * (zoom - fromZoom)) / (atZoom - fromZoom);
     [fromZoom, fromScale] = [atZoom, scale];
   }
   return fromScale;
 }
+
+export const binScale = (zoom: number): number => scaleAt(BIN_STOPS, zoom);
+export const landmarkScale = (zoom: number): number => scaleAt(LANDMARK_STOPS, zoom);
 
 const role = (...roles: string[]): ExpressionSpecification => ["in", ["get", "role"], ["literal", roles]];
 
@@ -223,6 +232,7 @@ export function baseStyle(site: Site, p: Palette, name: (props: PlanFeature["pro
       ribs: { type: "geojson", data: umbrellaRibs(site.plan), maxzoom: 16 },
       labels: { type: "geojson", data: labelPoints(site.plan, name), maxzoom: 16 },
       routes: { type: "geojson", data: EMPTY, maxzoom: 16 },
+      leaders: { type: "geojson", data: EMPTY, maxzoom: 16 },
       words: { type: "geojson", data: EMPTY, maxzoom: 16 },
       marks: { type: "geojson", data: EMPTY, maxzoom: 16 },
       selected: { type: "geojson", data: EMPTY, maxzoom: 16 },
@@ -324,7 +334,7 @@ export function baseStyle(site: Site, p: Palette, name: (props: PlanFeature["pro
         layout: {
           "symbol-sort-key": ["get", "rank"],
           "icon-image": ["coalesce", ["get", "icon"], ""],
-          "icon-size": ["interpolate", ["linear"], ["zoom"], 16, 0.75, 18, 1],
+          "icon-size": byZoom(LANDMARK_STOPS),
           "text-field": ["step", ["zoom"], ["case", ["<=", ["get", "rank"], 3], ["get", "label"], ""], 17.6, ["case", ["<=", ["get", "rank"], 6], ["get", "label"], ""], 19, ["get", "label"]],
           "text-font": ["Resik Sans Semibold"],
           "text-size": ["interpolate", ["linear"], ["zoom"], 16, 11, 19, 13],
@@ -342,6 +352,7 @@ export function baseStyle(site: Site, p: Palette, name: (props: PlanFeature["pro
         source: "selected",
         paint: { "circle-radius": 21, "circle-color": p.accent, "circle-opacity": 0.16, "circle-stroke-color": p.accent, "circle-stroke-width": 2.5 },
       },
+      { id: "leaders", type: "line", source: "leaders", paint: { "line-color": p.ink2, "line-width": 1.2, "line-opacity": 0.8 } },
       // The words lie under every mark, so that no word covers a bin.
       {
         id: "words",

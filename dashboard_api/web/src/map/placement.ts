@@ -23,8 +23,21 @@ export type Anchor = "left" | "right" | "bottom" | "top" | "bottom-left" | "bott
 
 const ANCHORS: readonly Anchor[] = ["left", "right", "bottom", "top", "bottom-left", "bottom-right", "top-left", "top-right"];
 
-/** Extra distance between mark and word that is tried when every near place covers something [px]. */
-const FAR_PX = 13;
+/** Extra distances between mark and word, tried when nearer places cover something [px]. */
+const FAR_PX: readonly number[] = [0, 13, 26];
+/** How far a word slides along the side that touches its mark, in shares of its own size. */
+const SLIDES: readonly number[] = [0, 0.25, -0.25];
+/** What a step away from its mark costs a word, in shares of its own size: much less than to cover something. */
+const FAR_COST = 0.03;
+const SLIDE_COST = 0.01;
+/** A landmark that a word lies on is left out by the map: better that than a bin on the word. */
+const LANDMARK_COST = 0.4;
+/** A word this much further from its mark than the nearest place gets a line to it [px]. */
+const LEADER_PX = 6;
+/** A word that lies on obstacles with more than this takes its smallest form, and then finds more room [px²]. */
+const CROWDED_PX2 = 4;
+/** The first word that is placed knows nothing of the last: in a second round it does. */
+const ROUNDS = 2;
 
 export interface Place {
   anchor: Anchor;
@@ -52,29 +65,72 @@ export function overlap(a: Box, b: Box): number {
   return w > 0 && h > 0 ? w * h : 0;
 }
 
+function slid({ anchor, offset: [x, y] }: Place, { width, height }: Callout, share: number): Place {
+  const isBeside = anchor === "left" || anchor === "right";
+  return { anchor, offset: isBeside ? [x, y + share * height] : [x + share * width, y] };
+}
+
+/** Moves a word by less than a pixel, so that its own pixels fall on those of the screen: else its letters lose strokes. */
+function onPixels(callout: Callout, { anchor, offset }: Place): Place {
+  const { x, y } = boxOf(callout, { anchor, offset });
+  return { anchor, offset: [offset[0] + Math.round(x) - x, offset[1] + Math.round(y) - y] };
+}
+
+function covered(box: Box, obstacles: readonly Box[]): number {
+  return obstacles.reduce((sum, obstacle) => sum + overlap(box, obstacle), 0);
+}
+
 /**
  * One place per callout: the first in order of preference among those that cover the least of the
- * obstacles, of the words placed before, and of the outside of the view.
+ * obstacles, of the other words and marks, of the landmarks, and of the outside of the view.
  */
-export function placeCallouts(callouts: readonly Callout[], obstacles: readonly Box[], view: Box): Place[] {
-  const placed: Box[] = [];
-  const marks = callouts.map((c) => ({ x: c.x - c.clear, y: c.y - c.clear, width: 2 * c.clear, height: 2 * c.clear }));
-  return callouts.map((callout, index) => {
-    const places = [0, FAR_PX].flatMap((far) => ANCHORS.map((anchor) => ({ place: placeAt(anchor, callout.clear + far), isFar: far > 0 })));
-    let best = placeAt("left", callout.clear);
-    let bestCost = Infinity;
-    for (const { place, isFar } of places) {
-      const box = boxOf(callout, place);
-      const area = box.width * box.height;
-      let cost = (area - overlap(box, view)) * 2 + (isFar ? area * 0.03 : 0);
-      for (const obstacle of obstacles) cost += overlap(box, obstacle);
-      for (const other of placed) cost += overlap(box, other) * 1.5;
-      marks.forEach((mark, at) => {
-        if (at !== index) cost += overlap(box, mark);
+export function placeCallouts(callouts: readonly Callout[], obstacles: readonly Box[], view: Box, landmarks: readonly Box[] = []): Place[] {
+  const marksOf = (own: number): Box[] => callouts.flatMap((c, at) => (at === own ? [] : [{ x: c.x - c.clear, y: c.y - c.clear, width: 2 * c.clear, height: 2 * c.clear }]));
+  const chosen: Place[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    callouts.forEach((callout, index) => {
+      const others = chosen.flatMap((place, at) => (at === index ? [] : [boxOf(callouts[at] as Callout, place)]));
+      const hard = [...obstacles, ...marksOf(index)];
+      const area = callout.width * callout.height;
+      let best = placeAt("left", callout.clear);
+      let bestCost = Infinity;
+      FAR_PX.forEach((farPx, far) => {
+        for (const share of SLIDES) {
+          for (const anchor of ANCHORS) {
+            const place = onPixels(callout, slid(placeAt(anchor, callout.clear + farPx), callout, share));
+            const box = boxOf(callout, place);
+            let cost = (area - overlap(box, view)) * 2 + area * (far * FAR_COST + (share === 0 ? 0 : SLIDE_COST));
+            cost += covered(box, hard) + covered(box, others) * 1.5 + covered(box, landmarks) * LANDMARK_COST;
+            if (cost < bestCost - 1) [best, bestCost] = [place, cost];
+          }
+        }
       });
-      if (cost < bestCost - 1) [best, bestCost] = [place, cost];
-    }
-    placed.push(boxOf(callout, best));
-    return best;
+      chosen[index] = best;
+    });
+  }
+  return chosen;
+}
+
+/** Where the line from a mark ends at its word, null for a word so near that it needs none [px]. */
+export function leaderEnd(callout: Callout, place: Place): { x: number; y: number } | null {
+  const box = boxOf(callout, place);
+  const x = Math.min(Math.max(callout.x, box.x), box.x + box.width);
+  const y = Math.min(Math.max(callout.y, box.y), box.y + box.height);
+  return Math.hypot(x - callout.x, y - callout.y) > callout.clear + LEADER_PX ? { x, y } : null;
+}
+
+export interface PlacedForm extends Place {
+  /** Index of the form. */
+  form: number;
+}
+
+/** Places words that have several forms, the largest first: each in its first, or in its last where that would lie on an obstacle. */
+export function placeForms(words: readonly (readonly Callout[])[], obstacles: readonly Box[], view: Box, landmarks: readonly Box[] = []): PlacedForm[] {
+  const whole = words.map((forms) => forms[0] as Callout);
+  const forms = placeCallouts(whole, obstacles, view, landmarks).map((place, index) => {
+    const isCrowded = covered(boxOf(whole[index] as Callout, place), obstacles) > CROWDED_PX2;
+    return isCrowded ? (words[index] as readonly Callout[]).length - 1 : 0;
   });
+  const chosen = words.map((all, index) => all[forms[index] as number] as Callout);
+  return placeCallouts(chosen, obstacles, view, landmarks).map((place, index) => ({ ...place, form: forms[index] as number }));
 }

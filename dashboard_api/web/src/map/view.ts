@@ -5,10 +5,10 @@ import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import "maplibre-gl/dist/maplibre-gl.css";
 import type { PlanFeature, Site } from "../api/types";
 import type { LonLat } from "../words/places";
-import { EMPTY, baseStyle, binScale, labelPoints, planBounds } from "./base";
+import { EMPTY, baseStyle, binScale, labelPoints, landmarkScale, planBounds } from "./base";
 import { type AirCategory, type BinStyle, concern, spriteName } from "./level";
 import { type Theme, palette } from "./palette";
-import { type Callout, placeCallouts } from "./placement";
+import { type Box, type Callout, leaderEnd, placeForms } from "./placement";
 import { BIN_PX, LANDMARK_PX, type Landmark, MARK_PX, type WordSize, drawAir, drawBin, drawCrew, drawLandmark, drawWord, measureWord } from "./sprites";
 
 setWorkerUrl(workerUrl);
@@ -315,21 +315,37 @@ export class SquareMapView {
     };
     // A word without its mark in view would only say that something is cut off.
     const words = [
-      ...this.#air.filter(isInView).map(({ id, at, category, word, note }) => ({ id, at, ...this.#word(word, note, category === "unknown" || category === "pending" ? null : p.air[category], p.paper, p.ink, p.ink2) })),
-      ...this.#crews.filter(isInView).map(({ at, name }) => ({ id: "", at, ...this.#word(name, "", null, p.accent, p.paper, p.paper) })),
+      ...this.#air.filter(isInView).map(({ id, at, category, word, note }) => {
+        const swatch = category === "unknown" || category === "pending" ? null : p.air[category];
+        return { id, at, forms: [note, ""].map((under) => this.#word(word, under, swatch, p.paper, p.ink, p.ink2)) };
+      }),
+      ...this.#crews.filter(isInView).map(({ at, name }) => ({ id: "", at, forms: [this.#word(name, "", null, p.accent, p.paper, p.paper)] })),
     ];
-    const half = (BIN_ROOM_PX * binScale(this.#map.getZoom())) / 2;
-    const obstacles = this.#bins.map(({ at }) => {
-      const { x, y } = this.#map.project(at);
-      return { x: x - half, y: y - half, width: 2 * half, height: 2 * half };
-    });
-    const callouts = words.map(({ at, size }): Callout => ({ ...this.#xy(at), ...size, clear: MARK_PX / 2 + 1 }));
-    const places = placeCallouts(callouts, obstacles, view);
-    const features = words.map(({ id, at, sprite }, index) => {
-      const { anchor, offset } = places[index] ?? { anchor: "left", offset: [0, 0] };
-      return { type: "Feature" as const, geometry: { type: "Point" as const, coordinates: at }, properties: { id, sprite, anchor, offset } };
+    const zoom = this.#map.getZoom();
+    const bins = this.#bins.map(({ at }) => this.#around(at, BIN_ROOM_PX * binScale(zoom)));
+    const landmarks = labelPoints(this.#site.plan, this.#name).features.flatMap(({ geometry, properties }) =>
+      "icon" in properties ? [this.#around(geometry.coordinates, LANDMARK_PX * landmarkScale(zoom))] : [],
+    );
+    const callouts = words.map(({ at, forms }) => forms.map(({ size }) => ({ ...this.#xy(at), ...size, clear: MARK_PX / 2 + 1 })));
+    const places = placeForms(callouts, bins, view, landmarks);
+    const features = places.map(({ form, anchor, offset }, index) => {
+      const { id, at, forms } = words[index] as (typeof words)[number];
+      return { type: "Feature" as const, geometry: { type: "Point" as const, coordinates: at }, properties: { id, sprite: forms[form]?.sprite, anchor, offset } };
     });
     this.#source("words").setData({ type: "FeatureCollection", features });
+    const leaders = places.flatMap((place, index) => {
+      const { at } = words[index] as (typeof words)[number];
+      const end = leaderEnd(callouts[index]?.[place.form] as Callout, place);
+      if (end === null) return [];
+      const coordinates = [at, this.#map.unproject([end.x, end.y]).toArray()];
+      return [{ type: "Feature" as const, geometry: { type: "LineString" as const, coordinates }, properties: {} }];
+    });
+    this.#source("leaders").setData({ type: "FeatureCollection", features: leaders });
+  }
+
+  #around(at: LonLat, sizePx: number): Box {
+    const { x, y } = this.#map.project(at);
+    return { x: x - sizePx / 2, y: y - sizePx / 2, width: sizePx, height: sizePx };
   }
 
   #xy(at: LonLat): { x: number; y: number } {
