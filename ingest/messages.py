@@ -152,6 +152,8 @@ class AirRow(ReadingRow, gc=False, tag="air", kw_only=True):
 class OtherRow(msgspec.Struct, gc=False, tag_field="kind"):
     """A row of another kind, which is read as :class:`Row`."""
 
+    kind: ClassVar[None] = None
+
 
 class UplinkRow(OtherRow, gc=False, tag="uplink"):
     """What a sensor of another make sent."""

@@ -8,7 +8,7 @@ from ingest.conversion import CONVERT
 from ingest.errors import BadMessageError
 from ingest.messages import AirBody, BinBody
 from square.geometry import FillGeometry, fill_pct_of
-from square.quantities import FLAG_ANCHORED, FLAG_HUMID, FLAG_LATE, HUMID_ABOVE_PCT, LATE_AFTER_S
+from square.quantities import FLAG_ANCHORED, FLAG_LATE, LATE_AFTER_S
 
 OLDEST_MS = 7 * 24 * 3600 * 1000
 """How far a reading may lie before its arrival at the gateway [ms]: a node's flash queue holds days."""
@@ -74,6 +74,4 @@ def judge(
         flags |= FLAG_LATE
     if geometry is not None and "distance_mm" in values:
         values["fill_pct"] = fill_pct_of(geometry, values["distance_mm"])
-    if "rh_pct" in values and values["rh_pct"] > HUMID_ABOVE_PCT:
-        flags |= FLAG_HUMID
     return values, flags, is_measured

@@ -15,7 +15,6 @@ from typing import Final
 
 import msgspec
 
-from firmware import wire
 from ingest.readings import Reading
 from ingest.store import Point, Rejected, Writable
 from ingest.stores.points import (
@@ -32,8 +31,8 @@ from ingest.stores.points import (
 HEADS_LIMIT: Final = 50_000
 """Tag heads kept. A square has some thousand series; the limit only bounds a misuse."""
 
-SHAPES_LIMIT: Final = 500
-"""Sets of names that are known to be plain. A square has some dozen; beyond the limit each is looked at again."""
+FRAMES_LIMIT: Final = 50_000
+"""What stands around the values of a reading, kept by all that it follows from. A square has some for each device."""
 
 _TAG_ESCAPES: Final = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 _STRING_ESCAPES: Final = str.maketrans({'"': r"\"", "\\": r"\\"})
@@ -59,25 +58,18 @@ def quote_string(value: str) -> str:
     return f'"{value.translate(_STRING_ESCAPES)}"'
 
 
-_STATES: Final = {state: quote_string(state) for state in wire.STATES}
+_encode_json = msgspec.json.Encoder().encode
+_EQUALS_FOR_COLON: Final = bytes.maketrans(b":", b"=")
 
 
-_encode_values = msgspec.json.Encoder().encode
-
-
-def values_of(readings: Sequence[Reading]) -> list[str]:
-    """Return the measured values of each reading as written in its line; the names MUST be plain words.
+def values_of(values: Sequence[dict[str, float]]) -> list[str]:
+    """Return the values of each reading as written in its line; the names MUST be plain words, the numbers finite.
 
     All of them go through the JSON encoder in one call: it writes the shortest text of a float, as ``repr`` does, in a
     fifth of the time. What its text has between the numbers is the same everywhere, and becomes what a line has there.
     """
-    if not readings:
-        return []
-    text = _encode_values([reading.values for reading in readings])[2:-2]
-    written = text.replace(b'"', b"").replace(b":", b"=").decode().split("},{")
-    if len(written) != len(readings) > 1:  # a name with braces, which no store takes: it must not shift the others
-        return [text for reading in readings for text in values_of([reading])[:1]]
-    return written
+    text = _encode_json(values)[2:-2]
+    return text.translate(_EQUALS_FOR_COLON, b'"').decode().split("},{")
 
 
 class LineEncoder:
@@ -86,8 +78,7 @@ class LineEncoder:
     def __init__(self) -> None:
         self._heads: dict[tuple[str, ...], str] = {}
         self._names: set[str] = set()
-        self._reading_heads: dict[tuple[str, ...], str] = {}
-        self._shapes: dict[tuple[str, ...], str] = {}  # the texts are empty: looking one up says that it is known
+        self._frames: dict[tuple[str | int, ...], tuple[str, str]] = {}
 
     def encode(self, item: Writable) -> str:
         """Return one line without its newline.
@@ -101,18 +92,6 @@ class LineEncoder:
         if rejected:
             raise PointError(rejected[0].code, rejected[0].reason)
         return lines[0]
-
-    def _encode_first(self, reading: Reading, series: tuple[str, ...]) -> str:
-        """Write a reading in which something is new as a point, and note that it was found sound."""
-        point = reading.point()
-        line = self._encode_point(point)
-        if len(self._reading_heads) >= HEADS_LIMIT:
-            self._reading_heads.clear()
-        self._reading_heads[series] = self._head_of(point)
-        names = tuple(reading.values)
-        if names and len(self._shapes) < SHAPES_LIMIT:
-            self._shapes[names] = ""
-        return line
 
     def _encode_point(self, point: Point) -> str:
         head, names = self._head_of(point), self._names
@@ -138,30 +117,51 @@ class LineEncoder:
         """Return the lines, the position in ``points`` of each line, and the points that cannot be written."""
         lines: list[str] = []
         rejected: list[Rejected] = []
-        heads, shapes, append = self._reading_heads, self._shapes, lines.append
-        values = iter(values_of([item for item in points if type(item) is Reading]))
-        for index, item in enumerate(points):
+        frames, append = self._frames, lines.append
+        measured = [item.values for item in points if type(item) is Reading]
+        # Names that were not seen yet are looked at with the points of this batch; from then on they are known.
+        are_plain = self._names.issuperset(set().union(*measured))
+        values = iter(values_of(measured) if are_plain else ())
+        for item in points:
             try:
-                if type(item) is not Reading:
+                if type(item) is not Reading or not are_plain:
                     append(self._encode_point(item.point()))
                     continue
                 # Without its point, which costs twice as much; the line is the same. This trusts the types of a reading
                 # and its values to be finite: they are quotients of checked integers.
-                measured = next(values)
-                series = item.kind, item.site, item.asset, item.device, item.zone
-                try:
-                    append(
-                        f"{heads[series]} {shapes[tuple(item.values)]}{measured},state={_STATES[item.state]},"
-                        f"quality={item.quality}i,flags={item.flags}i,boot={item.boot}i,seq={item.seq}i {item.ts_ms}"
-                    )
-                except KeyError:
-                    append(self._encode_first(item, series))
+                own = next(values)
+                of = (
+                    item.kind,
+                    item.site,
+                    item.asset,
+                    item.device,
+                    item.zone,
+                    item.state,
+                    item.quality,
+                    item.flags,
+                    item.boot,
+                )
+                frame = frames.get(of)
+                if frame is None or not own:
+                    append(self._encode_first(item, of))
+                else:
+                    append(f"{frame[0]}{own}{frame[1]}{item.seq}i {item.ts_ms}")
             except PointError as error:
-                rejected.append(Rejected(index=index, code=error.code, reason=error.reason))
+                rejected.append(Rejected(index=len(lines) + len(rejected), code=error.code, reason=error.reason))
         if not rejected:
             return lines, range(len(points)), rejected
         left_out = {r.index for r in rejected}
         return lines, [index for index in range(len(points)) if index not in left_out], rejected
+
+    def _encode_first(self, reading: Reading, of: tuple[str | int, ...]) -> str:
+        """Write a reading as a point, and keep what stands around its values: by now it is known to be sound."""
+        point = reading.point()
+        line = self._encode_point(point)
+        if len(self._frames) >= FRAMES_LIMIT:
+            self._frames.clear()
+        judged = f",state={quote_string(reading.state)},quality={reading.quality}i,flags={reading.flags}i"
+        self._frames[of] = f"{self._head_of(point)} ", f"{judged},boot={reading.boot}i,seq="
+        return line
 
     def _head_of(self, point: Point) -> str:
         tags = point.tags

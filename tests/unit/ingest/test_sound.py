@@ -17,6 +17,7 @@ from ingest.errors import BadMessageError
 from ingest.messages import AirBody, BinBody
 from ingest.readings import Reading
 from ingest.refused import dead_unreadable
+from ingest.store import Point
 from ingest.stores import line_protocol
 from ingest.stores.line_protocol import LineEncoder
 from square.quantities import (
@@ -206,13 +207,20 @@ def test_a_sound_reading_is_judged_as_the_table_says(made: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("kind", ["bin", "air"])
 def test_every_limit_of_the_table_is_in_the_written_out_conversion(kind: str) -> None:
-    """Each quantity alone: at both plausible limits it is believed, one step of the wire beyond it is flagged."""
+    """Each quantity alone: at both plausible limits it is believed, one step of the wire beyond it is flagged.
+
+    As far as the wire goes: that the decoder lets nothing beyond its limits through is for the tests of the wire.
+    """
     make: Any = BinBody if kind == "bin" else AirBody
     for q in quantities_of(kind):
         low, high = round(q.plausible_min * q.divisor), round(q.plausible_max * q.divisor)
+        first, last = limits(kind)[q.wire_field]
         for raw, flags in ((low, 0), (high, 0), (low - 1, FLAG_IMPLAUSIBLE), (high + 1, FLAG_IMPLAUSIBLE)):
-            is_measured = q.wire_field not in wire.COMMON_FIELDS
-            assert CONVERT[kind](make(seq=1, **{q.wire_field: raw})) == ({q.name: raw / q.divisor}, flags, is_measured)
+            if not first <= raw <= last:
+                continue
+            humid = FLAG_HUMID if q.name == "rh_pct" and raw / q.divisor > HUMID_ABOVE_PCT else 0
+            found = {q.name: raw / q.divisor}, flags | humid, q.wire_field not in wire.COMMON_FIELDS
+            assert CONVERT[kind](make(seq=1, **{q.wire_field: raw})) == found
     assert source(kind).count("raw = body.") == len(limits(kind)) - 1, "all but the quality"
 
 
@@ -251,7 +259,7 @@ def test_every_number_of_the_wire_is_written_as_its_shortest_text(data: st.DataO
 
 def test_the_encoder_keeps_no_more_than_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for two of everything it writes the same lines; its memory stays bounded."""
-    for name in ("HEADS_LIMIT", "SHAPES_LIMIT"):
+    for name in ("HEADS_LIMIT", "FRAMES_LIMIT"):
         monkeypatch.setattr(line_protocol, name, 2)
     encoder = LineEncoder()
     names = [q.name for q in quantities_of("air")]
@@ -259,8 +267,21 @@ def test_the_encoder_keeps_no_more_than_its_limits(monkeypatch: pytest.MonkeyPat
         values = {name: n / QUANTITIES[name].divisor for name in names[: 1 + n % len(names)]}
         reading = Reading("s", f"d{n % 7}", "a", "z", "air", BOOT, n, NOW_MS, NOW_MS, values, "ok", 0, 0)
         assert encoder.encode(reading) == LineEncoder().encode(reading.point())
-    assert len(encoder._shapes) == 2
-    assert len(encoder._reading_heads) <= 2
+    assert len(encoder._heads) <= 2
+    assert len(encoder._frames) <= 2
+
+
+def test_points_among_readings_keep_their_places() -> None:
+    """Also when they bring a name that is new, as the first mark of a late hour does, or are refused."""
+    made = Reading("s", "d", "a", "z", "bin", BOOT, 1, NOW_MS, NOW_MS, {"fill_pct": 1.0, "temp_c": 30.5}, "ok", 4, 0)
+    silent = Reading("s", "d", "a", "z", "bin", BOOT, 2, NOW_MS, NOW_MS, {}, "no-echo", 0, 0)
+    mark, bad = Point("due", made.point().tags, NOW_MS, {"mark": 3}), Point("due", {}, NOW_MS, {"mark": 3})
+    encoder = LineEncoder()
+    lines = [LineEncoder().encode(item.point()) for item in (made, mark, silent, made)]
+    for _ in range(3):
+        assert encoder.encode_batch([made, mark, silent, made]) == (lines, range(4), [])
+        again, positions, rejected = encoder.encode_batch([made, bad, mark, silent, bad, made])
+        assert (again, positions, [r.index for r in rejected]) == (lines, [0, 2, 3, 5], [1, 4])
 
 
 def test_a_reading_that_no_store_takes_is_refused_by_its_place() -> None:
