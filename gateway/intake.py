@@ -4,42 +4,31 @@ Many messages share one commit. A commit never waits for company: what has arriv
 to the disk is what the next one takes; in a flood the connection itself hands over what came within 20 ms.
 
 A device gets its application ack after the commit, one per boot. In a flood acks wait for those of later commits, a
-quarter of a second at most, or a whole one for a device that has sent more meanwhile: who sends message after message
-needs no ack for each, and a broker pays for every one of them twice. The broker gets its PUBACKs at once and in order
-of arrival. While the spool cannot take anything (disk full) nobody gets either: the device keeps its readings, the
-broker keeps its messages, and the intake tries again. The same holds while the gateway's clock is behind that of most
-devices: what it would stamp now, ingest would refuse.
+quarter of a second at most, or a whole one for a device that has sent more meanwhile (`gateway.acks`). The broker gets
+its PUBACKs at once and in order of arrival. While the spool cannot take anything (disk full) nobody gets either: the
+device keeps its readings, the broker keeps its messages, and the intake tries again. The same holds while the gateway's
+clock is behind that of most devices: what it would stamp now, ingest would refuse.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Protocol
 
 import msgspec
 
-from firmware import wire
+from gateway.acks import AppAck, WaitingAcks, ack_topic
 from gateway.clock import Ahead, ClockWatch
 from gateway.errors import SpoolError
 from gateway.foreign import Sources
 from gateway.messages import Errand, Poison, Readings, Uplinks, UpMessage, read_message
-from gateway.spool import AppAck, Put, Spool
+from gateway.spool import Put, Spool
 from square.errors import BrokerUnavailable
 from square.mqtt_session import Delivery
 
 FLOOD_FROM = 32
 """So many messages in one commit are a flood."""
-
-ACKS_WITHIN_S = 0.25
-"""How long application acks wait for company in a flood. A node waits for 20 s before it sends again."""
-
-ACKS_LONGEST_S = 1.0
-"""The same for devices that sent more while their ack waited: they do not wait for it."""
-
-ACK_RANGES_KEPT = 64
-"""An ack with more ranges than this goes out before it is replaced: the next one may have no room for them."""
 
 HELD_LIMIT = 5000
 """Un-acked messages held while the spool takes none. Beyond, the connection's own limit cuts it off."""
@@ -153,9 +142,7 @@ class Intake:
         self._held: list[Delivery] = []
         self._messages: list[UpMessage | Errand] = []  # what the held deliveries say, one for one
         self._retry_at_s = 0.0
-        self._acks: dict[tuple[str, int], AppAck] = {}
-        self._acks_since_s = self._oldest_ack_s = 0.0
-        self._going_on: set[tuple[str, int]] = set()  # whose ack was replaced by a later one while it waited
+        self._acks = WaitingAcks()
 
     def run(self, stop: threading.Event) -> None:
         """Take messages in until `stop` is set.
@@ -169,7 +156,7 @@ class Intake:
             while not stop.is_set():
                 self.step(0.2)
         finally:
-            self._send_acks()  # of what is committed, whatever ended us
+            self._publish_acks(self._acks.take_all())  # of what is committed, whatever ended us
 
     def step(self, timeout_s: float) -> None:
         """Take what arrives within `timeout_s` [s] and commit it."""
@@ -178,7 +165,7 @@ class Intake:
         if self._held and not self._is_clock_behind and time.monotonic() >= self._retry_at_s:
             self._commit()
         elif not count:
-            self._send_acks()
+            self._publish_acks(self._acks.take_all())
 
     def _collect(self, timeout_s: float) -> int:
         """Take what is there; return how many messages that was."""
@@ -257,7 +244,7 @@ class Intake:
         self._note(put)
         del self._held[: len(deliveries)], self._messages[: len(deliveries)]
         self._link.ack_all(deliveries)
-        self._answer(put.acks, is_flood=len(deliveries) >= FLOOD_FROM)
+        self._answer(put, is_flood=len(deliveries) >= FLOOD_FROM)
         if put.inserted:
             self._on_rows()
         if self._on_committed is not None:
@@ -278,52 +265,18 @@ class Intake:
         counts.poison_let_go += put.poison_let_go
         counts.presence += put.presence
 
-    def _answer(self, acks: Sequence[AppAck], *, is_flood: bool) -> None:
-        """Send acks, in a flood together with those of later commits; of one boot the later covers the earlier."""
-        now_s, waiting = time.monotonic(), self._acks
-        if not waiting:
-            self._acks_since_s = self._oldest_ack_s = now_s
-        replaced: list[AppAck] = []
-        for ack in acks:
-            key = ack.device, ack.boot
-            known = waiting.get(key)
-            if known is not None:
-                self._going_on.add(key)
-                if len(known.also) > ACK_RANGES_KEPT:
-                    replaced.append(known)
-            waiting[key] = ack
-        if replaced:
-            self._publish_acks(replaced)
-        if not is_flood or now_s - self._oldest_ack_s >= ACKS_LONGEST_S:
-            self._send_acks()
-        elif now_s - self._acks_since_s >= ACKS_WITHIN_S:
-            going_on, self._going_on, self._acks_since_s = self._going_on, set(), now_s
-            self._acks = {key: ack for key, ack in waiting.items() if key in going_on}
-            self._publish_acks([ack for key, ack in waiting.items() if key not in going_on])
-
-    def _send_acks(self) -> None:
-        acks, self._acks = self._acks, {}
-        self._going_on.clear()
-        self._publish_acks(list(acks.values()))
+    def _answer(self, put: Put, *, is_flood: bool) -> None:
+        """Send the acks of a commit, in a flood together with those of later ones."""
+        now_s = time.monotonic()
+        self._publish_acks(self._acks.add(put.plain, put.ranged, now_s))
+        self._publish_acks(self._acks.due(now_s) if is_flood else self._acks.take_all())
 
     def _publish_acks(self, acks: Sequence[AppAck]) -> None:
         if not acks:
             return
         try:
-            self._link.publish_all([(_ack_topic(self._site, ack.device), encode_ack(ack)) for ack in acks])
+            self._link.publish_all([(ack_topic(self._site, ack.device), ack.encode()) for ack in acks])
         except BrokerUnavailable:
             self.counts.acks_unsent += len(acks)  # the devices send again and are answered then
         else:
             self.counts.acked_to_device += len(acks)
-
-
-@lru_cache(maxsize=16_384)
-def _ack_topic(site: str, device: str) -> str:
-    return str(wire.topic_down(site, device, "ack"))
-
-
-def encode_ack(ack: AppAck) -> bytes:
-    """Encode an application ack, as `wire.encode_ack` does."""
-    if ack.also:
-        return str(wire.encode_ack(ack.boot, ack.upto, ack.also)).encode()
-    return b'{"v":1,"boot":%d,"upto":%d}' % (ack.boot, ack.upto)

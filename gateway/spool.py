@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from gateway import schema
+from gateway.acks import AppAck
 from gateway.arrivals import HOLE_IS_GAP_AFTER_MS, Arrivals, Key, LiveRow, Mark, PoisonLevel, keep_newest, note_late
 from gateway.disk import DiskWatch, Space
 from gateway.errors import SpoolFull
@@ -25,7 +26,6 @@ from gateway.messages import UpMessage
 from gateway.missing import Fate, Hole, fate, holes, last_arrivals
 from gateway.settled import load_settled
 from gateway.totals import load_totals
-from gateway.watermark import Range
 from square.sqlite import transaction
 
 SETTLED_KEEP_MS = 48 * 3600 * 1000
@@ -58,22 +58,13 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
 
-class AppAck(msgspec.Struct, frozen=True, gc=False):
-    """What the gateway may promise one boot of one device after a commit."""
-
-    device: str
-    boot: int
-    upto: int
-    also: list[Range]
-
-
 class Put(msgspec.Struct, frozen=True):
     """What one commit brought.
 
     Attributes
     ----------
-    acks
-        One per (device, boot) among the messages.
+    plain, ranged
+        One ack per (device, boot) among the messages: the upper end of those without a hole, and the others.
     offered
         Readings, signs of presence and poison among the messages: inserted + duplicates + poison_let_go.
     readings, inserted, duplicates, poison, poison_let_go, presence
@@ -81,7 +72,8 @@ class Put(msgspec.Struct, frozen=True):
         poison beyond a device's share, of which nothing is kept; new presence rows.
     """
 
-    acks: list[AppAck]
+    plain: dict[Key, int]
+    ranged: list[AppAck]
     offered: int
     readings: int
     inserted: int
@@ -89,6 +81,11 @@ class Put(msgspec.Struct, frozen=True):
     poison: int
     poison_let_go: int
     presence: int
+
+    @property
+    def acks(self) -> list[AppAck]:
+        """All acks."""
+        return [*(AppAck(*key, upto) for key, upto in self.plain.items()), *self.ranged]
 
 
 class Backlog(msgspec.Struct, frozen=True):
@@ -213,10 +210,9 @@ class Spool:
                 )
             self._adopt(arrivals)
             self.totals = totals
-            acks = [AppAck(device, boot, upto, []) for (device, boot), upto in arrivals.moved.items()]
             return Put(
-                acks=acks
-                + [
+                plain=arrivals.moved,
+                ranged=[
                     AppAck(device, boot, mark.watermark.upto, mark.watermark.also(arrivals.touched[device, boot]))
                     for (device, boot), mark in arrivals.changed.items()
                     if (device, boot) in arrivals.touched

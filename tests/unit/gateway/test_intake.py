@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from firmware import wire
+from gateway import acks as acks_module
 from gateway import arrivals
 from gateway import intake as intake_module
 from gateway.disk import DiskWatch
 from gateway.errors import SpoolCorrupt, SpoolError
 from gateway.intake import Intake
-from gateway.spool import AppAck, Spool
+from gateway.spool import Spool
 from tests.unit.gateway.fakes import NOW_MS, SITE, FakeLink, mark_of, payload, roomy
 
 BIN = f"resik/{SITE}/rsk-b001/up/bin"
@@ -379,7 +380,7 @@ def test_acks_of_a_flood_wait_for_each_other_and_never_for_long(
     bench.intake.step(0)
     assert bench.happened() == ["commit", *["puback"] * 3, "rows"] * 2
     assert bench.app_acks() == []
-    now_s[0] += intake_module.ACKS_LONGEST_S
+    now_s[0] += acks_module.ACKS_LONGEST_S
     bench.intake.step(0)
     assert [ack for _, ack in bench.app_acks()] == [(7, 9, [])]
     bench.intake.step(0)
@@ -404,7 +405,7 @@ def test_in_a_flood_who_waits_for_its_ack_gets_it_before_those_who_send_on(
         for device, seq in messages:
             bench.link.push(f"resik/{SITE}/rsk-b00{device}/up/bin", payload(7, [seq]))
         bench.intake.step(0)
-        now_s[0] += intake_module.ACKS_WITHIN_S
+        now_s[0] += acks_module.ACKS_WITHIN_S
         return [(int(topic.split("/")[2][-1]), ack[1]) for topic, ack in bench.app_acks()[before:]]
 
     assert flood((1, 1), (2, 1)) == []
@@ -432,17 +433,10 @@ def test_acks_of_a_flood_are_sent_when_the_intake_ends(tmp_path: Path, monkeypat
 def test_an_ack_with_many_ranges_is_not_replaced_unsent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The later ack of a boot full of holes may have no room for what the earlier one brought: both are sent."""
     monkeypatch.setattr(intake_module, "FLOOD_FROM", 1)
-    monkeypatch.setattr(intake_module, "ACK_RANGES_KEPT", 2)
+    monkeypatch.setattr(acks_module, "ACK_RANGES_KEPT", 2)
     bench = Bench(tmp_path, batch_messages=1)
     bench.link.push(BIN, payload(7, [1, 3, 5, 7]))
     bench.link.push(BIN, payload(7, [9]))
     bench.intake.step(0)
     bench.intake.step(0)
     assert [ack[2] for _, ack in bench.app_acks()] == [[(3, 3), (5, 5), (7, 7)]]
-
-
-@pytest.mark.parametrize("also", [[], [(3, 4), (9, 9)]])
-def test_acks_are_encoded_as_the_wire_says(also: list[tuple[int, int]]) -> None:
-    """The fast way and `wire.encode_ack` write the same bytes."""
-    ack = AppAck("rsk-b001", 305_419_896, 17, also)
-    assert intake_module.encode_ack(ack) == wire.encode_ack(ack.boot, ack.upto, also).encode()
