@@ -27,6 +27,7 @@ from resik.reconcile import (
     reconcile,
     stored_identities,
 )
+from resik.signals import interrupt_on_signals
 from resik.stack import Stack, StackSettings
 from simulators.real_fleet import MIB, FleetProgress, FleetWorld, MadeLedger, RealFleet
 from simulators.real_folder import NodeFolder, default_source
@@ -169,6 +170,7 @@ def run_real_nodes(
     """
     console = Console(stderr=True)
     check_store(settings.store_url, read_secret(settings.store_token_file))
+    interrupt_on_signals()
     folder = fresh_replay_folder(data or Path("var") / "nodes")
     site = build_fleet_site(folder.root / "site", count, kinds=kinds, interval_s=interval_s)
     stack = Stack(

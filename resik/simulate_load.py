@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -18,8 +17,10 @@ from resik.complaints import plainly
 from resik.errors import StackError
 from resik.finite import FiniteRange
 from resik.process import cpu_s
+from resik.signals import interrupt_on_signals
 from resik.whole import CONFIG
 from square.access import MAX_WORKERS
+from square.scratch import scratch_folder
 
 DEVICES = 1000
 DRAIN_WITHIN_S = 120.0
@@ -120,7 +121,8 @@ def _against_stack(settings: Any, devices: int, limits: dict[str, Any], console:
     token = read_secret(settings.store_token_file)
     check_store(settings.store_url, token)
     raise_descriptor_limit(devices + 1000)  # the broker inherits it
-    with tempfile.TemporaryDirectory(prefix="resik-load-") as temporary, nullcontext(data or Path(temporary)) as root:
+    interrupt_on_signals()
+    with scratch_folder("resik-load-") if data is None else nullcontext(data) as root:
         folder = DataFolder(root, "real")  # wall time
         site = build_fleet_site(root / "site", devices, interval_s=600)
         stack = Stack(

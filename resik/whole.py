@@ -1,10 +1,9 @@
 """Commands about the whole square: ``up``, ``demo``, ``replay``."""
 
 import json
-import signal
 import sys
-import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ import click
 from resik.complaints import plainly
 from resik.errors import StackError
 from resik.finite import FiniteRange
+from resik.signals import interrupt_on_signals
+from square.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from simulators.scenario import Scenario
@@ -96,18 +97,6 @@ def _simulate(scenario: "Scenario | None", name: str | None, seed: int | None, *
     }
 
 
-def _stop_on_signals() -> None:
-    """Let SIGTERM stop the stack as Ctrl-C does; a second signal does not disturb the stopping."""
-
-    def stop(_number: int, _frame: Any) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-
-
 @click.command()
 @_stack_options
 @click.option("--real", is_flag=True, help="No simulator: wait for real devices, in real time.")
@@ -155,7 +144,7 @@ def up(
 
         if (finding := installed_finding()).level == "bad":
             console.print(f"awas / warning: {finding.text}", style="yellow", soft_wrap=True)
-    _stop_on_signals()
+    interrupt_on_signals()
     stack = Stack(settings, folder, config_file=config_file, simulate=simulate, scenario=scenario)
     try:
         with stack.running(lambda name: console.print(f"mulai / starting {name}…", style="dim")):
@@ -204,10 +193,10 @@ def demo(
         chosen["port"] = free_port()
     settings = _stack_settings(config_file, start=BUSY_START, **chosen)
     check_unused(data, "a demo")
-    _stop_on_signals()
+    interrupt_on_signals()
     console = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="resik-demo-") as temporary:
-        folder = DataFolder(data or Path(temporary), "simulated")
+    with scratch_folder("resik-demo-") if data is None else nullcontext(data) as root:
+        folder = DataFolder(root, "simulated")
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("demo", total=1.0)
             report = run_demo(
@@ -256,7 +245,7 @@ def replay(
     if chosen.pop("site", None) is not None:
         raise StackError("a replay takes its site from the map: set [site] in the map file instead of --site")
     settings = _stack_settings(config_file, **chosen)
-    _stop_on_signals()
+    interrupt_on_signals()
     sys.exit(
         replay_files(
             files,

@@ -13,18 +13,19 @@ serial.log     everything it printed
 """
 
 import atexit
+import contextlib
 import functools
 import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from simulators.errors import SimulatorError
 from simulators.real_spawn import Spawner
+from square.scratch import scratch_folder
 from square.slimming import LEAN, slim
 
 FAKES = Path(__file__).parent / "device_fakes"
@@ -67,10 +68,13 @@ def compile_tree(source: Path, target: Path, embedded: str = "") -> None:
             raise SimulatorError(f"{file} does not compile for a node: {words.strip().splitlines()[-1]}")
 
 
+_SCRATCH = contextlib.ExitStack()
+"""Bytecode that this process made, for as long as it lives."""
+atexit.register(_SCRATCH.close)
+
+
 def _scratch() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="resik-node-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return _SCRATCH.enter_context(scratch_folder("resik-node-"))
 
 
 @functools.cache

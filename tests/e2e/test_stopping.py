@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.firmware.micropython import require_micropython
 from tests.services import free_port, http_ok, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -69,3 +70,33 @@ def test_sudden_death_takes_the_children_along(tmp_path):
     again.send_signal(signal.SIGINT)
     again.communicate(timeout=30)
     assert again.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["load", "--broker", "embedded", "--devices", "5", "--seconds", "600"],
+        ["--real-nodes", "1", "--hours", "168", "--broker", "embedded", "--data", "nodes"],
+    ],
+)
+def test_a_simulation_that_is_stopped_takes_its_temporary_folders_along(tmp_path, words):
+    """SIGTERM in the middle of a load, or of real nodes: nothing stays in the temporary folder, and no process."""
+    if "--real-nodes" in words:
+        require_micropython()
+    room = tmp_path / "tmp"
+    room.mkdir()
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "resik", "simulate", *words],
+            stdout=out,
+            stderr=out,
+            cwd=tmp_path,
+            env={**os.environ, "TMPDIR": str(room)},
+        )
+    wait_until(lambda: any(room.iterdir()) and len(processes_of(room)) >= 6, 40, "all processes")
+    time.sleep(0.5)  # the last one has been forked and may not be known to its parent yet
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 130
+    assert "Traceback" not in (tmp_path / "out").read_text()
+    assert list(room.iterdir()) == []
+    assert processes_of(room) == []
