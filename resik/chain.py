@@ -41,6 +41,7 @@ NAMES: Final = {
     "dashboard": ("peta", "dashboard"),
     "nodes": ("alat di lapangan", "nodes"),
     "dead-letters": ("surat mati", "dead letters"),
+    "ledger": ("catatan alat simulasi", "ledger of the simulated nodes"),
     "balance": ("neraca", "balance"),
 }
 """The links in the order in which they carry each other, and their names."""

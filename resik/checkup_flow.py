@@ -226,6 +226,33 @@ def dead_letters(chain: Chain) -> Finding:
     )
 
 
+def no_ledger(chain: Chain) -> Finding:
+    """Say why the ledger of the simulated nodes was not looked up in the store, and when it can be."""
+    if chain.is_running:
+        return Finding(
+            "ledger",
+            "unknown",
+            Words(
+                f"Tidak ada bacaan di {chain.ledger}, yang hanya ditulis alat simulasi.",
+                f"There is no reading in {chain.ledger}, which only simulated nodes write.",
+            ),
+            Words(
+                "Pada `resik up` tanpa --real tunggu bacaan pertama; selain itu hilangkan --ledger.",
+                "Of `resik up` without --real wait for the first reading; otherwise leave --ledger out.",
+            ),
+        )
+    todo = Words(
+        "Jalankan `resik doctor --ledger` selagi `resik up` berjalan; setiap awal memulai catatan baru.",
+        "Run `resik doctor --ledger` while `resik up` runs; each start begins a new ledger.",
+    )
+    # the report ends with what to do about the stack, so what to do about the ledger stands here
+    what = Words(
+        f"{chain.ledger} tidak dibandingkan dengan penyimpan karena tidak ada layanan yang berjalan. {todo.id}",
+        f"{chain.ledger} was not compared with the store, as nothing runs that knows what is still on its way. {todo.en}",
+    )
+    return Finding("ledger", "unknown", what, todo)
+
+
 def books(lines: Sequence[Line]) -> Finding:
     """Judge the balance."""
     off = [line for line in lines if line.difference]

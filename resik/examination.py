@@ -56,8 +56,10 @@ def examine(chain: Chain, *, with_ledger: bool = False) -> Report:
     lines = balance.balance(chain)
     if with_ledger:
         with contextlib.suppress(StoreError, SquareError):  # the link of that store says so
-            line = balance.ledger_line(chain)
-            lines += [] if line is None else [line]
+            if (line := balance.ledger_line(chain)) is None:
+                findings.append(checkup_flow.no_ledger(chain))
+            else:
+                lines.append(line)
     findings.append(checkup_flow.books(lines))
     return Report(findings, lines)
 

@@ -230,7 +230,7 @@ def test_what_cannot_be_looked_at_is_unknown_and_the_rest_is_seen(tmp_path, monk
     assert report.findings[0].link == "disk"
     assert report.findings[0].state == "unknown"
     assert "ZeroDivisionError: odd" in report.findings[0].what.en
-    assert {found.link for found in report.findings} == set(NAMES) - {"certificates", "broker-files"}
+    assert {found.link for found in report.findings} == set(NAMES) - {"certificates", "broker-files", "ledger"}
     assert report.exit_code == 1  # here the broker is away, too
     assert Report([report.findings[0]], []).exit_code == 2
 
@@ -334,6 +334,22 @@ def test_a_ledger_without_its_store_leaves_the_rest_of_the_report(tmp_path):
     report = examine(chain, with_ledger=True)
     assert {found.link: found.state for found in report.findings}["time-series"] == "broken"
     assert report.findings[-1].link == "balance"
+
+
+def test_a_ledger_that_cannot_be_compared_is_told(tmp_path):
+    """Asked for it, the doctor is never silent: of a stopped stack, and of one whose nodes are real."""
+    chain = chain_in(tmp_path)
+    chain.ledger.write_text("rsk-b001,7,1,0\n")
+    chain.is_running = False
+    report = examine(chain, with_ledger=True)
+    found = {found.link: found for found in report.findings}["ledger"]
+    assert found.state == "unknown"
+    assert f"{chain.ledger} was not compared with the store" in text(report, chain.data)
+    assert "while `resik up` runs" in text(report, chain.data)
+    assert "ledger" not in {found.link for found in examine(chain).findings}, "nobody asked"
+    chain.is_running = True
+    chain.ledger.unlink()
+    assert f"no reading in {chain.ledger}" in checkup_flow.no_ledger(chain).what.en
 
 
 def test_every_ingest_worker_is_asked(tmp_path):
