@@ -248,7 +248,7 @@ def no_ledger(chain: Chain) -> Finding:
     # the report ends with what to do about the stack, so what to do about the ledger stands here
     what = Words(
         f"{chain.ledger} tidak dibandingkan dengan penyimpan karena tidak ada layanan yang berjalan. {todo.id}",
-        f"{chain.ledger} was not compared with the store, as nothing runs that knows what is still on its way. {todo.en}",
+        f"{chain.ledger} was not compared with the store, as no stack runs that knows what is on its way. {todo.en}",
     )
     return Finding("ledger", "unknown", what, todo)
 
