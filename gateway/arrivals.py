@@ -7,6 +7,7 @@ copies only after the commit. A rolled-back transaction therefore leaves no trac
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -14,6 +15,7 @@ from firmware import wire
 from gateway.clock import ANCHOR_MOVE_MAX_MS, ANCHOR_SLACK_MS, anchor_ms, anchored_ts_s
 from gateway.envelope import Reading
 from gateway.messages import Poison, Presence, Readings, Uplinks, UpMessage, poison
+from gateway.tail import READING_COLUMNS
 from gateway.watermark import Range, Watermark, intersect
 
 MAX_RANGES = 1000
@@ -121,7 +123,9 @@ class Arrivals:
         self._connection = connection
         self._known = marks
         self._created_ms = created_ms
-        self._pending: list[object] = []
+        self.written: list[Any] = []
+        """Columns of the readings that `finish` wrote, row after row; none when the file knew some of them."""
+        self._pending: list[Any] = []
         self._n_pending = 0
         self.next_id = next_id
         self.moved: dict[Key, int] = {}
@@ -157,9 +161,10 @@ class Arrivals:
 
     def finish(self) -> None:
         """Write readings and marks; the spool commits afterwards."""
-        written = self._write_rows(_INSERT_READINGS, 9, self._pending)
+        written = self._write_rows(_INSERT_READINGS, READING_COLUMNS, self._pending)
         self.inserted += written
         self.duplicates += self._n_pending - written
+        self.written = self._pending if written == self._n_pending else []
         marks: list[object] = []
         for (device, boot), upto in self.moved.items():
             marks += (device, boot, upto, "[]", None)

@@ -24,7 +24,8 @@ from gateway.batches import BatchAck, Flight, ForwardCounts, encode_row, row_ids
 from gateway.errors import SpoolError, UplinkError
 from gateway.lanes import Lanes
 from gateway.pace import Pace
-from gateway.spool import Row, Spool
+from gateway.spool import Spool
+from gateway.tail import Row
 
 RESEND_LONGEST_S = 300.0
 """Longest pause before an un-acked batch is sent again [s]: resending must not fill the broker of a dead ingest."""

@@ -17,7 +17,8 @@ from collections import deque
 from firmware import wire
 from gateway.batches import wire_bytes
 from gateway.pace import Pace
-from gateway.spool import Row, Spool
+from gateway.spool import Spool
+from gateway.tail import Row
 
 OLD_AFTER_S = 10.0
 """A row that could not leave for so long belongs to the backlog [s]."""

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ from gateway.errors import SpoolFull
 from gateway.messages import UpMessage
 from gateway.missing import Fate, Hole, fate, holes, last_arrivals
 from gateway.settled import load_settled
+from gateway.tail import Row, Tail
 from gateway.totals import load_totals
 from square.sqlite import transaction
 
@@ -37,25 +39,11 @@ MARKS_IN_MEMORY = 10_000
 POISONERS_IN_MEMORY = 1_000
 """Above this, devices that have all of their burst of poison again are forgotten."""
 
-_COLUMNS = "id, device, kind, boot, seq, ts_ms, arrived_ms, time, topic, code, body"
+_COLUMNS = "id, device, kind, boot, seq, ts_ms, arrived_ms, time, body, topic, code"
+
+_id_of = attrgetter("id")
 
 _log = logging.getLogger(__name__)
-
-
-class Row(msgspec.Struct, frozen=True, gc=False):
-    """A row on its way upstream; `body` is JSON, or the raw payload of poison."""
-
-    id: int
-    device: str
-    kind: str
-    boot: int
-    seq: int | None
-    ts_ms: int
-    arrived_ms: int
-    time: str
-    topic: str | None
-    code: str | None
-    body: bytes
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -145,6 +133,7 @@ class Spool:
         """What went through this file since it began, as of the last commit."""
         self._marks: dict[Key, Mark] = {}
         self._poisoned: dict[str, PoisonLevel] = {}
+        self._tail = Tail()
         self._live: dict[tuple[str, str], LiveRow] = {}
         for gap in self._settled.gaps(0, self.newest_id):
             for device, kind, ts_ms, row_id in self._connection.execute(
@@ -229,6 +218,7 @@ class Spool:
     def _adopt(self, arrivals: Arrivals) -> None:
         self._next_id = arrivals.next_id
         self._waiting += arrivals.inserted
+        self._tail.add(arrivals.written)
         self._poisoned.update(arrivals.poisoned)
         marks = self._marks
         for key, upto in arrivals.moved.items():
@@ -435,15 +425,17 @@ class Spool:
 
     def _rows_of(self, ids: list[int]) -> list[Row]:
         """Return those of some rows, ascending by id, that are there."""
-        if not ids:
-            return []
+        rows, missing = self._tail.take(ids)
+        if not missing:
+            return rows
         values: Sequence[int | str]
-        which, values = "id IN (SELECT value FROM json_each(?))", [_as_json(ids)]
-        if ids[-1] - ids[0] + 1 == len(ids):
-            which, values = "id BETWEEN ? AND ?", [ids[0], ids[-1]]
+        which, values = "id IN (SELECT value FROM json_each(?))", [_as_json(missing)]
+        if missing[-1] - missing[0] + 1 == len(missing):
+            which, values = "id BETWEEN ? AND ?", [missing[0], missing[-1]]
         query = f"SELECT {_COLUMNS} FROM rows WHERE {which} ORDER BY id"  # noqa: S608
         with self._as_spool_error():
-            return [Row(*row) for row in self._connection.execute(query, values)]
+            read = [Row(*row) for row in self._connection.execute(query, values)]
+        return sorted(rows + read, key=_id_of) if rows else read
 
     def _forget_live(self, rows: Iterable[Row]) -> None:
         for row in rows:

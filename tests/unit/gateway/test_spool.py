@@ -12,7 +12,8 @@ from gateway.disk import DiskWatch
 from gateway.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, SpoolTooNew
 from gateway.messages import read_message
 from gateway.settled import TOGETHER_MS
-from gateway.spool import SETTLED_KEEP_MS, Row, Spool
+from gateway.spool import SETTLED_KEEP_MS, Spool
+from gateway.tail import ROWS_KEPT, Row
 from tests.unit.gateway.fakes import NOW_MS, NOW_S, SITE, mark_of, payload, roomy, untimed, up
 
 DEVICE = "rsk-b001"
@@ -405,6 +406,25 @@ def test_an_ack_whose_commit_fails_settles_nothing(spool: Spool, monkeypatch: py
     reopened = reopen(spool)
     assert (waiting(reopened), reopened.waiting) == ([], 0)
     reopened.close()
+
+
+def test_rows_from_memory_are_those_of_the_file(spool: Spool) -> None:
+    """The first look takes what was just written, the second reads it back; a sign of presence is read at once."""
+    status = read_message(f"resik/{SITE}/{DEVICE}/up/status", b'{"v":1,"boot":7,"up_s":5,"fw":"1"}', NOW_MS)
+    spool.put([up(DEVICE, 7, [1, 2]), status, up(DEVICE, 7, [4, 3])])
+    assert len(spool._tail) == 4
+    first = waiting(spool)
+    assert (len(spool._tail), len(first)) == (0, 5)
+    assert first == waiting(spool)
+    assert [row.id for row in first] == sorted(row.id for row in first)
+
+
+def test_rows_that_nobody_takes_do_not_gather_in_memory(spool: Spool) -> None:
+    """An uplink that is away for long costs disk, not memory."""
+    for start in range(1, 3 * ROWS_KEPT, 64):
+        spool.put([up(DEVICE, 7, list(range(start, start + 64)))])
+        assert len(spool._tail) <= ROWS_KEPT
+    assert [row.seq for row in waiting(spool)] == list(range(1, start + 64))
 
 
 def test_what_waits_between_settled_rows_is_found_after_a_restart(spool: Spool) -> None:
