@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from ingest.readings import Placed
+from ingest.readings import Reading
 from square.errors import SettingsError
 
 _log = logging.getLogger(__name__)
@@ -38,13 +38,13 @@ class Trace:
                 f"trace_file {path} cannot be written ({error}): change it or leave it unset"
             ) from error
 
-    def write(self, readings: Sequence[Placed]) -> None:
+    def write(self, readings: Sequence[Reading]) -> None:
         """Append one line for each reading, all with the present wall time [ns]."""
         if self._file is None:
             return
         wall_ns = time.time_ns()
         try:
-            lines = [f"{r.device},{r.boot},{r.seq},{wall_ns}\n" for r in (placed.reading for placed in readings)]
+            lines = [f"{r.device},{r.boot},{r.seq},{wall_ns}\n" for r in readings]
             self._file.write("".join(lines))
             self._file.flush()
         except OSError as error:

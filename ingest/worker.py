@@ -21,7 +21,7 @@ from ingest.deadletter import DeadLetter, DeadLetterStore, SqliteDeadLetters
 from ingest.decode import Batch, BatchError, decode_batch
 from ingest.errands import Errands
 from ingest.errors import StoreError, StoreRefused
-from ingest.readings import Placed
+from ingest.readings import Placed, Reading
 from ingest.refused import DeadRow
 from ingest.replay import Replay
 from ingest.rollup import LateMarks
@@ -260,8 +260,8 @@ class Worker:
 
     def settle(self, group: list[Pending]) -> None:
         """Store a group of deliveries, then answer for each in order of arrival."""
-        placed = [p for pending in group if pending.batch is not None for p in pending.batch.readings]
-        if placed and not self._write(group, placed):
+        readings = _readings_of(group)
+        if readings and not self._write(group, readings):
             return
         letters = [letter for pending in group for letter in pending.letters]
         if letters and not self._letters_outage.complete(lambda: self._letters.put(letters, now_ms(self._clock))):
@@ -270,28 +270,26 @@ class Worker:
             self._answer(pending)
         self._settled += len(group)
 
-    def _write(self, group: list[Pending], placed: list[Placed]) -> bool:
-        """Write the points of a group; points that the store refuses become dead letters."""
-        points = [p.reading for p in placed]
-        result = self._store_outage.persist(lambda: self._store.write(points))
+    def _write(self, group: list[Pending], readings: list[Reading]) -> bool:
+        """Write the readings of a group; those that the store refuses become dead letters."""
+        result = self._store_outage.persist(lambda: self._store.write(readings))
         if result is None:
             return False
         self._last_write_s = time.monotonic()
-        self._measure(placed)
-        if not result.rejected:
-            self._trace.write(placed)
-            return True
-        self._bury(group, result)
-        self._trace.write([p for pending in group if pending.batch is not None for p in pending.batch.readings])
+        self._measure(readings)
+        if result.rejected:
+            self._bury(group, result)
+            readings = _readings_of(group)
+        self._trace.write(readings)
         return True
 
-    def _measure(self, placed: list[Placed]) -> None:
+    def _measure(self, readings: list[Reading]) -> None:
         """Note how long readings took from their arrival at the gateway, in wall time, and how many were written."""
-        self.write_sizes.observe((len(placed),))
+        self.write_sizes.observe((len(readings),))
         speed = self._clock.speed()
         if speed > 0:  # a replay's clock stands: it says nothing about waiting
             at_ms, per_s = now_ms(self._clock), 1000 * speed
-            self.latencies.observe([(at_ms - p.reading.arrived_ms) / per_s for p in placed])
+            self.latencies.observe([(at_ms - reading.arrived_ms) / per_s for reading in readings])
 
     def _bury(self, group: list[Pending], result: WriteResult) -> None:
         """Move the readings that the store rejected from stored to dead."""
@@ -395,6 +393,10 @@ class Worker:
                 **(self._rollups.health() if self._rollups is not None else {}),
             },
         )
+
+
+def _readings_of(group: list[Pending]) -> list[Reading]:
+    return [placed.reading for pending in group if pending.batch is not None for placed in pending.batch.readings]
 
 
 def _letter_of(dead: DeadRow) -> DeadLetter:

@@ -6,7 +6,7 @@ the name, ``_total`` for counters.
 """
 
 import platform
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal, NamedTuple
@@ -232,9 +232,13 @@ class Histogram:
 
     def observe(self, values: Sequence[float]) -> None:
         """Count ``values``."""
-        limits, counts = self._limits, self._counts
-        for value in values:
-            counts[bisect_left(limits, value)] += 1
+        # Sorted, and then a search for each limit: a search for each value takes twice as long, as they are thousands.
+        ordered, counts, below = sorted(values), self._counts, 0
+        for index, limit in enumerate(self._limits):
+            upto = bisect_right(ordered, limit)
+            counts[index] += upto - below
+            below = upto
+        counts[-1] += len(ordered) - below
         self._sum += sum(values)
 
     def family(self) -> Metric:

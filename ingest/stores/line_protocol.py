@@ -118,18 +118,17 @@ class LineEncoder:
         lines: list[str] = []
         rejected: list[Rejected] = []
         frames, append = self._frames, lines.append
-        measured = [item.values for item in points if type(item) is Reading]
+        measured = [item.values if type(item) is Reading else {} for item in points]
         # Names that were not seen yet are looked at with the points of this batch; from then on they are known.
         are_plain = self._names.issuperset(set().union(*measured))
-        values = iter(values_of(measured) if are_plain else ())
-        for item in points:
+        written = values_of(measured) if are_plain and measured else [""] * len(points)
+        for item, own in zip(points, written, strict=True):
             try:
-                if type(item) is not Reading or not are_plain:
+                if not own or type(item) is not Reading:
                     append(self._encode_point(item.point()))
                     continue
-                # Without its point, which costs twice as much; the line is the same. This trusts the types of a reading
-                # and its values to be finite: they are quotients of checked integers.
-                own = next(values)
+                # Without its point, which costs three times as much; the line is the same. This trusts the types of a
+                # reading and its values to be finite: they are quotients of checked integers.
                 of = (
                     item.kind,
                     item.site,
@@ -141,11 +140,12 @@ class LineEncoder:
                     item.flags,
                     item.boot,
                 )
-                frame = frames.get(of)
-                if frame is None or not own:
+                try:
+                    before, after = frames[of]
+                except KeyError:
                     append(self._encode_first(item, of))
                 else:
-                    append(f"{frame[0]}{own}{frame[1]}{item.seq}i {item.ts_ms}")
+                    append(f"{before}{own}{after}{item.seq}i {item.ts_ms}")
             except PointError as error:
                 rejected.append(Rejected(index=len(lines) + len(rejected), code=error.code, reason=error.reason))
         if not rejected:
