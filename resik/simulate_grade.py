@@ -76,7 +76,7 @@ def command(
 
     names = tuple(dict.fromkeys(name.strip() for name in policies.split(",") if name.strip()))
     if not names:
-        raise click.BadParameter("name at least one policy", param_hint="--policies")
+        raise click.BadParameter("name at least one policy, for example fixed,threshold", param_hint="--policies")
     if plot is not None and plot.suffix not in SUFFIXES:
         raise click.BadParameter(f"write a file that ends with {', '.join(SUFFIXES)}", param_hint="--plot")
     if plot is not None:
@@ -122,7 +122,7 @@ def command(
 def _check_writable(plot: Path) -> None:
     """Find out before the contest, not after it, that its picture cannot be kept."""
     if not plot.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {plot.parent}", param_hint="--plot")
+        raise click.BadParameter(f"there is no folder {plot.parent}: make it, or choose another", param_hint="--plot")
     is_new = not plot.exists()
     try:
         with plot.open("ab"):
@@ -130,7 +130,9 @@ def _check_writable(plot: Path) -> None:
         if is_new:
             plot.unlink()
     except OSError as error:
-        raise click.BadParameter(f"{plot} cannot be written: {error.strerror}", param_hint="--plot") from error
+        raise click.BadParameter(
+            f"{plot} cannot be written ({error.strerror}): choose another place", param_hint="--plot"
+        ) from error
 
 
 @contextmanager
@@ -138,7 +140,7 @@ def _writing(plot: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StackError(f"{plot} cannot be written: {error.strerror}") from error
+        raise StackError(f"{plot} cannot be written ({error.strerror}): choose another place with --plot") from error
 
 
 def _print(result: dict[str, Any] | None, show: "Callable[[Console], None]") -> None:

@@ -9,7 +9,7 @@ import click
 from resik.complaints import plainly
 from resik.errors import StackError
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FILE = click.Path(path_type=Path)
 
 
 @click.command("score")
@@ -28,7 +28,7 @@ def command(*, truth: Path, belief: Path, as_json: bool) -> None:
     try:
         found = score(read_truth(truth), read_belief(belief))
     except ValueError as error:
-        raise StackError(str(error)) from error
+        raise StackError(f"{belief}, against {truth}: {error}") from error
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return

@@ -45,7 +45,7 @@ class Diary:
                 raise SettingsError(f"truth_file: {path} is the truth of another square or plan: move it away")
             self._file = path.open("ab", buffering=0)
         except LogError as error:
-            raise SettingsError(f"truth_file: {error}: move it away") from error
+            raise SettingsError(f"truth_file: {error.where}: {error.what}: move it away") from error
         except OSError as error:
             raise SettingsError(f"truth_file: {path} cannot be written: {error.strerror}") from error
         if is_new:

@@ -32,14 +32,26 @@ class SweepError(ContestError):
 
 
 class LogError(ContestError):
-    """A truth or belief log cannot be read: `path` and `line` say where, line 0 is the whole file."""
+    """A truth or belief log cannot be read or written.
 
-    def __init__(self, path: Path, line: int, what: str) -> None:
-        self.what = what
-        super().__init__(f"{path}:{line}: {what}" if line else f"{path}: {what}")
+    Parameters
+    ----------
+    path
+        The file.
+    line
+        Which of its lines; 0 is the whole file.
+    what, remedy
+        What is wrong, and what to do about it, each one sentence.
+    """
+
+    def __init__(self, path: Path, line: int, what: str, remedy: str) -> None:
+        self.where = f"{path}:{line}" if line else str(path)
+        super().__init__(f"{self.where}: {what}. {remedy}")
         self.path = path
         self.line = line
+        self.what = what
+        self.remedy = remedy
 
-    def __reduce__(self) -> tuple[type["LogError"], tuple[Path, int, str]]:
+    def __reduce__(self) -> tuple[type["LogError"], tuple[Path, int, str, str]]:
         # A worker process hands it to the one that asked.
-        return LogError, (self.path, self.line, self.what)
+        return LogError, (self.path, self.line, self.what, self.remedy)

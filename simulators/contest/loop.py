@@ -205,13 +205,19 @@ class Loop:
         """
         who = f'policy "{self.policy.name}"'
         if order.crew_id not in self.hands:
-            raise PolicyError(f"{who} gives an order to {order.crew_id!r}, who is no crew of this square")
+            raise PolicyError(
+                f"{who} gives an order to {order.crew_id!r}, who is no crew of this square: mend the policy, the crews "
+                f"are {', '.join(self.hands)}"
+            )
         for stop in order.stops:
             known = self._targets.get(stop.kind)
             if known is None:
-                raise PolicyError(f"{who} orders {stop.kind!r}; a stop is one of {', '.join(self._targets)}")
+                kinds = ", ".join(self._targets)
+                raise PolicyError(f"{who} orders {stop.kind!r}: mend the policy, a stop is one of {kinds}")
             if stop.target not in known:
-                raise PolicyError(f"{who} orders {stop.kind} {stop.target!r}, which this square does not have")
+                raise PolicyError(
+                    f"{who} orders {stop.kind} {stop.target!r}, which this square does not have: mend the policy"
+                )
 
     def _change_shifts(self, now_ms: int) -> None:
         plan = self.stage.square.plan

@@ -236,9 +236,11 @@ def policy_maker(name: str) -> PolicyMaker:
             try:
                 loaded: PolicyMaker = point.load()
             except Exception as error:
-                raise UnknownPolicy(f'policy "{name}" of {point.value} cannot be loaded: {error}') from error
+                raise UnknownPolicy(
+                    f'policy "{name}" of {point.value} cannot be loaded ({error}): mend or remove its package'
+                ) from error
             return loaded
-    raise UnknownPolicy(f'there is no policy "{name}"; known: {", ".join(known_policies())}')
+    raise UnknownPolicy(f'there is no policy "{name}": choose among {", ".join(known_policies())}')
 
 
 def _installed() -> Sequence[EntryPoint]:

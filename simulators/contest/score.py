@@ -39,7 +39,8 @@ class Joined:
     def __init__(self, truth: TruthLog, belief: BeliefLog) -> None:
         missing = sorted(set(truth.head.assets) - set(belief.head.assets))
         if missing:
-            raise ValueError(f"the belief says nothing of {', '.join(missing[:5])} ({len(missing)} bins)")
+            few = ", ".join(missing[:5])
+            raise ValueError(f"the belief says nothing of {few} ({len(missing)} bins): take two logs of one square")
         if not truth.fills:
             raise ValueError('the truth has no line of kind "fill": let the square run for longer')
         self.assets = truth.head.assets

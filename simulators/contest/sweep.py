@@ -45,12 +45,12 @@ def parse_plan(text: str) -> dict[str, list[int]]:
     for term in text.replace(",", " ").split():
         match = _TERM.fullmatch(term)
         if match is None or match[1] not in _KNOWN:
-            raise SweepError(f'"{term}" is not a range like crews=6..14, bins=40..70 or crews=6..14..2')
+            raise SweepError(f'the plan has "{term}": write a range like crews=6..14, bins=40..70 or crews=6..14..2')
         name, low, high, step = match[1], int(match[2]), int(match[3] or match[2]), match[4]
         if name in found:
-            raise SweepError(f"{name} stands twice in the plan")
+            raise SweepError(f"{name} stands twice in the plan: give it one range")
         if low < 1 or high < low or step == "0":
-            raise SweepError(f"{term}: write the smaller number first; both must be at least 1")
+            raise SweepError(f"the plan has {term}: write the smaller number first; all must be at least 1")
         if step is not None:
             found[name] = list(range(low, high + 1, int(step)))
         else:
@@ -144,7 +144,7 @@ def play_sweep(
         What the answer is judged by; without an aim, bins may overflow 1 % of the time.
     """
     if figure not in FIGURES:
-        raise SweepError(f'there is no figure "{figure}"; known: {", ".join(FIGURES)}')
+        raise SweepError(f'there is no figure "{figure}": choose among {", ".join(FIGURES)}')
     for name in policies:
         policy_maker(name)
     base = Stage.of(scenario)

@@ -20,8 +20,11 @@ from simulators.contest.stage import Stage
 from simulators.faults import MOMENTS, FaultScript
 
 SCHEMA: Final = 1
+THRESHOLDS: Final = 4
+"""Of half, filling, full and overflow."""
 BROKEN: Final = frozenset({"stuck", "drift", "no-echo", "wild", "blocked", "tilted", "water"})
 """Kinds of node faults that a judge of readings should notice; who sends nothing is told apart."""
+TRUTH, BELIEF = "truth", "belief"
 QUIET: Final = frozenset({"silent", "radio-hole", "stolen"})
 
 
@@ -218,7 +221,9 @@ class LogWriter:
             folder.mkdir(parents=True, exist_ok=True)
             return cls(truth.open("wb"), belief.open("wb"), stage, policy)
         except OSError as error:
-            raise LogError(truth, 0, f"cannot be written: {error.strerror}") from error
+            raise LogError(
+                truth, 0, f"cannot be written: {error.strerror}", "Name with --logs a folder that can be written."
+            ) from error
 
     def truth(self, at_ms: int, fill_pct: Sequence[float]) -> None:
         """Take the true fill of all bins."""
@@ -261,7 +266,7 @@ def read_head(path: Path) -> Head:
     LogError
         It is not one.
     """
-    head, _ = _read(path, TruthLine)
+    head, _ = _read(path, TruthLine, TRUTH)
     return head
 
 
@@ -273,7 +278,7 @@ def read_truth(path: Path) -> TruthLog:
     LogError
         A line is not what it should be.
     """
-    head, lines = _read(path, TruthLine)
+    head, lines = _read(path, TruthLine, TRUTH)
     log = TruthLog(head)
     for number, line in lines:
         match line:
@@ -295,7 +300,7 @@ def read_belief(path: Path) -> BeliefLog:
     LogError
         A line is not what it should be.
     """
-    head, lines = _read(path, BeliefLine)
+    head, lines = _read(path, BeliefLine, BELIEF)
     log = BeliefLog(head)
     for number, line in lines:
         if isinstance(line, Believed):
@@ -307,8 +312,9 @@ def read_belief(path: Path) -> BeliefLog:
     return log
 
 
-def _read(path: Path, kinds: Any) -> tuple[Head, Iterator[tuple[int, Any]]]:
+def _read(path: Path, kinds: Any, log: str) -> tuple[Head, Iterator[tuple[int, Any]]]:
     decode = msgspec.json.Decoder(kinds).decode
+    remedy = f"Give a {log} log: `resik simulate grade --logs FOLDER` writes them, docs/contest.md has the format."
 
     def lines() -> Iterator[tuple[int, Any]]:
         with path.open("rb") as file:
@@ -318,22 +324,28 @@ def _read(path: Path, kinds: Any) -> tuple[Head, Iterator[tuple[int, Any]]]:
                 try:
                     yield number, decode(text)
                 except msgspec.DecodeError as error:
-                    raise LogError(path, number, f"not a line of this log: {error}") from error
+                    raise LogError(path, number, f"not a line of a {log} log: {error}", remedy) from error
 
     try:
         found = lines()
         first = next(found, None)
     except OSError as error:
-        raise LogError(path, 0, f"cannot be read: {error.strerror}") from error
+        raise LogError(path, 0, f"cannot be read: {error.strerror}", remedy) from error
     if first is None or not isinstance(first[1], Head):
-        raise LogError(path, 1, 'the first line must have "kind": "square"')
+        raise LogError(path, 1, 'the first line must have "kind": "square"', remedy)
     head: Head = first[1]
     if head.v != SCHEMA:
-        raise LogError(path, 1, f"schema {head.v} is not known; this program reads {SCHEMA}")
+        newer = "Score it with the Resik that wrote it, or write it again with this one."
+        raise LogError(path, 1, f"schema {head.v} is not known; this program reads {SCHEMA}", newer)
+    _check_length(path, 1, head, head.interval_s)
+    if len(head.thresholds_pct) != THRESHOLDS or sorted(head.thresholds_pct) != head.thresholds_pct:
+        wanted = 'Give "thresholds_pct" where half, filling, full and overflow begin, in this order.'
+        raise LogError(path, 1, f"{head.thresholds_pct} are not {THRESHOLDS} rising thresholds", wanted)
     return head, found
 
 
 def _check_length(path: Path, number: int, head: Head, *lists: Sequence[object]) -> None:
     for one in lists:
         if len(one) != len(head.assets):
-            raise LogError(path, number, f"{len(one)} values for {len(head.assets)} bins")
+            remedy = 'Give every list one value for each bin, in the order of "assets" in the first line.'
+            raise LogError(path, number, f"{len(one)} values for {len(head.assets)} bins", remedy)

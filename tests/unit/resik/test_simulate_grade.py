@@ -55,17 +55,21 @@ def test_a_sweep_answers_in_words_and_in_json(tmp_path):
     ("arguments", "words"),
     [
         (("grade", "--scenario", "no-such"), "quiet-tuesday"),
-        (("grade", "--policies", "magic"), 'no policy "magic"'),
-        (("grade", "--policies", ","), "at least one policy"),
+        (("grade", "--policies", "magic"), 'no policy "magic": choose among fixed'),
+        (("grade", "--policies", ","), "at least one policy, for example fixed"),
+        (("grade", "--plan", "crews=3 crews=4"), "stands twice in the plan: give it one range"),
+        (("grade", "--plan", "6"), "write a range like crews=6..14"),
         (("grade", "--plan", "crews=9..6"), "smaller number first"),
-        (("grade", "--plan", "crews=6", "--figure", "luck"), 'no figure "luck"'),
+        (("grade", "--plan", "crews=6", "--figure", "luck"), 'no figure "luck": choose among overflow_bin_minutes'),
         (("grade", "--plot", "picture.gif"), ".png, .svg, .pdf"),
         (("grade", "--plan", "crews=6", "--logs", "x"), "not of a sweep"),
         (("grade", "--days", "nan"), "nan"),
         (("grade", "--plan", "crews=6", "--aim", "nan"), "nan"),
-        (("grade", "--plot", "/no-such-folder/x.png"), "there is no folder /no-such-folder"),
-        (("grade", *SHORT, "--policies", "fixed", "--logs", "/dev/null/x"), "cannot be written"),
-        (("grade", "--plot", "/proc/x.png"), "/proc/x.png cannot be written"),
+        (("grade", "--plot", "/no-such-folder/x.png"), "there is no folder /no-such-folder: make it"),
+        (("grade", *SHORT, "--policies", "fixed", "--logs", "/dev/null/x"), "Not a directory. Name with --logs"),
+        (("grade", "--plot", "/proc/x.png"), "(No such file or directory): choose another"),
+        (("score", "--truth", "no-such", "--belief", "x"), "no-such: cannot be read: No such file"),
+        (("score", "--truth", "/", "--belief", "x"), "/: cannot be read: Is a directory. Give a"),
         (("grade", "--figure", "crew_minutes"), "add --plan"),
         (("grade", "--aim", "5"), "add --plan"),
     ],
@@ -87,7 +91,10 @@ def test_logs_of_two_squares_are_not_scored(tmp_path):
     belief.write_text(head % '["bin-2"]')
     found = run("score", "--truth", str(truth), "--belief", str(belief))
     assert (found.exit_code, "nothing of bin-1" in found.output) == (2, True)
+    assert f"simulate score: {belief}, against {truth}: " in found.stderr
+    assert "take two logs of one square" in found.output
     belief.write_text("nonsense\n")
     found = run("score", "--truth", str(truth), "--belief", str(belief))
     assert found.exit_code == 2
-    assert f"{belief}:1:" in found.output.replace("\n", "")
+    assert f"{belief}:1: not a line of a belief log" in found.output
+    assert "docs/contest.md has the format" in found.output

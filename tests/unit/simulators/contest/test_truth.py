@@ -38,9 +38,9 @@ def test_logs_are_read_as_they_were_written(tmp_path):
     [
         (b"", 1, "first line"),
         (b'{"kind":"fill","at_ms":1,"fill_pct":[]}\n', 1, "first line"),
-        (b"HEAD{not json}\n", 2, "not a line of this log"),
+        (b"HEAD{not json}\n", 2, "not a line of a truth log"),
         (b'HEAD{"kind":"fill","at_ms":1,"fill_pct":[1.0]}\n', 2, "1 values for 3 bins"),
-        (b'HEAD{"kind":"other"}\n', 2, "not a line of this log"),
+        (b'HEAD{"kind":"other"}\n', 2, "not a line of a truth log"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path, text, line, what):
@@ -54,14 +54,29 @@ def test_a_broken_line_is_named(tmp_path, text, line, what):
 
 def test_an_error_travels_between_processes():
     """What a worker could not write is told by the process that asked."""
-    error = pickle.loads(pickle.dumps(LogError(Path("a.jsonl"), 3, "is odd")))  # noqa: S301 - our own bytes
-    assert (str(error), error.line) == ("a.jsonl:3: is odd", 3)
+    error = pickle.loads(pickle.dumps(LogError(Path("a.jsonl"), 3, "is odd", "Mend it.")))  # noqa: S301 - ours
+    assert (str(error), error.line) == ("a.jsonl:3: is odd. Mend it.", 3)
 
 
 def test_another_schema_is_refused(tmp_path):
     """A file of a later program is not half understood."""
     with pytest.raises(LogError, match="schema 2"):
         read_truth(lines(tmp_path / "t", msgspec.structs.replace(truth().head, v=2)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"thresholds_pct": [85.0]}, "not 4 rising thresholds"),
+        ({"thresholds_pct": [50.0, 85.0, 70.0, 100.0]}, "not 4 rising thresholds"),
+        ({"interval_s": [600]}, "1 values for 3 bins"),
+    ],
+)
+def test_a_first_line_that_does_not_fit_its_bins_is_named(tmp_path, changed, what):
+    """What the whole score rests on is checked before it is used."""
+    with pytest.raises(LogError, match=what) as caught:
+        read_truth(lines(tmp_path / "t", msgspec.structs.replace(truth().head, **changed)))
+    assert (caught.value.line, "Give " in str(caught.value)) == (1, True)
 
 
 def test_a_belief_may_leave_out_what_it_does_not_know(tmp_path):
