@@ -58,18 +58,23 @@ def show(scenario: str) -> None:
 @click.argument("paths", nargs=-1)
 @plainly
 def check(paths: Sequence[str]) -> None:
-    """Check scenario files (without PATHS: all that ship): every fault with file, line and remedy.
+    """Check scenario files, and those in folders (without PATHS: all that ship): each fault with line and remedy.
 
     Exit code 0: all can be used, 1: one cannot.
     """
-    from simulators.scenario import check_scenario, resolve_scenario, shipped_scenarios
+    from simulators.scenario import check_scenario, resolve_scenarios, shipped_scenarios
     from square.plan_source import Severity
 
-    files = [resolve_scenario(path) for path in paths or shipped_scenarios()]
-    found = [(file, check_scenario(file)) for file in files]
-    for file, findings in found:
+    files = [file for path in paths or shipped_scenarios() for file in resolve_scenarios(path)]
+    unusable = 0
+    for file in files:
+        findings = check_scenario(file)
         click.echo(findings_text(findings, file))
-    sys.exit(any(f.severity is Severity.ERROR for _, findings in found for f in findings))
+        unusable += any(f.severity is Severity.ERROR for f in findings)
+    if len(files) > 1:
+        click.echo(f"{len(files)} skenario diperiksa, {unusable} tidak dapat dipakai.")
+        click.echo(f"{len(files)} scenarios checked, {unusable} cannot be used.")
+    sys.exit(unusable > 0)
 
 
 @command.command("golden")

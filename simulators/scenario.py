@@ -105,7 +105,25 @@ def resolve_scenario(name_or_path: Path | str) -> Path:
     if str(name_or_path) in names:
         return Path(str(resources.files("simulators").joinpath("scenarios", f"{name_or_path}.toml")))
     remedy = f"Name a scenario file, or one of: {', '.join(names)}."
+    if _is(path.is_dir):
+        raise ScenarioError(path, None, "this is a folder", remedy)
     raise ScenarioError(path, None, "there is no such file, and no scenario of this name ships with Resik", remedy)
+
+
+def resolve_scenarios(name_or_path: Path | str) -> list[Path]:
+    """Return the file of a scenario as `resolve_scenario` does, and of a folder all that it holds.
+
+    Raises
+    ------
+    ScenarioError
+        It is neither, or a folder without a scenario.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in shipped_scenarios() or not _is(path.is_dir):
+        return [resolve_scenario(name_or_path)]
+    if files := sorted(path.glob("*.toml")):
+        return files
+    raise ScenarioError(path, None, "no file in this folder ends with .toml", "Name a folder that holds some.")
 
 
 def check_scenario(path: Path) -> list[Finding]:

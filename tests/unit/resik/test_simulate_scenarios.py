@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from resik.simulate_scenarios import command
-from simulators.scenario import shipped_scenarios
+from simulators.scenario import resolve_scenario, shipped_scenarios
 
 
 def resik(*arguments: str):
@@ -59,6 +59,32 @@ def test_check_lists_every_fault_and_fails(tmp_path):
     result = resik("check", str(path))
     assert result.exit_code == 0
     assert "1 warning(s)" in result.output
+
+
+def test_check_of_a_folder_checks_each_file_in_it(tmp_path):
+    """Every *.toml, and how many; other files are no scenarios, and an empty folder is told."""
+    for name in ("haul", "quiet-tuesday"):
+        (tmp_path / f"{name}.toml").write_bytes(resolve_scenario(name).read_bytes())
+    (tmp_path / "notes.md").write_text("no scenario")
+    result = resik("check", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "2 scenarios checked, 0 cannot be used." in result.output
+    (tmp_path / "mine.toml").write_text("schema = 1\n")
+    result = resik("check", str(tmp_path), "haul")
+    assert result.exit_code == 1
+    assert "4 scenarios checked, 1 cannot be used." in result.output
+    assert f"{tmp_path}/mine.toml" in result.output
+    (tmp_path / "empty").mkdir()
+    result = resik("check", str(tmp_path / "empty"))
+    assert result.exit_code == 2
+    assert f"{tmp_path}/empty: no file in this folder ends with .toml. Name a folder" in result.output
+
+
+def test_a_folder_is_no_scenario_to_show(tmp_path):
+    """Where one is wanted a folder is called one, and not a file that is missing."""
+    result = resik("show", str(tmp_path))
+    assert result.exit_code == 2
+    assert f"{tmp_path}: this is a folder. Name a scenario file" in result.output
 
 
 def test_a_name_that_is_none_is_refused_in_one_sentence():
