@@ -4,8 +4,8 @@ Tree::
 
     AlertsError
     ├── DatabaseError          .retryable, .retry_after_s
-    │   ├── DatabaseUnavailable  the server or file cannot be reached now: try again
-    │   ├── DatabaseRefused      address, driver, credentials or disk need a person
+    │   ├── DatabaseUnavailable  the server or file cannot be reached or takes nothing now: try again
+    │   ├── DatabaseRefused      address, driver, credentials or rights need a person
     │   └── SchemaTooNew         the data folder was written by a newer Resik
     ├── SeatLost               another engine may decide for the site now
     ├── NotFoundError          no such incident, task or crew link
@@ -38,13 +38,13 @@ class DatabaseError(AlertsError):
 
 
 class DatabaseUnavailable(DatabaseError):  # noqa: N818 - a state of the store, not a mistake of the caller
-    """Nothing answers, or another process holds the store: try again."""
+    """Nothing answers, another process holds the store, or its disk is full: try again."""
 
     retryable = True
 
 
 class DatabaseRefused(DatabaseError):  # noqa: N818 - as above
-    """The address, the driver, the credentials or the disk need a person."""
+    """The address, the driver, the credentials or the rights need a person."""
 
 
 class SchemaTooNew(DatabaseError):  # noqa: N818 - as above

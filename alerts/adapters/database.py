@@ -49,6 +49,8 @@ POSTGRES_ARGUMENTS: Final = {
 }
 #: libpq reports these in words only; both need a person, waiting does not help.
 _REFUSED_WORDS: Final = ("password authentication failed", "does not exist", "no password supplied", "pg_hba.conf")
+#: SQLite on a full disk, and on one that takes no writes: over as soon as there is room.
+_FULL_WORDS: Final = ("disk is full", "disk I/O error")
 
 
 class Database:
@@ -259,7 +261,11 @@ def _of_operational(url: URL, error: OperationalError) -> DatabaseError:
     if url.drivername.startswith("sqlite"):
         if "locked" in text or "busy" in text:
             return _unavailable(url, "another process holds it")
-        return DatabaseRefused(f"{where} cannot be used ({text}): check the folder's rights and free space")
+        if any(word in text for word in _FULL_WORDS):
+            return DatabaseUnavailable(
+                f"{where} takes nothing ({text}): make room on its disk; trying again", retry_after_s=_RETRY_AFTER_S
+            )
+        return DatabaseRefused(f"{where} cannot be used ({text}): check the folder's rights")
     if any(word in str(error.orig) for word in _REFUSED_WORDS):
         return DatabaseRefused(f"{where} refused the connection ({text}): check user, password and database name")
     if "lock timeout" in text:

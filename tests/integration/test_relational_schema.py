@@ -154,6 +154,25 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     assert path.read_text().startswith("belanja")
 
 
+def test_a_full_disk_is_worth_a_retry_and_keeps_what_there_was(tmp_path: Path) -> None:
+    """No room: a retryable sentence that says so, and nothing of that transaction; with room it goes on."""
+    opened = open_database(f"sqlite:///{tmp_path}/a.sqlite3")
+    with opened.writing() as connection:
+        connection.execute(sa.insert(CHANGES), [change("before")])
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    large = change("x") | {"payload": {"text": "x" * 100_000}}
+    with pytest.raises(DatabaseUnavailable, match="make room") as caught, opened.writing() as connection:
+        connection.execute(sa.insert(CHANGES), [change("lost"), large])
+    assert caught.value.retryable is True
+    with opened.writing() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+        connection.execute(sa.insert(CHANGES), [large | {"entity_id": "after"}])
+    with opened.reading() as connection:
+        assert list(connection.scalars(sa.select(CHANGES.c.entity_id))) == ["before", "after"]
+    opened.close()
+
+
 def test_a_server_that_is_down_is_worth_a_retry() -> None:
     """Nothing listens there: retryable, with a time."""
     with pytest.raises(DatabaseUnavailable, match="does not answer") as caught:
