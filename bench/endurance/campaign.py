@@ -69,6 +69,7 @@ CHECKS: tuple[Check, ...] = (
     Check("9", "full disk under the spool", disks.spool_full),
     Check("9-store", "full disk under InfluxDB", disks.store_full),
     Check("9-letters", "full disk under the dead letters", disks.letters_full),
+    Check("9-alerts", "full disk under the store of the alert engine", disks.alerts_full),
     Check("10", "every reading three times, shuffled, some an hour late", repeats.shuffled),
     Check("11", "clocks of devices and of the gateway jump", clocks.jumps),
     Check("12", "poison among good readings", repeats.poison),

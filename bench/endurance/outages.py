@@ -23,7 +23,7 @@ IN_MESSAGE = 5
 def day(stage: Stage) -> None:
     """Check 4: a day without uplink, 1,000 devices, one reading every five minutes; then the way back."""
     chain = stage.chain
-    rounds = stage.sized(60, 4)
+    rounds = stage.sized(60, 2)
     hours = rounds * IN_MESSAGE * INTERVAL_S / 3600
     start_s = float(int(time.time()) - rounds * IN_MESSAGE * INTERVAL_S)
     chain.set_time(start_s, 0.0)

@@ -71,6 +71,7 @@ class Chain:
         self.set_time(time.time(), 1.0)
         self.letters = folder / "letters.sqlite3"
         self.spool = folder / "spool.sqlite3"
+        self.board = folder / "alerts.sqlite3"
         self.parts: list[Part] = []
         self.gates: list[Gate] = []
         self._gates = gates
@@ -140,7 +141,7 @@ class Chain:
     def alerts(self, broker_port: int, store_port: int) -> Part:
         """Make the alert engine; not started yet."""
         values = {
-            "DATABASE_URL": f"sqlite:///{self.folder / 'alerts.sqlite3'}",
+            "DATABASE_URL": f"sqlite:///{self.board}",
             "STORE_URL": f"influx1://127.0.0.1:{store_port}/{checker.DATABASE}",
             "CREW_LINKS_FILE": str(self.folder / "crew-links.json"),
         }
