@@ -34,26 +34,33 @@ def deadletters() -> None:
 
 @deadletters.command("list")
 @_DATA
+@CONFIG
 @click.option("--device", help="Only of this device.")
 @click.option("--code", help="Only with this reason code.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @plainly
-def list_letters(data: Path | None, device: str | None, code: str | None, limit: int) -> None:
+def list_letters(
+    *, data: Path | None, config_file: Path | None, device: str | None, code: str | None, limit: int
+) -> None:
     """List them, newest first."""
-    from resik.inspection import find_data, letter_lines
+    from resik.inspection import letter_lines
+    from resik.letters import find_letters
 
-    click.echo("\n".join(letter_lines(find_data(data), device=device, code=code, limit=limit)))
+    file = find_letters(data, config_file).file
+    click.echo("\n".join(letter_lines(file, device=device, code=code, limit=limit)))
 
 
 @deadletters.command("show")
 @click.argument("letter_id", type=int)
 @_DATA
+@CONFIG
 @plainly
-def show_letter(letter_id: int, data: Path | None) -> None:
+def show_letter(letter_id: int, data: Path | None, config_file: Path | None) -> None:
     """Show one with what was sent."""
-    from resik.inspection import find_data, letter_page
+    from resik.inspection import letter_page
+    from resik.letters import find_letters
 
-    click.echo(letter_page(find_data(data), letter_id))
+    click.echo(letter_page(find_letters(data, config_file).file, letter_id))
 
 
 @deadletters.command("replay")

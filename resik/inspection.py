@@ -208,9 +208,9 @@ def _moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, WIB).strftime("%d-%m-%Y %H.%M.%S WIB")
 
 
-def letter_lines(data: Path, *, device: str | None, code: str | None, limit: int) -> list[str]:
+def letter_lines(file: Path, *, device: str | None, code: str | None, limit: int) -> list[str]:
     """Return dead letters as lines, newest first, and how many there are by code."""
-    letters = SqliteDeadLetters(data / "deadletters.sqlite3", read_only=True)
+    letters = SqliteDeadLetters(file, read_only=True)
     try:
         counts = letters.counts()
         found = letters.list(device=device, code=code, limit=limit)
@@ -227,7 +227,7 @@ def _line(letter: StoredLetter) -> str:
     return f"{letter.id:6}  {_moment(letter.last_ms)}  {letter.device:20} {letter.code}{times}: {letter.reason}"
 
 
-def letter_page(data: Path, letter_id: int) -> str:
+def letter_page(file: Path, letter_id: int) -> str:
     """Return one dead letter with what was sent, quoted.
 
     Raises
@@ -235,7 +235,7 @@ def letter_page(data: Path, letter_id: int) -> str:
     StackError
         If there is no such letter.
     """
-    letters = SqliteDeadLetters(data / "deadletters.sqlite3", read_only=True)
+    letters = SqliteDeadLetters(file, read_only=True)
     try:
         letter = letters.show(letter_id)
     finally:

@@ -72,6 +72,17 @@ def left(folder: Path) -> dict[str, int]:
         reader.close()
 
 
+def test_letters_of_a_configured_ingest_are_listed_and_shown(folder: Path) -> None:
+    """Services that run one by one have no data folder: their file of settings names the letters."""
+    listed = resik(folder, "list", "--limit", "1")
+    assert listed.exit_code == 0, listed.output
+    head, newest = listed.output.splitlines()
+    assert head == "3: unknown-device 3"
+    shown = resik(folder, "show", newest.split()[0])
+    assert shown.exit_code == 0, shown.output
+    assert "99999" in shown.output
+
+
 def test_replay_says_of_each_letter_what_became_of_it(folder: Path) -> None:
     """Two are stored and gone, the third stays with the reason of today; nothing is left in the folder of requests."""
     points = Store()
