@@ -175,11 +175,6 @@ class SquareModel:
         """Time that each zone had more litter than `dirty_l` (n_zones,) [s]."""
         return self._s.dirty_s.astype(np.float64)
 
-    @property
-    def litter_l_s(self) -> Floats:
-        """Litter times its time in each zone (n_zones,) [l s]."""
-        return self._s.litter_ml_s / 1000.0
-
     def fill_of(self, asset_id: str) -> float:
         """Return the true fill of a bin [%].
 
@@ -235,7 +230,6 @@ class SquareModel:
         full = fill >= self._full_pct
         s.full_since_min[full & (s.full_since_min == NEVER)] = minute
         s.full_since_min[~full] = NEVER
-        s.litter_ml_s += self._litter_nl // 1_000_000 * TICK_S
         s.dirty_s[self._is_dirty()] += TICK_S
 
     def _is_dirty(self) -> Bools:

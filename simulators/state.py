@@ -66,8 +66,6 @@ class State:
         Litter that lies beside no bin (n_zones, n_kinds) [mg].
     dirty_s : NDArray
         Time with more litter than a zone should have (n_zones,) [s].
-    litter_ml_s : NDArray
-        Litter times time (n_zones,) [ml s].
     smokes : list[Smoke]
         Open fires near by.
     started_mg, dropped_mg, collected_mg, scavenged_mg, burned_mg, blown_away_mg : int
@@ -90,7 +88,6 @@ class State:
     overflow_s: Ints
     ground_mg: Ints
     dirty_s: Ints
-    litter_ml_s: Ints
     smokes: list[Smoke] = field(default_factory=list)
     started_mg: int = 0
     dropped_mg: int = 0
@@ -198,7 +195,7 @@ def _whole(numbers: Any) -> Ints:
 
 _BINS_NEVER = ("stolen_min", "sensor_stolen_min", "moved_min", "tipped_min", "lid_min", "fire_min", "full_since_min")
 _BINS_ZERO = ("mass_mg", "beside_mg", "water_mg", "ripe_mg_min", "overflow_s")
-_ZONES_ZERO = ("ground_mg", "dirty_s", "litter_ml_s")
+_ZONES_ZERO = ("ground_mg", "dirty_s")
 _NOT_NEGATIVE = (*_BINS_ZERO, "ratio_ppb", *_ZONES_ZERO)
 _ARRAYS: dict[str, tuple[str, int]] = (
     dict.fromkeys(_BINS_ZERO, ("bins", 0))

@@ -29,7 +29,7 @@ def lived(seed: int = 1) -> State:
     state = State.clean(1_795_500_000.0, len(BINS), len(ZONES))
     for masses in (state.mass_mg, state.beside_mg, state.ground_mg):
         masses[:] = rng.integers(0, 10**7, masses.shape)
-    for amounts in (state.water_mg, state.ripe_mg_min, state.overflow_s, state.dirty_s, state.litter_ml_s):
+    for amounts in (state.water_mg, state.ripe_mg_min, state.overflow_s, state.dirty_s):
         amounts[:] = rng.integers(0, 10**9, amounts.shape)
     state.ratio_ppb[:] = rng.integers(3 * 10**8, 10**9, len(BINS))
     for until in (state.stolen_min, state.moved_min, state.fire_min, state.full_since_min):
@@ -51,6 +51,14 @@ def test_what_is_saved_comes_back(seed):
     again = State.restored(json.loads(json.dumps(snapshot)), BINS, ZONES, fresh)
     assert again.snapshot(BINS, ZONES) == snapshot
     assert again.totals == lived(seed).totals
+
+
+def test_what_an_earlier_version_kept_more_is_let_go():
+    """A file of one that counted something else, too, is still a square."""
+    snapshot = lived().snapshot(BINS, ZONES)
+    earlier = snapshot | {"litter_ml_s": [7, 8]}
+    again = State.restored(earlier, BINS, ZONES, State.clean(0.0, len(BINS), len(ZONES)))
+    assert again.snapshot(BINS, ZONES) == snapshot
 
 
 @settings(max_examples=400)
