@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 
 from alerts.adapters.crew_links import read_links, write_links
+from gateway.settings import GatewaySettings
 from gateway.troubles import NodePage
 from ingest.deadletter import SqliteDeadLetters, StoredLetter
 from resik.errors import StackError
 from resik.process import ask_health
 from square.clock import WIB, now_ms, open_clock
 from square.health import Health
+from square.settings import load_settings
 from square.site import Site, load_site
 
 DEFAULT_FOLDERS = (Path("var/simulated"), Path("var/real"))
@@ -135,7 +137,25 @@ def ask_gateway(port: int) -> tuple[Health, NodePage | None]:
         return health, None
 
 
-def resend_settled(data: Path, hours: float) -> int:
+def find_spool(data: Path | None, config_file: Path | None) -> tuple[Path, Path | None]:
+    """Return spool and clock file of a configured gateway, or else of a stack's.
+
+    Raises
+    ------
+    StackError, SettingsError
+        If there is no such thing.
+    """
+    if config_file is not None:
+        if data is not None:
+            raise StackError("name --data or --config, not both")
+        settings = load_settings(GatewaySettings, "gateway", config_file)
+        return settings.spool_file, settings.clock_file
+    folder = find_data(data)
+    clock_file = read_card(folder).clock_file
+    return folder / "spool.sqlite3", Path(clock_file) if clock_file is not None else None
+
+
+def resend_settled(path: Path, clock_file: Path | None, hours: float) -> int:
     """Make readings that were stored within the last ``hours`` of square time wait in the spool again.
 
     Returns
@@ -147,15 +167,14 @@ def resend_settled(data: Path, hours: float) -> int:
     ------
     GatewayError
         If the gateway runs: its spool is its own.
+    StackError
+        If there is no spool.
     """
     from gateway.spool import Spool
 
-    card = read_card(data)
-    clock = open_clock(Path(card.clock_file) if card.clock_file is not None else None)
-    now = now_ms(clock)
-    path = data / "spool.sqlite3"
     if not path.exists():
-        raise StackError(f"{data} holds no spool: nothing to send again")
+        raise StackError(f"{path} is not there: nothing to send again")
+    now = now_ms(open_clock(clock_file))
     spool = Spool(path, now_ms=now)
     try:
         return spool.replay_settled(now - int(hours * 3_600_000))

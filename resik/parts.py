@@ -68,16 +68,17 @@ def gateway_status(*, data: Path | None, port: int | None, everyone: bool, as_js
 
 @gateway.command("resend")
 @_DATA
+@CONFIG
 @click.option("--hours", type=FiniteRange(0, 48), default=48.0, show_default=True, help="How far back, square time.")
 @plainly
-def gateway_resend(data: Path | None, hours: float) -> None:
+def gateway_resend(*, data: Path | None, config_file: Path | None, hours: float) -> None:
     """Send again what was stored lately: completes a time-series store that was restored from a backup.
 
     The gateway must be stopped. What the store has already changes nothing.
     """
-    from resik.inspection import find_data, resend_settled
+    from resik.inspection import find_spool, resend_settled
 
-    count = resend_settled(find_data(data), hours)
+    count = resend_settled(*find_spool(data, config_file), hours)
     click.echo(f"{count} bacaan akan dikirim lagi saat gerbang data dimulai / readings go out again at the next start")
 
 
