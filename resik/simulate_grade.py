@@ -72,7 +72,7 @@ def command(
     from simulators.contest.plots import plot_grade, plot_sweep
     from simulators.contest.stage import Stage
     from simulators.contest.sweep import parse_plan, play_sweep
-    from simulators.scenario import load_scenario
+    from simulators.scenario import load_scenario_and_site
 
     names = tuple(dict.fromkeys(name.strip() for name in policies.split(",") if name.strip()))
     if not names:
@@ -85,13 +85,13 @@ def command(
         raise click.BadParameter("only a sweep has something to keep low: add --plan", param_hint="--figure, --aim")
     if plan is not None and logs is not None:
         raise click.BadParameter("truth and belief are kept of a contest, not of a sweep", param_hint="--logs")
-    chosen = load_scenario(scenario)
+    chosen, site = load_scenario_and_site(scenario)
     length_d = chosen.hours / 24 if days is None else days
     worlds = tuple(range(chosen.seed, chosen.seed + seeds))
     workers = jobs or os.cpu_count() or 1
     console = Console(stderr=True)
     if plan is None:
-        stage = Stage.of(chosen)
+        stage = Stage.of(chosen, site)
         with _bar(console, len(worlds), chosen.id) as done:
             grade = play(stage, names, seeds=worlds, days=length_d, jobs=workers, logs=logs, done=done)
         _print(grade.as_json() if as_json else None, lambda out: _show_grade(out, grade))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from simulators.faults import Fault
     from simulators.scenario import Scenario
     from square.plan_source import Finding
+    from square.site import Site
 
 GOLDEN = Path("tests/unit/simulators/golden")
 
@@ -49,9 +50,9 @@ def list_scenarios(*, as_json: bool) -> None:
 @plainly
 def show(scenario: str) -> None:
     """Show what happens in SCENARIO (a file, or the name of a shipped one), in order of time."""
-    from simulators.scenario import load_scenario
+    from simulators.scenario import load_scenario_and_site
 
-    click.echo(shown(load_scenario(scenario)))
+    click.echo(shown(*load_scenario_and_site(scenario)))
 
 
 @command.command("check")
@@ -107,13 +108,11 @@ def findings_text(findings: Sequence["Finding"], file: Path) -> str:
     return "\n".join([*head, *(f.told(file) for f in findings)])
 
 
-def shown(scenario: "Scenario") -> str:
+def shown(scenario: "Scenario", site: "Site") -> str:
     """Describe a scenario for a terminal: titles, frame, and what is ordered in order of time."""
     from datetime import datetime
 
-    from square.site import load_site
-
-    zone = load_site(scenario.site).zone_info
+    zone = site.zone_info
     start, end = (datetime.fromtimestamp(s, zone) for s in (scenario.start_s, scenario.end_s))
     frame = f"{start:%Y-%m-%d %H:%M} + {scenario.hours:g} h = {end:%Y-%m-%d %H:%M}, {zone.key}"
     low, high = scenario.initial_fill_pct

@@ -79,7 +79,7 @@ class Stack:
         self.folder = folder
         self.site_folder = resolve_site(settings.site)
         self.site = load_site(self.site_folder)
-        self.registry = Registry.load(self.site_folder)
+        self.registry = Registry.from_site(self.site)
         self.children: list[Child] = []
         self.metrics_ports: dict[str, int] = {}
         self.clock: ClockDriver | None = None

@@ -139,12 +139,17 @@ def load_scenario(name_or_path: Path | str) -> Scenario:
     ScenarioError
         There is none, or its file has an error: the first one, with line and remedy. `check_scenario` lists all.
     """
+    return load_scenario_and_site(name_or_path)[0]
+
+
+def load_scenario_and_site(name_or_path: Path | str) -> tuple[Scenario, Site]:
+    """Load a scenario as `load_scenario` does, with its site, against which it is checked in any case."""
     path = resolve_scenario(name_or_path)
     doc, findings, site = _read(path)
     _raise_first(path, findings, f"resik simulate scenarios check {path}")
     assert doc is not None
     assert site is not None
-    return _Builder(doc.data, ZoneInfo(site.timezone)).scenario(_site_of(doc.data, path))
+    return _Builder(doc.data, ZoneInfo(site.timezone)).scenario(_site_of(doc.data, path)), site
 
 
 def faults_of(tables: Sequence[Mapping[str, Any]], start_s: float, zone: ZoneInfo = SQUARE_ZONE) -> FaultScript:

@@ -23,7 +23,7 @@ from simulators.diary import Diary
 from simulators.fleet import Fleet
 from simulators.node import Ledger, VirtualNode
 from simulators.radio import Radio
-from simulators.scenario import Scenario, load_scenario
+from simulators.scenario import Scenario, load_scenario_and_site
 from simulators.settings import SimulatorSettings
 from simulators.world import World
 from square.clock import Clock, now_ms, open_clock
@@ -335,8 +335,8 @@ def _scenario_of(settings: SimulatorSettings, site: Site) -> Scenario | None:
     """Load the scenario of the settings; it must be one of their site."""
     if settings.scenario is None:
         return None
-    scenario = load_scenario(settings.scenario)
-    if load_site(scenario.site).id != site.id:
+    scenario, its_site = load_scenario_and_site(settings.scenario)
+    if its_site.id != site.id:
         raise SettingsError(
             f"scenario: {scenario.id} is about the site {scenario.site}, and site is {settings.site}: set the same"
         )

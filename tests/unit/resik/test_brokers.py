@@ -4,6 +4,7 @@ import tomllib
 
 import pytest
 
+import square.site
 from resik.brokers import embedded_configuration
 from resik.errors import StackError
 from resik.folder import DataFolder
@@ -35,3 +36,12 @@ def test_several_ingest_workers_need_a_broker_and_a_store_for_them(tmp_path, ask
     """The embedded broker dies of shared subscriptions and the embedded store has one writer: refused at once."""
     with pytest.raises(StackError, match=remedy):
         Stack(StackSettings(port=1, ingest_workers=2, **asked), DataFolder(tmp_path / "data", "real"))
+
+
+def test_a_stack_reads_its_site_once(tmp_path, monkeypatch):
+    """Plan and registry are of one reading, so that they never differ."""
+    read = []
+    real = square.site.read_site
+    monkeypatch.setattr(square.site, "read_site", lambda path: read.append(path) or real(path))
+    stack = Stack(StackSettings(broker="embedded", port=1), DataFolder(tmp_path / "data", "real"))
+    assert (len(read), len(stack.registry)) == (1, len(stack.site.devices))

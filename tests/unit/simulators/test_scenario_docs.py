@@ -7,9 +7,8 @@ import pytest
 
 from resik.simulate_scenarios import findings_text, shown
 from simulators.faults import KINDS, FaultScript
-from simulators.scenario import check_scenario, load_scenario, shipped_scenarios
+from simulators.scenario import check_scenario, load_scenario, load_scenario_and_site, shipped_scenarios
 from simulators.scenario_schema import LISTS, SCENARIO_FIELDS, SECTIONS
-from square.site import load_site
 
 DOCS = Path(__file__).parents[3] / "docs" / "scenarios"
 GUIDE = (DOCS / "README.md").read_text(encoding="utf-8")
@@ -36,10 +35,9 @@ def test_each_scenario_has_a_page_and_each_page_a_scenario():
 def test_a_page_shows_what_its_scenario_does(name):
     """The title is that of the file, what happens is what `show` prints, and bins and nodes that it names exist."""
     text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
-    scenario = load_scenario(name)
+    scenario, site = load_scenario_and_site(name)
     assert text.startswith(f"# {scenario.name_id} / {scenario.name_en}\n")
-    assert text.partition("```text\n")[2].partition("\n```")[0] == shown(scenario)
-    site = load_site(scenario.site)
+    assert text.partition("```text\n")[2].partition("\n```")[0] == shown(scenario, site)
     known = {d.id for d in site.devices} | {c.id for c in site.crews} | set(site.assets)
     assert set(re.findall(r"\b(?:rsk-[ab]|bin-)\d+\b", text)) <= known
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+import square.site
 from simulators.crew import Task
 from simulators.errors import ScenarioError
 from simulators.real_site import build_fleet_site
@@ -35,6 +36,16 @@ def test_a_scenario_that_does_not_exist_is_refused():
     """As at the command line."""
     with pytest.raises(ScenarioError):
         run(SimulatorSettings(scenario="no-such"))
+
+
+def test_the_site_of_a_scenario_is_read_once(tmp_path, monkeypatch):
+    """It was read to check the scenario: nothing reads it again."""
+    read = []
+    real = square.site.read_site
+    monkeypatch.setattr(square.site, "read_site", lambda path: read.append(path) or real(path))
+    settings = SimulatorSettings(scenario="tired-crews", state_file=tmp_path / "world.json")
+    Simulator(settings, SITE, FixedClock(1_795_500_000.0))
+    assert len(read) == 1
 
 
 def test_the_scenario_gives_the_first_fill(tmp_path):
