@@ -7,7 +7,7 @@ devices.toml, and no reading can claim a place by itself.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from square.site import AirStation, Bin, Device, Site, load_site
 
@@ -49,25 +49,20 @@ class Registry:
         All devices, whatever their status; ids unique, at most one active device per asset.
     assets
         Bins and air stations by id.
-
-    Attributes
-    ----------
-    active
-        Where each active device sits, by its id: what :meth:`placement` looks up, for who asks for every reading.
     """
 
     def __init__(self, site: str, devices: Iterable[Device], assets: Mapping[str, Bin | AirStation]) -> None:
         self.site = site
         self._devices = {device.id: device for device in devices}
-        self.active: Final[Mapping[str, Placement]] = {
+        self._placements = {
             device.id: Placement(device, assets[device.asset])
             for device in self._devices.values()
             if device.status == "active" and device.asset is not None
         }
-        self._by_asset = {placement.asset.id: placement for placement in self.active.values()}
+        self._by_asset = {placement.asset.id: placement for placement in self._placements.values()}
         self._by_foreign = {
             placement.device.foreign: placement
-            for placement in self.active.values()
+            for placement in self._placements.values()
             if placement.device.foreign is not None
         }
 
@@ -100,7 +95,7 @@ class Registry:
 
     def placement(self, device_id: str) -> Placement | None:
         """Look up where an active device sits; None for a device that is unknown, retired, spare or in repair."""
-        return self.active.get(device_id)
+        return self._placements.get(device_id)
 
     def placement_of_foreign(self, foreign: str) -> Placement | None:
         """Look up the active device that another maker knows by this identity; None when there is none."""
@@ -112,4 +107,4 @@ class Registry:
 
     def placements(self) -> tuple[Placement, ...]:
         """List all active devices on their assets, in file order."""
-        return tuple(self.active.values())
+        return tuple(self._placements.values())

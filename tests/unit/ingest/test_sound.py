@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from firmware import wire
-from ingest import sound
-from ingest.conversion import CONVERT, source
+from ingest import conversion, sound
+from ingest.conversion import CONVERT, form_of, source
 from ingest.decode import Batch, decode_batch, decode_row, read_row
 from ingest.errors import BadMessageError
 from ingest.messages import AirBody, BinBody
@@ -128,6 +128,29 @@ def test_both_ways_take_and_refuse_the_same(data: st.DataObject) -> None:
     """Whatever is in a batch, the fast way gives the readings, statuses and letters of the explaining one, in order."""
     rows = [data.draw(any_rows(row_id)) for row_id in range(1, data.draw(st.integers(1, 4)) + 1)]
     assert_same(decode_batch(batch(rows), REGISTRY, TOPIC), explained([encoded(each) for each in rows]))
+
+
+@given(st.data())
+def test_both_ways_agree_on_a_device_that_sends_other_fields_now_and_then(data: st.DataObject) -> None:
+    """What a device usually sends is converted by a function of its own: with it, without it and in between."""
+    kind = data.draw(st.sampled_from(["bin", "air"]))
+    several = data.draw(st.lists(bodies(kind), min_size=1, max_size=3))
+    sent = data.draw(st.lists(st.sampled_from(several), min_size=2, max_size=3 * sound.CHANGED_AFTER))
+    rows = [row(n, device=DEVICES[kind], kind=kind, body=body) for n, body in enumerate(sent, 1)]
+    assert_same(decode_batch(batch(rows), REGISTRY, TOPIC), explained([encoded(each) for each in rows]))
+
+
+def test_a_device_has_changed_after_several_readings_with_other_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first reading says what it sends; what differs now and then changes nothing, eight times is for good."""
+    monkeypatch.setattr(conversion, "_forms", {})
+    place = registry()
+    usual, other = {"distance_mm": 740, "temp_cdeg": 3_000}, {"temp_cdeg": 3_000}
+    used = []
+    for n, body in enumerate([usual, usual, *[other, usual] * 7, other, other], 1):
+        decode_batch(batch([row(n, body=body)]), place, TOPIC)
+        used.append(sound._seats_of(place)["rsk-b001"].convert)
+    before, after = form_of("bin", ["distance_mm", "temp_c"]), form_of("bin", ["temp_c"])
+    assert used == [before] * 16 + [after] * 2
 
 
 @pytest.mark.parametrize(
