@@ -147,16 +147,28 @@ class Chain:
         }
         return self._service("alerts", "alerts", broker_port, values, self.folder / "clock")
 
-    def _service(self, service: str, name: str, broker_port: int, values: Mapping[str, str], clock: Path) -> Part:
+    def dashboard(self, store_port: int) -> tuple[Part, int]:
+        """Make the dashboard, to be started after the alert engine; return it with its port."""
+        port = free_port()
+        values = {
+            "DATABASE_URL": f"sqlite:///{self.board}",
+            "STORE_URL": f"influx1://127.0.0.1:{store_port}/{checker.DATABASE}",
+            "PORT": str(port),
+        }
+        return self._service("dashboard", "dashboard", None, values, self.folder / "clock"), port
+
+    def _service(
+        self, service: str, name: str, broker_port: int | None, values: Mapping[str, str], clock: Path
+    ) -> Part:
         health_port = free_port()
+        broker = {"BROKER_URL": f"mqtt://127.0.0.1:{broker_port}", "BROKER_WAIT_S": "120"}
         environment = {
             f"RESIK_{service.upper()}_{key}": value
             for key, value in {
                 "SITE": str(self.site_folder),
                 "CLOCK_FILE": str(clock),
                 "HEALTH_PORT": str(health_port),
-                "BROKER_URL": f"mqtt://127.0.0.1:{broker_port}",
-                "BROKER_WAIT_S": "120",
+                **(broker if broker_port is not None else {}),
                 **values,
             }.items()
         }

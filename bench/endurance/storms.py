@@ -1,7 +1,13 @@
-"""Check 13: a thousand TLS nodes lose their line at the same moment, again and again."""
+"""Check 13: a thousand TLS nodes lose their line at the same moment, again and again; the map answers all the while."""
 
+import contextlib
+import http.client
 import resource
 import ssl
+import statistics
+import threading
+import time
+from collections.abc import Iterator
 
 from bench.endurance.parts import NotHere, start_all, wait_for
 from bench.endurance.stage import Stage
@@ -10,8 +16,41 @@ from resik.ports import free_port
 
 BACK_LIMIT_S = 30.0
 JITTER_S = 3.0
+MAP_LIMIT_MS = 1_000
+LOOK_EVERY_S = 0.1
 _FILES_EACH = 3
 _FILES_MORE = 500
+
+
+@contextlib.contextmanager
+def looking_at_the_map(port: int) -> Iterator[list[float]]:
+    """Ask for the state of the map again and again during the block; yield how long each answer took [ms].
+
+    A look that fails counts as one that took for ever.
+    """
+    took_ms: list[float] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(LOOK_EVERY_S):
+            began_s = time.monotonic()
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+                connection.request("GET", "/api/v1/state")
+                reply = connection.getresponse()
+                is_answer = reply.status == http.client.OK and bool(reply.read())
+                connection.close()
+            except (OSError, http.client.HTTPException):
+                is_answer = False
+            took_ms.append((time.monotonic() - began_s) * 1000 if is_answer else float("inf"))
+
+    looker = threading.Thread(target=look, name="looker", daemon=True)
+    looker.start()
+    try:
+        yield took_ms
+    finally:
+        stop.set()
+        looker.join(15)
 
 
 def storm(stage: Stage) -> None:
@@ -30,33 +69,42 @@ def storm(stage: Stage) -> None:
     tls_port = free_port()
     broker, port = chain.broker(tls=(tls_port, papers.server, papers.server_key))
     _, store_port = chain.influxd()
-    gateway, ingest = chain.gateway(port), chain.ingest(port, store_port)
-    start_all(gateway, ingest)
+    gateway, ingest, alerts = chain.gateway(port), chain.ingest(port, store_port), chain.alerts(port, store_port)
+    start_all(gateway, ingest, alerts)
+    dashboard, map_port = chain.dashboard(store_port)
+    dashboard.start()
     context = ssl.create_default_context(cafile=str(papers.root))
     stage.say(f"{nodes:,} TLS nodes connect")
     fleet = stage.fleet(
         tls_port, devices=nodes, each_a_line=True, tls=context, jitter_s=JITTER_S, resend_s=5.0, connect_within_s=120.0
     )
     slowest_s = 0.0
-    for number in range(rounds):
-        fleet.measure(2)
-        kills = number % 2 == 0
-        stage.say(f"round {number + 1} of {rounds}: {'the broker dies' if kills else 'all lines are reset'}")
-        lost = fleet.losses
-        if kills:
-            broker.kill()
-            broker.start()
-        else:
-            fleet.hang_up()
-        stage.fault(nodes)
-        fleet.measure(1)  # made while nobody is connected
-        wait_for(lambda lost=lost: fleet.losses >= lost + nodes, 60, "all nodes to lose their line")  # type: ignore[misc]
-        slowest_s = max(slowest_s, fleet.wait_connected(120.0))
-        fleet.settle(90)
+    with looking_at_the_map(map_port) as took_ms:
+        for number in range(rounds):
+            fleet.measure(2)
+            kills = number % 2 == 0
+            stage.say(f"round {number + 1} of {rounds}: {'the broker dies' if kills else 'all lines are reset'}")
+            lost = fleet.losses
+            if kills:
+                broker.kill()
+                broker.start()
+            else:
+                fleet.hang_up()
+            stage.fault(nodes)
+            fleet.measure(1)  # made while nobody is connected
+            wait_for(lambda lost=lost: fleet.losses >= lost + nodes, 60, "all nodes to lose their line")  # type: ignore[misc]
+            slowest_s = max(slowest_s, fleet.wait_connected(120.0))
+            fleet.settle(90)
     stage.settle(fleet, gateway)
     stage.reconcile(store_port)
     stage.expect(slowest_s <= BACK_LIMIT_S, f"{slowest_s:.1f} s until all nodes were back")
     stage.note(
         f"{rounds} rounds, {nodes:,} nodes: all back at most {slowest_s:.1f} s after the last lost its line "
         f"(limit 30 s, jitter {JITTER_S:g} s)"
+    )
+    p95_ms = statistics.quantiles(took_ms, n=20)[-1]
+    stage.expect(p95_ms < MAP_LIMIT_MS, f"the map took {p95_ms:.0f} ms to answer (p95)")
+    stage.note(
+        f"state of the map meanwhile: {len(took_ms)} looks, p95 {p95_ms:.0f} ms (limit {MAP_LIMIT_MS:,}), "
+        f"longest {max(took_ms):.0f} ms"
     )
