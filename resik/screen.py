@@ -1,7 +1,7 @@
 """What the person at the terminal sees while the square runs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import NoReturn
 
@@ -26,12 +26,19 @@ _WHAT = {
     "simulator": "simulasi / simulator",
 }
 _SHOWN = {
-    "gateway": ("received", "waiting", "poison"),
-    "ingest": ("stored", "dead_lettered"),
-    "alerts": ("readings", "incidents_opened", "tasks_dispatched"),
+    "gateway": ("new", "repeats", "waiting", "poison"),
+    "ingest": ("stored_with_repeats", "dead_lettered"),
+    "alerts": ("judged", "incidents_opened", "tasks_dispatched"),
     "dashboard": ("streams",),
     "simulator": ("published", "acked", "bins_emptied"),
 }
+_MADE = {
+    "new": ("spooled", ("presence", "poison")),
+    "repeats": ("duplicates", ()),
+    "stored_with_repeats": ("stored", ()),
+    "judged": ("readings", ("duplicates",)),
+}
+"""Figures that no service has under this name: of what, less what."""
 
 
 def _square_time(stack: Stack) -> str:
@@ -80,6 +87,19 @@ def _faults(stack: Stack) -> str:
     return f"   gangguan / faults: {words}" if words else ""
 
 
+def figures(service: str, counts: Mapping[str, float]) -> str:
+    """Return the figures of a service that are shown.
+
+    After a cut devices and gateway send again what nobody acknowledged. Gateway and alerts tell new readings from
+    repeats; ingest keeps nothing and cannot, so its figure is called what it is.
+    """
+    known = dict(counts)
+    for name, (whole, less) in _MADE.items():
+        if whole in counts:
+            known[name] = counts[whole] - sum(counts.get(one, 0) for one in less)
+    return "  ".join(f"{name} {known[name]:.0f}" for name in _SHOWN.get(service, ()) if name in known)
+
+
 def _part(name: str) -> tuple[str, str]:
     """Take the name of a child apart: its service, and what tells one of several ingest workers from the others."""
     return ("ingest", f" {name.removeprefix('ingest-')}") if name.startswith("ingest-") else (name, "")
@@ -94,8 +114,7 @@ def _table(stack: Stack) -> Group:
         words, colour = _state(stack, child.name)
         counts = child.health.counts if child.health is not None else {}
         service, number = _part(child.name)
-        figures = "  ".join(f"{name} {counts[name]:.0f}" for name in _SHOWN.get(service, ()) if name in counts)
-        table.add_row(_WHAT[service] + number, Text(words, style=colour), figures)
+        table.add_row(_WHAT[service] + number, Text(words, style=colour), figures(service, counts))
     heading = Text.assemble(
         ("Resik ", "bold"), (stack.site.name_id, "bold"), f"   {_square_time(stack)}", style="default"
     )
