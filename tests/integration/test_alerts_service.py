@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from alerts import timekeeping
-from alerts.adapters.database import open_database
-from alerts.plan import SquarePlan
+from alerts.adapters.database import Database, open_database
+from alerts.adapters.tables import INCIDENTS
+from alerts.engine import Engine
+from alerts.plan import SquarePlan, policy_of
 from alerts.service import run
 from alerts.settings import SECTION, AlertsSettings
 from firmware import wire
@@ -237,10 +240,22 @@ def test_bad_rows_and_bad_batches_stop_nothing(world: World) -> None:
     assert (counts["bad_batches"], counts["dead_rows"], counts["readings"]) == (2, 2, 1)
 
 
+def episodes(database: Database) -> list[tuple[Any, ...]]:
+    """Return every episode that readings began, with begin and end."""
+    columns = [INCIDENTS.c[name] for name in ("asset_id", "rule", "episode", "opened_ms", "closed_ms")]
+    query = sa.select(*columns).where(INCIDENTS.c.rule.in_(("full", "overflow"))).order_by(*columns[:3])
+    with database.reading() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
 def test_killed_again_and_again_it_misses_nothing(world: World) -> None:
-    """Killed five times among 200 batches: every bin ends with its newest reading, and no episode is doubled."""
+    """Killed five times among 200 batches: newest readings and episodes are those of an engine that was never killed."""
     rng = random.Random(5)
     sent: dict[str, tuple[int, int]] = {}
+    unharmed = open_database(f"sqlite:///{world.folder}/unharmed.sqlite3")
+    engine = Engine(unharmed, PLAN, policy_of(load_site(SITE), max_open_tasks=2, ispu_top=150))
+    engine.load(world.now_ms())
+    registry = Registry.load(SITE)
     numbers = iter(range(1, 100_000))
     kills = set(rng.sample(range(20, 180), 5))
     world.spawn()
@@ -251,6 +266,8 @@ def test_killed_again_and_again_it_misses_nothing(world: World) -> None:
             rows.append(row(next(numbers), device, T0_S - 1000 + 5 * k, fill, k + 1))
             sent[asset_id] = (wire.point_ms(T0_S - 1000 + 5 * k, BOOT, k + 1), fill)
         world.publish(payload(rows))
+        readings = [placed.reading for placed in decode_batch(payload(rows), registry, TOPIC).readings]
+        engine.apply(readings, [], world.now_ms())
         if k in kills:
             time.sleep(rng.uniform(0, 0.1))
             world.end(signal.SIGKILL)
@@ -259,6 +276,9 @@ def test_killed_again_and_again_it_misses_nothing(world: World) -> None:
     assert {asset_id: world.bin(asset_id)["fill_pct"] for asset_id in sent} == {
         a: fill for a, (_, fill) in sent.items()
     }
+    assert len(episodes(unharmed)) > 10
+    assert episodes(world.database) == episodes(unharmed)
+    unharmed.close()
     assert world.end(signal.SIGTERM) == 0
 
 
