@@ -249,7 +249,7 @@ def episodes(database: Database) -> list[tuple[Any, ...]]:
 
 
 def test_killed_again_and_again_it_misses_nothing(world: World) -> None:
-    """Killed five times among 200 batches: newest readings and episodes are those of an engine that was never killed."""
+    """Killed five times among 200 batches: newest readings and episodes are those of an engine that never was."""
     rng = random.Random(5)
     sent: dict[str, tuple[int, int]] = {}
     unharmed = open_database(f"sqlite:///{world.folder}/unharmed.sqlite3")
