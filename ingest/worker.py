@@ -8,6 +8,7 @@ The worker keeps no state. Killed anywhere in that order it gets the batches aga
 nothing. While the store is down nothing is acknowledged: the gateways' spools hold the readings.
 """
 
+import gc
 import logging
 import random
 import threading
@@ -513,6 +514,8 @@ def run(settings: IngestSettings) -> int:
         _log.error("%s", error)
         return EXIT_SETTINGS
     stop_on_signals(stop)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: in a flood the collector would look at it again and again
     try:
         return worker.serve()
     finally:
