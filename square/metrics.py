@@ -146,7 +146,7 @@ COUNTS: Final[Mapping[str, Mapping[str, Count]]] = {
         "session_lost": _SESSION_LOST,
     },
     "alerts": {
-        "readings": _counter("readings", "Readings judged for the first time."),
+        "readings": _counter("readings", "Readings taken from batches, repeats included."),
         "duplicates": _counter("duplicates", "Readings judged before."),
         "late": _counter("late", "Readings too late to send anybody."),
         "unplaced": _counter("unplaced", "Readings of assets that are not in the plan."),
