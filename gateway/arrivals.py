@@ -357,17 +357,16 @@ class Arrivals:
     def _enter_presence(self, message: Presence) -> None:
         self.offered += 1
         seq = None if message.up_s is None else -1 - message.up_s
-        row_id = self._take_id()
         kind = "status" if message.online else "will"
         # A sign of presence has no time of its own: it is as old as its arrival.
         written = self._connection.execute(_INSERT, (
-            row_id, message.device, kind, message.boot, seq, message.arrived_ms, message.arrived_ms, "anchor",
+            self.next_id, message.device, kind, message.boot, seq, message.arrived_ms, message.arrived_ms, "anchor",
             None, None, message.body,
         )).rowcount  # fmt: skip
         if written:
             self.presence += 1
             self.inserted += 1
-            keep_newest(self.live, (message.device, kind), (message.arrived_ms, row_id))
+            keep_newest(self.live, (message.device, kind), (message.arrived_ms, self._take_id()))
         else:
             self.duplicates += 1
 
@@ -396,10 +395,11 @@ class Arrivals:
             self.poison_let_go += 1  # so many samples say what is wrong; more would only fill the disk
             return
         written = self._connection.execute(_INSERT, (
-            self._take_id(), message.device, "poison", -1, message.key, message.arrived_ms, message.arrived_ms,
+            self.next_id, message.device, "poison", -1, message.key, message.arrived_ms, message.arrived_ms,
             "device", message.topic, message.code, message.raw,
         )).rowcount  # fmt: skip
         if written:
+            self._take_id()
             self.poison += 1
             self.inserted += 1
             self.poisoned[message.device] = PoisonLevel(used + 1, message.arrived_ms)
@@ -407,6 +407,7 @@ class Arrivals:
             self.duplicates += 1
 
     def _take_id(self) -> int:
+        """Use up an id, for a row that is new: an id without a row would split a range of settled ones for 48 h."""
         self.next_id += 1
         return self.next_id - 1
 

@@ -215,6 +215,18 @@ def test_presence_is_a_row_and_a_repeat_is_not(spool: Spool) -> None:
     assert spool.put([up(DEVICE, 7, [1])]).acks[0].upto == 1, "presence takes no sequence number"
 
 
+def test_a_repeat_uses_up_no_id(spool: Spool) -> None:
+    """A node that repeats itself all day splits no range: each piece would be looked through every second."""
+    status = read_message(f"resik/{SITE}/{DEVICE}/up/status", b'{"v":1,"boot":7,"up_s":5,"fw":"1.0.0"}', NOW_MS)
+    bad = read_message(f"resik/{SITE}/{DEVICE}/up/bin", b"\xff{not json", NOW_MS)
+    for seq in range(1, 6):
+        spool.put([status, bad, up(DEVICE, 7, [seq]), bad, status])
+    ids = [row.id for row in waiting(spool)]
+    assert ids == list(range(1, 8))
+    spool.settle(ids, [], NOW_MS)
+    assert [(low, high) for low, high, _ in spool._settled.ranges] == [(1, 7)]
+
+
 def test_a_device_with_a_thousand_holes_is_held_off(spool: Spool) -> None:
     """Random sequence numbers cannot grow a mark without bound; the message is evidence instead."""
     for start in range(1, MAX_RANGES + 200, 64):
