@@ -70,7 +70,8 @@ CREATE TABLE totals (
   offered INTEGER NOT NULL, duplicates INTEGER NOT NULL, let_go INTEGER NOT NULL, spooled INTEGER NOT NULL,
   stored INTEGER NOT NULL, dead INTEGER NOT NULL, replayed INTEGER NOT NULL
 );
-INSERT INTO totals SELECT COUNT(*), 0, 0, COUNT(*), COALESCE(SUM(state = 1), 0), 0, 0 FROM rows;
+INSERT INTO totals SELECT COUNT(*), 0, 0, COUNT(*), COALESCE(SUM(state = 1), 0),
+  COALESCE(SUM(state > 1), 0), 0 FROM rows;
 """
 
 _VERSION_3 = ""  # was a copy of the rows, as the one of version 5; what it made is brought on by 4 and 5
@@ -78,11 +79,13 @@ _VERSION_3 = ""  # was a copy of the rows, as the one of version 5; what it made
 _VERSION_4 = """
 -- Which rows are stored upstream, as ranges of ids; settled_ms: end of the minute in which that was, see settled.py.
 -- A mark in each row meant that every row was written twice, and its entries in two indexes.
+-- Ids of rows that are gone belong to the range around them: dead letters would split it into thousands.
 CREATE TABLE settled (from_id INTEGER PRIMARY KEY, to_id INTEGER NOT NULL, settled_ms INTEGER NOT NULL);
 INSERT INTO settled SELECT MIN(id), MAX(id), (minute + 1) * 60000
   FROM (SELECT id, settled_ms / 60000 AS minute,
-        id - ROW_NUMBER() OVER (PARTITION BY settled_ms / 60000 ORDER BY id) AS island FROM rows WHERE state = 1)
-  GROUP BY minute, island;
+        ROW_NUMBER() OVER (ORDER BY id) - ROW_NUMBER() OVER (PARTITION BY settled_ms / 60000 ORDER BY id) AS island
+        FROM rows)
+  WHERE minute IS NOT NULL GROUP BY minute, island;
 DROP INDEX rows_waiting;
 DROP INDEX rows_settled;
 CREATE VIEW waiting AS SELECT * FROM rows WHERE id >

@@ -1,5 +1,7 @@
 """Files of earlier versions go on with everything that they hold."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,27 @@ def test_what_was_stored_when_is_kept_as_ranges(old: Path) -> None:
     at_ms = MINUTE_END_MS + SETTLED_KEEP_MS
     assert [new.prune(at_ms), new.prune(at_ms + 1), new.prune(at_ms + 60_001)] == [0, 4, 1]
     assert [seq for _, seq in identities(new)] == list(WAITING)
+    new.close()
+
+
+def test_a_row_that_left_does_not_split_the_range_around_it(old: Path) -> None:
+    """Every tenth row may have been a dead letter: as many ranges would be copied with each ack, for 48 h."""
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM rows WHERE id = 5")
+    new = opened(old)
+    assert (new._settled.ranges, new.waiting) == ([*KEPT[:2], (3, 6, MINUTE_END_MS)], 1)
+    assert [row.id for row in new.take_backlog(0, 10, 10**6, ())] == [7]
+    new.close()
+
+
+def test_a_dead_row_that_the_first_version_kept_does_not_wait_again(tmp_path: Path) -> None:
+    """It marked such rows with a 2; they leave as stored ones do, and the totals know them."""
+    path = old_file(tmp_path / "spool.sqlite3", 1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE rows SET state = 2 WHERE id = 6")
+    new = opened(path)
+    assert (new._settled.ranges, new.waiting) == (KEPT, len(WAITING))
+    assert new.totals == Totals(offered=7, spooled=7, stored=4, dead=1)
     new.close()
 
 
