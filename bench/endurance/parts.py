@@ -167,6 +167,11 @@ class Part:
         health = ask_health(self.health_port) if self.health_port is not None else None
         return dict(health.counts) if health is not None else {}
 
+    def is_well(self) -> bool:
+        """Whether its health page says that it does its work."""
+        health = ask_health(self.health_port) if self.health_port is not None else None
+        return health is not None and health.ok
+
     def reason(self) -> str:
         """Return what its health page complains of; empty while it does not answer."""
         health = ask_health(self.health_port) if self.health_port is not None else None
