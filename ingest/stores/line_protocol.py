@@ -58,7 +58,7 @@ def quote_string(value: str) -> str:
     return f'"{value.translate(_STRING_ESCAPES)}"'
 
 
-_encode_json = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 _EQUALS_FOR_COLON: Final = bytes.maketrans(b":", b"=")
 
 
@@ -68,8 +68,7 @@ def values_of(values: Sequence[dict[str, float]]) -> list[str]:
     All of them go through the JSON encoder in one call: it writes the shortest text of a float, as ``repr`` does, in a
     fifth of the time. What its text has between the numbers is the same everywhere, and becomes what a line has there.
     """
-    text = _encode_json(values)[2:-2]
-    return text.translate(_EQUALS_FOR_COLON, b'"').decode().split("},{")
+    return _encode_lines(values).translate(_EQUALS_FOR_COLON, b'{"}').decode().split("\n")[:-1]
 
 
 class LineEncoder:
@@ -121,7 +120,7 @@ class LineEncoder:
         measured = [item.values if type(item) is Reading else {} for item in points]
         # Names that were not seen yet are looked at with the points of this batch; from then on they are known.
         are_plain = self._names.issuperset(set().union(*measured))
-        written = values_of(measured) if are_plain and measured else [""] * len(points)
+        written = values_of(measured) if are_plain else [""] * len(points)
         for item, own in zip(points, written, strict=True):
             try:
                 if not own or type(item) is not Reading:
