@@ -54,6 +54,27 @@ def _named_store(url: str | None, token_file: Path | None, config_file: Path | N
     return settings.store_url, read_secret(token_file or settings.store_token_file)
 
 
+def _spoken_store(word: str, token_file: Path | None, config_file: Path | None) -> tuple[str, str | None]:
+    """Return URL and secret of a store that may be named by a word instead of an address.
+
+    `embedded` is the file of the only stack in this folder, `influx` the server of the settings of ingest.
+    """
+    from square.settings import read_secret
+
+    if word == "embedded":
+        from resik.inspection import find_data
+
+        return f"sqlite:///{find_data(None) / 'points.sqlite3'}", None
+    if word == "influx":
+        url, secret = _named_store(None, token_file, config_file)
+        if not url.startswith("influx"):
+            raise StackError(
+                f"store_url of section [ingest] is {url}: write the address of InfluxDB instead of `influx`"
+            )
+        return url, secret
+    return word, read_secret(token_file)
+
+
 @store.command("init")
 @_store_options
 @click.option(
@@ -214,9 +235,9 @@ def _moment(at_ms: int, offset_s: int) -> str:
 
 
 @store.command("migrate")
-@click.option("--from", "source_url", required=True, help="Store to read, e.g. sqlite:///var/real/points.sqlite3.")
+@click.option("--from", "source_word", required=True, help="Store to read: an address as of `store init`, or a word.")
 @click.option("--from-token-file", type=_FILE, help="File with its token or password.")
-@click.option("--to", "target_url", required=True, help="Store to write, e.g. influx1://127.0.0.1:8086/resik.")
+@click.option("--to", "target_word", required=True, help="Store to write, named likewise.")
 @click.option("--to-token-file", type=_FILE, help="File with its token or password.")
 @CONFIG
 @_SITE
@@ -239,9 +260,9 @@ def _moment(at_ms: int, offset_s: int) -> str:
 @plainly
 def store_migrate(
     *,
-    source_url: str,
+    source_word: str,
     from_token_file: Path | None,
-    target_url: str,
+    target_word: str,
     to_token_file: Path | None,
     config_file: Path | None,
     site: str | None,
@@ -252,6 +273,9 @@ def store_migrate(
 ) -> None:
     """Move a site's history from one store to another, in time order, and compare both day by day.
 
+    Stores have an address (sqlite:///var/real/points.sqlite3, influx1://127.0.0.1:8086/resik) or are called embedded,
+    the file of the stack in this folder, and influx, store_url of section ingest.
+
     Stop ingest, or point it at the new store, before: what is written to the old one meanwhile counts as missing.
     Cut off, it goes on where it was when called again. Exit code 1: the stores differ.
     """
@@ -261,10 +285,11 @@ def store_migrate(
     from ingest.rollup import FAR_MS, OFFSET_S, RollUp
     from ingest.stores import open_store
     from square.outage import Outage
-    from square.settings import read_secret
 
-    source = open_store(source_url, secret=read_secret(from_token_file), read_only=True)
-    target = open_store(target_url, secret=read_secret(to_token_file))
+    source_url, source_secret = _spoken_store(source_word, from_token_file, config_file)
+    target_url, target_secret = _spoken_store(target_word, to_token_file, config_file)
+    source = open_store(source_url, secret=source_secret, read_only=True)
+    target = open_store(target_url, secret=target_secret)
     try:
         source.prepare()
         target.prepare()

@@ -18,6 +18,7 @@ from ingest.rollup import OFFSET_S, RollUp
 from ingest.store import FieldValue, Point, TimeSeriesStore
 from ingest.stores import open_store
 from resik.cli import main
+from resik.folder import DataFolder
 from square import outage
 from square.outage import Outage
 from tests.services import Server, start_influxd
@@ -104,6 +105,22 @@ def test_history_goes_to_influxdb_and_back_unchanged(influxd: Server, tmp_path: 
     assert len(everything(first)) == len(readings()) + 3 * (96 + 4) + len(
         [p for p in everything(first) if p.measurement == "rollup_mark"]
     )
+
+
+@pytest.mark.service
+def test_stores_are_called_by_words(influxd: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`--from embedded --to influx`: the file of the stack here, and the server that the settings of ingest name."""
+    monkeypatch.chdir(tmp_path)
+    folder = DataFolder(tmp_path / "var" / "real", "real").root
+    filled(f"sqlite:///{folder / 'points.sqlite3'}").close()
+    target, config = influx(influxd), tmp_path / "resik.toml"
+    config.write_text(f'[ingest]\nstore_url = "{target}"\n')
+    found = run("embedded", "influx", tmp_path / "mark.json", "--config", str(config))
+    assert found.exit_code == 0, found.output
+    assert everything(target) == everything(f"sqlite:///{folder / 'points.sqlite3'}")
+    config.write_text('[ingest]\nstore_url = "sqlite:///own.sqlite3"\n')
+    found = run("embedded", "influx", tmp_path / "mark.json", "--config", str(config))
+    assert (found.exit_code, "own.sqlite3: write the address" in found.output) == (2, True)
 
 
 @pytest.mark.service
