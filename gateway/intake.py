@@ -160,19 +160,19 @@ class Intake:
 
     def step(self, timeout_s: float) -> None:
         """Take what arrives within `timeout_s` [s] and commit it."""
-        count = self._collect(min(timeout_s, 0.03) if self._acks else timeout_s)
+        self._collect(min(timeout_s, 0.03) if self._acks else timeout_s)
         self._watch_clock()
         if self._held and not self._is_clock_behind and time.monotonic() >= self._retry_at_s:
             self._commit()
-        elif not count:
+        else:  # nothing came, or no commit is near: for these acks there is no company to wait for
             self._publish_acks(self._acks.take_all())
 
-    def _collect(self, timeout_s: float) -> int:
-        """Take what is there; return how many messages that was."""
+    def _collect(self, timeout_s: float) -> None:
+        """Take what is there."""
         if len(self._held) >= HELD_LIMIT:
             self._drop_superseded()
             time.sleep(timeout_s)
-            return 0
+            return
         is_blocked = self._is_clock_behind or self._retry_at_s > time.monotonic()
         deliveries = self._link.take(0.0 if self._held and not is_blocked else timeout_s, self._batch_messages)
         now_ms = self._now_ms()
@@ -180,7 +180,6 @@ class Intake:
         self.counts.bytes += sum(len(delivery.payload) for delivery in deliveries)
         for delivery in deliveries:
             self._hold(delivery, now_ms)
-        return len(deliveries)
 
     def _hold(self, delivery: Delivery, now_ms: int) -> None:
         message = self._read(delivery, now_ms)

@@ -430,6 +430,27 @@ def test_acks_of_a_flood_are_sent_when_the_intake_ends(tmp_path: Path, monkeypat
     assert [ack for _, ack in bench.app_acks()] == [(7, 2, [])]
 
 
+def test_acks_of_a_flood_do_not_wait_for_a_spool_that_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is committed is answered at once when the next commit fails, however many messages still come."""
+    monkeypatch.setattr(intake_module, "FLOOD_FROM", 1)
+    bench = Bench(tmp_path)
+    bench.link.push(BIN, payload(7, [1]))
+    bench.intake.step(0)
+    assert bench.app_acks() == []
+
+    def fail() -> None:
+        raise io_error()
+
+    monkeypatch.setattr(bench.spool, "_commit", fail)
+    for seq in (2, 3):
+        bench.link.push(BIN, payload(7, [seq]))
+        bench.intake.step(0)
+    assert bench.happened() == ["commit", "puback", "rows", "publish"]
+    assert [ack for _, ack in bench.app_acks()] == [(7, 1, [])]
+
+
 def test_an_ack_with_many_ranges_is_not_replaced_unsent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The later ack of a boot full of holes may have no room for what the earlier one brought: both are sent."""
     monkeypatch.setattr(intake_module, "FLOOD_FROM", 1)
