@@ -20,7 +20,8 @@ from bench.endurance.orders import acks_without
 from bench.endurance.parts import NotHere, Trouble, start_all, wait_for
 from bench.endurance.powercuts import Disk, Event
 from bench.endurance.stage import Facts, Stage
-from tests.services import require
+from bench.endurance.storms import looking_at_the_map
+from tests.services import free_port, require
 
 pytestmark = [pytest.mark.e2e, pytest.mark.service]
 
@@ -231,6 +232,13 @@ def test_a_gate_that_is_cut_lets_nobody_through():
         finally:
             gate.close()
             thread.close()
+
+
+def test_a_map_that_does_not_answer_is_no_quick_map():
+    """A look that fails took for ever, so that silence never passes for speed."""
+    with looking_at_the_map(free_port()) as took_ms:
+        wait_for(lambda: len(took_ms) > 1, 5, "two looks")
+    assert set(took_ms) == {float("inf")}
 
 
 def test_a_ledger_is_written_down_whole(tmp_path):
