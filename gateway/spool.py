@@ -129,6 +129,7 @@ class Spool:
         self._next_id = sequence[0] + 1 if sequence else 1
         self._settled = load_settled(self._connection)
         self._waiting = sum(self._count(low, high) for low, high in self._settled.gaps(0, self.newest_id))
+        self._nothing_upto = 0  # no row waits up to this id: what lies there is looked through once, not every second
         self.totals = load_totals(self._connection)
         """What went through this file since it began, as of the last commit."""
         self._marks: dict[Key, Mark] = {}
@@ -324,7 +325,7 @@ class Spool:
                         settled.drop(low, high).write(self._connection)
                         count += self._count(low, high)
                 totals = self.totals.plus(self._connection, replayed=count)
-            self._settled = settled
+            self._settled, self._nothing_upto = settled, 0
             self._waiting += count
             self.totals = totals
             return count
@@ -392,7 +393,8 @@ class Spool:
     def backlog(self) -> Backlog:
         """Count what waits and what is missing."""
         with self._lock, self._as_spool_error():
-            oldest_id = next(self._waiting_ids(0, self.newest_id), None)
+            oldest_id = next(self._waiting_ids(self._nothing_upto, self.newest_id), None)
+            self._nothing_upto = self.newest_id if oldest_id is None else oldest_id - 1
             oldest = self._connection.execute("SELECT arrived_ms FROM rows WHERE id = ?", (oldest_id,)).fetchone()
             missing = {
                 reason: (count, readings)

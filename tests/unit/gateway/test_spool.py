@@ -476,3 +476,22 @@ def test_messages_with_too_many_holes_count_as_poison_of_the_device(
     assert list(spool._poisoned) == [DEVICE]
     spool.prune(NOW_MS + 61 * 60_000)
     assert spool._poisoned == {}
+
+
+def test_what_waits_no_more_is_not_looked_through_every_second(spool: Spool) -> None:
+    """Dead letters of a replayed spool leave holes between its ranges; each is looked at once until a replay."""
+    spool.put([up(DEVICE, 7, list(range(1, 31)))])
+    stored = range(1, 31, 2)
+    spool.settle(stored, range(2, 31, 2), NOW_MS)
+    assert spool.replay_settled(0) == 15
+    spool.settle(stored, [], NOW_MS)
+    spool.put([up("rsk-b002", 7, [1])])
+    spool.backlog()
+    statements: list[str] = []
+    spool._connection.set_trace_callback(statements.append)
+    assert spool.backlog().oldest_arrived_ms == NOW_MS
+    spool._connection.set_trace_callback(None)
+    assert len(statements) == 3, "where it begins, its arrival, the gaps"
+    spool._connection.execute("UPDATE rows SET arrived_ms = 5 WHERE id = 1")
+    spool.replay_settled(0)
+    assert spool.backlog().oldest_arrived_ms == 5
