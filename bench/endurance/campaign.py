@@ -58,7 +58,7 @@ CHECKS: tuple[Check, ...] = (
     Check("3", "kill -9 of the gateway while its uplink is cut", kills.gateway_killed),
     Check(
         "4",
-        "uplink cut for a day with 1,000 devices, then back at 256 kbit/s, then cut again and again",
+        "uplink cut for a day with 1,000 devices, then back at 256 kbit/s with 5 % loss, then cut again and again",
         outages.day,
         devices=MANY_DEVICES,
     ),

@@ -15,6 +15,9 @@ from resik.ports import free_port
 from simulators.mqtt_link import PacketReader
 
 _CHUNK: Final = 16_384
+_SEGMENT_BYTES: Final = 1_448
+_RETRANSMITTED_AFTER_S: Final = 0.2
+"""The shortest time after which Linux sends a segment again; TCP holds back what came behind it until then."""
 _CONNACK, _PUBLISH, _PUBACK = 2, 3, 4
 _CALL_WITHIN_S: Final = 30.0
 
@@ -56,14 +59,21 @@ class Gate:
         Speed from the client to the server; 0 for no limit.
     delay_s : float
         How long each piece takes from the server to the client [s].
+    loss : float
+        Share of TCP segments that are lost, both ways: each holds its line up until it was sent again.
+    segments_lost : int
+        How many were.
     is_hanging : bool
         Whether it accepts everything and passes nothing on.
     """
 
-    def __init__(self, thread: GateThread, to_port: int) -> None:
+    def __init__(self, thread: GateThread, to_port: int, *, seed: int = 1) -> None:
         self.port = free_port()
         self.bytes_per_s = 0.0
         self.delay_s = 0.0
+        self.loss = 0.0
+        self.segments_lost = 0
+        self._random = random.Random(seed)
         self.is_hanging = False
         self.cuts = 0
         self._to_port = to_port
@@ -136,10 +146,17 @@ class Gate:
                     await asyncio.sleep(len(data) / self.bytes_per_s)
                 if not is_up and self.delay_s:
                     await asyncio.sleep(self.delay_s)
+                if self.loss:
+                    await self._lose_segments(len(data))
                 writer.write(way(data))
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             return
+
+    async def _lose_segments(self, size_bytes: int) -> None:
+        lost = sum(self._random.random() < self.loss for _ in range(-(-size_bytes // _SEGMENT_BYTES)))
+        self.segments_lost += lost
+        await asyncio.sleep(lost * _RETRANSMITTED_AFTER_S)
 
     def _ways(
         self, _client: asyncio.StreamWriter, _server: asyncio.StreamWriter
@@ -178,8 +195,7 @@ class MqttGate(Gate):
         self.lose = self.double = 0.0
         self.lost = self.doubled = 0
         self._suffix = suffix
-        self._random = random.Random(seed)
-        super().__init__(thread, to_port)
+        super().__init__(thread, to_port, seed=seed)
 
     @property
     def accepted(self) -> list[Tapped]:

@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -229,6 +230,27 @@ def test_a_gate_that_is_cut_lets_nobody_through():
             with socket.create_connection(("127.0.0.1", gate.port), 5) as client:
                 server.accept()[0].close()
                 assert ended(client)
+        finally:
+            gate.close()
+            thread.close()
+
+
+def test_a_gate_that_loses_segments_delays_and_drops_nothing():
+    """What is lost comes a retransmission later, whole; and it is counted."""
+    thread = GateThread()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        gate = Gate(thread, server.getsockname()[1])
+        gate.loss = 1.0
+        try:
+            with socket.create_connection(("127.0.0.1", gate.port), 5) as client:
+                inside, _ = server.accept()
+                with inside:
+                    inside.settimeout(5)
+                    client.sendall(b"hello")
+                    sent_s = time.monotonic()
+                    assert inside.recv(5) == b"hello"
+                    assert time.monotonic() - sent_s > 0.15
+            assert gate.segments_lost == 1
         finally:
             gate.close()
             thread.close()
