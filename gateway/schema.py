@@ -191,7 +191,10 @@ def _open(path: Path, now_ms: int, replaced: Path | None) -> sqlite3.Connection:
         _migrate(connection, path, now_ms, replaced)
     except sqlite3.Error as error:
         connection.close()
-        raise as_spool_error(error, path) from error
+        told = as_spool_error(error, path)
+        if isinstance(told, SpoolFull):  # nothing runs yet that could resume by itself
+            told = SpoolFull(f"the disk of the spool {path} has no room to open it: free space, then start again")
+        raise told from error
     except SpoolError:
         connection.close()
         raise

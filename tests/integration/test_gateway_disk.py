@@ -16,6 +16,7 @@ from gateway.spool import Spool
 from tests.integration.gateway_process import Fleet, GatewayProcess, Ingest, closing_all, start_broker, wait_settled
 from tests.services import wait_until
 from tests.unit.gateway.fakes import mark_of
+from tests.unit.gateway.old_spools import WAITING, old_file
 
 pytestmark = pytest.mark.service
 
@@ -85,6 +86,20 @@ def test_sqlite_full_is_a_retryable_error_and_nothing_is_lost(small_disk: Path) 
     spool.close()
 
 
+def test_an_old_file_on_a_full_disk_is_told_to_whoever_starts_it(small_disk: Path) -> None:
+    """Nothing runs yet that could resume by itself; with room the same file opens and holds what it held."""
+    path = old_file(small_disk / "s.sqlite3", 3)
+    filler = ballast(small_disk)
+    with filler.open("r+b") as file:
+        file.truncate(filler.stat().st_size - 8192)  # for the write-ahead log to begin, not to end
+    with pytest.raises(SpoolFull, match="free space, then start again"):
+        Spool(path, now_ms=NOW_MS, disk=DiskWatch(small_disk, 0.0, 0.0))
+    filler.unlink()
+    spool = Spool(path, now_ms=NOW_MS, disk=DiskWatch(small_disk, 0.0, 0.0))
+    assert [row.id for row in spool.take_backlog(0, 10, 10**6, ())] == list(WAITING)
+    spool.close()
+
+
 def test_settling_goes_on_while_a_full_disk_holds_the_brokers_window(small_disk: Path, tmp_path: Path) -> None:
     """One broker for both sides, its window full of un-acked device messages: acks of ingest still come through."""
     broker = start_broker("mosquitto", tmp_path / "broker")
@@ -96,7 +111,7 @@ def test_settling_goes_on_while_a_full_disk_holds_the_brokers_window(small_disk:
         wait_until(lambda: fleet.held == 0, 10, "the first acks")
         wait_until(lambda: bool(ingest.batches), 10, "a batch")
         filler = ballast(small_disk)
-        os.truncate(filler, filler.stat().st_size - 300_000)  # below the mark, and room for SQLite to note an ack
+        os.truncate(filler, filler.stat().st_size - 8192)  # below the mark, and room for SQLite to note an ack
         wait_until(lambda: "intake stopped" in gateway.reason(), 20, "the disk to be noticed")
         for number in range(1500):  # more than the 1,000 that the broker sends without a PUBACK
             fleet.publish("rsk-b001", "will", b'{"v":1,"boot":%d}' % number)
