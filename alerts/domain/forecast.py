@@ -2,7 +2,12 @@
 
 Simple on purpose and labelled so: a Theil-Sen line (Sen 1968, "Estimates of the regression coefficient
 based on Kendall's tau") is not bent by a third of wild readings, needs no training data and can be
-checked by hand. It knows nothing of prayer times and market days: the spread says how far to trust it.
+checked by hand. It knows nothing of prayer times, nights and market days.
+
+The band around it takes waste for a Wiener process with an uncertain drift (Cox & Miller 1965, "The Theory of
+Stochastic Processes", ch. 5; for degradation Whitmore 1995): after a time t the fill is normal around the line with
+the variance ``sd_pct_h^2 t^2 + noise_pct2_h t``. The noise comes from the readings themselves, so a bin that fills in
+bursts has a wider band. What a whole day does to the rate is not in it: the band is still too narrow.
 """
 
 import math
@@ -38,12 +43,15 @@ class Rate(msgspec.Struct, frozen=True):
         Time of the newest reading used.
     fill_pct : float
         Value of the line there [%].
+    noise_pct2_h : float
+        Variance that filling in bursts adds in an hour [(% points)^2 / h].
     """
 
     pct_h: float
     sd_pct_h: float
     at_ms: int
     fill_pct: float
+    noise_pct2_h: float = 0.0
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -91,7 +99,8 @@ def fill_rate(points: Sequence[tuple[int, float]]) -> Rate | None:
     spread_h2 = sum((hour - mean_h) ** 2 for hour in hours)
     slope = max(slope, 0.0)
     sd = math.hypot(sigma / math.sqrt(spread_h2), RATE_SPREAD * slope)
-    return Rate(pct_h=slope, sd_pct_h=sd, at_ms=end_ms, fill_pct=level)
+    noise = _noise_pct2_h(hours, fills, slope)
+    return Rate(pct_h=slope, sd_pct_h=sd, at_ms=end_ms, fill_pct=level, noise_pct2_h=noise)
 
 
 def reaches(rate: Rate | None, target_pct: float) -> Forecast:
@@ -105,17 +114,36 @@ def reaches(rate: Rate | None, target_pct: float) -> Forecast:
     if rate is None or rate.fill_pct >= target_pct:
         return NO_FORECAST
     missing_pct = target_pct - rate.fill_pct
-
-    def at(pct_h: float) -> int | None:
-        if pct_h <= 0 or missing_pct / pct_h > HORIZON_H:
-            return None
-        return rate.at_ms + round(missing_pct / pct_h * HOUR_MS)
-
-    middle = at(rate.pct_h)
-    if middle is None:
+    if rate.pct_h <= 0 or missing_pct / rate.pct_h > HORIZON_H:
         return NO_FORECAST
-    margin = _Z90 * rate.sd_pct_h
-    return Forecast(middle, at(rate.pct_h + margin), at(rate.pct_h - margin))
+    # missing - rate * t = +-z * sqrt(sd^2 t^2 + noise t), squared: a quadratic; its roots are the two ends
+    square = rate.pct_h**2 - (_Z90 * rate.sd_pct_h) ** 2
+    half = missing_pct * rate.pct_h + _Z90**2 * rate.noise_pct2_h / 2
+    root = math.sqrt(max(0.0, half**2 - square * missing_pct**2))
+
+    def at(hours: float) -> int | None:
+        return None if hours > HORIZON_H else rate.at_ms + round(hours * HOUR_MS)
+
+    late = at((half + root) / square) if square > 0 else None
+    return Forecast(at(missing_pct / rate.pct_h), at(missing_pct**2 / (half + root)), late)
+
+
+def _noise_pct2_h(hours: Sequence[float], fills: Sequence[float], slope: float) -> float:
+    """Return the variance of fill around the line for each hour, the largest over steps of 1, 2, 4, ... readings.
+
+    Steps of a Wiener process have the same variance for each hour at any length (Lo & MacKinlay 1988, the ratio of
+    variances). Bursts that last longer than one report interval show only in the longer steps: hence the largest.
+    """
+    off = [fill - slope * hour for fill, hour in zip(fills, hours, strict=True)]
+    largest = 0.0
+    step = 1
+    while step <= len(off) // 2:
+        span_h = sum(hours[-step:]) - sum(hours[:step])  # what lies between telescopes
+        if span_h > 0:
+            square = sum([(late - early) ** 2 for early, late in zip(off, off[step:], strict=False)])
+            largest = max(largest, square / span_h)
+        step *= 2
+    return largest
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:

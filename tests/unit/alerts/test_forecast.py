@@ -72,6 +72,51 @@ def test_beyond_two_days_nothing_is_promised() -> None:
     assert reaches(None, 85.0) == NO_FORECAST
 
 
+def test_the_band_by_hand() -> None:
+    """60 points at 20/h with a noise of 50 an hour: the ends are the hours at which 1.28 sigma stand on the target."""
+    found = reaches(Rate(20.0, 0.0, 0, 25.0, noise_pct2_h=50.0), 85.0)
+    assert found.p10_ms is not None
+    assert found.p90_ms is not None
+    for at_ms, sign in ((found.p10_ms, 1), (found.p90_ms, -1)):
+        hours = at_ms / HOUR_MS
+        assert 20.0 * hours + sign * 1.28155 * (50.0 * hours) ** 0.5 == pytest.approx(60.0, abs=0.01)
+
+
+def test_bursts_that_last_are_noisier_than_single_steps() -> None:
+    """Three fast readings after three slow ones have more noise than fast and slow by turns."""
+    steps = ([1.0] * 3 + [5.0] * 3) * 3, [1.0, 5.0] * 9
+    lasting, changing = (fill_rate([(k * 600_000, sum(way[:k])) for k in range(len(way) + 1)]) for way in steps)
+    assert lasting is not None
+    assert changing is not None
+    assert lasting.noise_pct2_h > 1.2 * changing.noise_pct2_h
+
+
+def test_an_even_line_has_no_noise() -> None:
+    """Waste that comes evenly leaves only the doubt of the rate."""
+    rate = fill_rate(line(12.0))
+    assert rate is not None
+    assert rate.noise_pct2_h == pytest.approx(0.0, abs=1e-9)
+
+
+@given(st.floats(0.5, 40), st.floats(0, 40), st.floats(0, 80), st.floats(0, 500), st.floats(0, 500))
+def test_more_noise_widens_the_band_around_the_same_middle(
+    pct_h: float, sd_pct_h: float, fill_pct: float, noise: float, more: float
+) -> None:
+    """The early end only comes earlier, the late end only later or none; the middle lies between and stays."""
+    narrow = reaches(Rate(pct_h, sd_pct_h, 0, fill_pct, noise), 85.0)
+    wide = reaches(Rate(pct_h, sd_pct_h, 0, fill_pct, noise + more), 85.0)
+    assert narrow.at_ms == wide.at_ms
+    if narrow.at_ms is None or narrow.p10_ms is None or wide.p10_ms is None:
+        return
+    assert 0 < wide.p10_ms <= narrow.p10_ms + 1
+    assert narrow.p10_ms <= narrow.at_ms + 1
+    for found in (narrow, wide):
+        assert found.p90_ms is None or found.p90_ms >= narrow.at_ms - 1
+    if wide.p90_ms is not None:
+        assert narrow.p90_ms is not None
+        assert wide.p90_ms >= narrow.p90_ms - 1
+
+
 @settings(deadline=None)
 @given(
     st.lists(
