@@ -65,6 +65,7 @@ CHECKS: tuple[Check, ...] = (
     Check("5", "order of system calls: disk before ack, store before ack", orders.order),
     Check("6", "power cut: only synced bytes of the spool survive", powercuts.power_cut),
     Check("7", "InfluxDB killed and away, more kills while everything catches up", kills.store_killed),
+    Check("7-engine", "the alert engine killed and away", kills.engine_killed),
     Check("8", "three readings among a thousand that cannot be stored", repeats.mixed),
     Check("9", "full disk under the spool", disks.spool_full),
     Check("9-store", "full disk under InfluxDB", disks.store_full),

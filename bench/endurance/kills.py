@@ -1,8 +1,10 @@
 """Checks in which processes are killed without a word: ingest, broker, gateway, store, workers that share the load."""
 
+import json
 import shutil
 import sqlite3
 import time
+import urllib.request
 from pathlib import Path
 
 from bench.endurance import checker
@@ -11,6 +13,7 @@ from bench.endurance.parts import Part, start_all, wait_for
 from bench.endurance.stage import Stage
 
 RESUME_LIMIT_S = 5.0
+DEAD_MAN_LIMIT_S = 120.0
 IN_MESSAGE = 20
 
 
@@ -187,6 +190,72 @@ def store_killed(stage: Stage) -> None:
         f"{away_s:.0f} s away, {away_s / 3:.0f} min of square time; {waited:,} rows waited; "
         f"{kills} kills while catching up"
     )
+
+
+def engine_killed(stage: Stage) -> None:
+    """Check 7, the engine: it is away for ten minutes of square time; people are told, and nothing is judged twice."""
+    chain = stage.chain
+    chain.set_time(time.time(), 20.0)
+    away_s = 30.0 if stage.scale == 1 else 3.0
+    _, port = chain.broker()
+    _, store_port = chain.influxd()
+    gateway, ingest, alerts = chain.gateway(port), chain.ingest(port, store_port), chain.alerts(port, store_port)
+    start_all(gateway, ingest, alerts)
+    dashboard, map_port = chain.dashboard(store_port, watched=[alerts])
+    dashboard.start()
+
+    def judged() -> int:
+        counts = alerts.counts()  # a batch that is sent again, or as a copy, is known by then
+        return int(counts.get("readings", 0) - counts.get("duplicates", 0))
+
+    fleet = stage.fleet(port)
+    fleet.flow(500, IN_MESSAGE)
+    wait_for(lambda: judged() > 0, 60, "a decision")
+    wait_for(lambda: _is_well(map_port, "alerts"), 30, "the map to say that all is well")
+    fleet.flow(0)  # so that what was judged before is known to the reading
+    wait_for(lambda: judged() >= stage.ledger.count, 60, "the engine to judge what was made")
+    before = judged()
+    alerts.kill()
+    stage.fault()
+    killed_s = time.monotonic()
+    fleet.flow(500, IN_MESSAGE)
+    wait_for(lambda: not _is_well(map_port, "alerts"), DEAD_MAN_LIMIT_S, "the map to say that nothing is judged")
+    told_s = time.monotonic() - killed_s
+    while time.monotonic() < killed_s + away_s:
+        stage.say(f"the engine is away for {killed_s + away_s - time.monotonic():.0f} s more")
+        time.sleep(0.5)
+    stored = ingest.counts().get("stored", 0)
+    wait_for(lambda: ingest.counts().get("stored", 0) > stored, 30, "readings to be stored meanwhile")
+    alerts.start()
+    stage.settle(fleet, gateway)
+    stage.reconcile(store_port)
+    wait_for(lambda: before + judged() >= stage.ledger.count, 90, "the engine to judge what it missed")
+    judged_all = before + judged()
+    stage.expect(judged_all == stage.ledger.count, f"{judged_all:,} readings judged, {stage.ledger.count:,} made")
+    wait_for(lambda: _is_well(map_port, "alerts"), 30, "the map to say that all is well again")
+    began = _episodes(chain.board)
+    stage.expect(bool(began), "no episode began: this run proves nothing")
+    stage.expect(len(began) == len(set(began)), "an episode began twice")
+    stage.note(
+        f"engine away for {time.monotonic() - killed_s:.0f} s; the map said so after {told_s:.1f} s (limit "
+        f"{DEAD_MAN_LIMIT_S:g} s); {stage.ledger.count:,} readings judged, {len(began)} episodes, none twice"
+    )
+
+
+def _is_well(map_port: int, service: str) -> bool:
+    """Whether the map says that a service works."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{map_port}/api/v1/state", timeout=10) as reply:
+        services = json.load(reply)["health"]["services"]
+    return any(entry["service"] == service and entry["ok"] for entry in services)
+
+
+def _episodes(board: Path) -> list[tuple[str, str, int]]:
+    """Return asset, rule and beginning of all episodes."""
+    connection = sqlite3.connect(f"{board.as_uri()}?mode=ro", uri=True)
+    try:
+        return connection.execute("SELECT asset_id, rule, opened_ms FROM incidents").fetchall()
+    finally:
+        connection.close()
 
 
 def workers_killed(stage: Stage) -> None:

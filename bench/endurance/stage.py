@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -147,13 +148,18 @@ class Chain:
         }
         return self._service("alerts", "alerts", broker_port, values, self.folder / "clock")
 
-    def dashboard(self, store_port: int) -> tuple[Part, int]:
-        """Make the dashboard, to be started after the alert engine; return it with its port."""
+    def dashboard(self, store_port: int, watched: Sequence[Part] = ()) -> tuple[Part, int]:
+        """Make the dashboard, to be started after the alert engine; return it with its port.
+
+        It asks the health pages of those that are `watched`.
+        """
         port = free_port()
+        pages = {part.name: f"http://127.0.0.1:{part.health_port}/healthz" for part in watched}
         values = {
             "DATABASE_URL": f"sqlite:///{self.board}",
             "STORE_URL": f"influx1://127.0.0.1:{store_port}/{checker.DATABASE}",
             "PORT": str(port),
+            "HEALTH_URLS": json.dumps(pages),
         }
         return self._service("dashboard", "dashboard", None, values, self.folder / "clock"), port
 
