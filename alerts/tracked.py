@@ -60,8 +60,8 @@ class Tracked:
         """Take a reading; False when it was known already or is too old to matter."""
         key: Key = (reading.ts_ms, reading.seq, reading.boot)
         if self.plan.kind == "bin":
-            fill_pct = reading.values.get("fill_pct")
-            sample = estimate.Sample(reading.ts_ms, reading.seq, reading.boot, fill_pct, reading.state)
+            fill_pct, distance_mm = reading.values.get("fill_pct"), reading.values.get("distance_mm")
+            sample = estimate.Sample(reading.ts_ms, reading.seq, reading.boot, fill_pct, reading.state, distance_mm)
             if not estimate.take(self._bin, sample, policy):
                 return False
         else:

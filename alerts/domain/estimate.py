@@ -9,6 +9,8 @@ A heap above the rim stands in the blind zone of an ultrasonic sensor, which the
 bins nobody would ever hear. So ``obstructed`` twice in a row counts as overflow, without a number, when the bin was at
 ``filling`` or more, or rising so fast that it would be full by now, and no fall was seen. Crews are witnesses against
 it: :func:`doubt`.
+
+A sensor that stands still is believed in nothing (:mod:`alerts.domain.stillness`): its state is ``stuck`` then.
 """
 
 from bisect import bisect_left
@@ -19,10 +21,13 @@ import msgspec
 from alerts.domain.forecast import NO_FORECAST, Forecast, Rate, fill_rate, reaches
 from alerts.domain.model import HOUR_MS, LEVELS, Level
 from alerts.domain.policy import Policy
+from alerts.domain.stillness import NO_RUN, Run, extended
 
 WINDOW: Final = 64
 HOLD_STATES: Final = frozenset({"lid-open", "no-echo"})
 """Passing states: a hand in the opening is no reason to forget the level at once."""
+STUCK: Final = "stuck"
+"""State of a bin whose sensor says ``ok`` and stands still; no node says it of itself."""
 
 HEAP_READINGS: Final = 2
 """Readings in a row that must find the sensor obstructed before a filling bin is taken for heaped."""
@@ -47,6 +52,8 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
         Fill [%], None when the reading has none.
     state : str
         ``ok`` or a state in which the fill means nothing.
+    distance_mm : float | None
+        What was measured [mm], None from sensors that give a fill alone.
     """
 
     ts_ms: int
@@ -54,6 +61,7 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     boot: int
     fill_pct: float | None
     state: str
+    distance_mm: float | None = None
 
     @property
     def key(self) -> Key:
@@ -70,7 +78,7 @@ class Fold(msgspec.Struct, array_like=True):
     """Running state while readings are folded in event order.
 
     ``drop_*`` describe a fall that is seen and not yet believed; ``fault_*`` the run of readings in a state
-    other than ok that lasts until now.
+    other than ok that lasts until now; ``still`` the good readings that were the same until now.
     """
 
     last: Sample | None = None
@@ -85,6 +93,7 @@ class Fold(msgspec.Struct, array_like=True):
     drop_count: int = 0
     fault_since_ms: int | None = None
     fault_count: int = 0
+    still: Run = NO_RUN
 
     def copy(self) -> "Fold":
         """Return an independent copy."""
@@ -102,6 +111,7 @@ class Fold(msgspec.Struct, array_like=True):
         assert sample.fill_pct is not None
         self.fault_since_ms = None
         self.fault_count = 0
+        self.still = extended(self.still, sample.ts_ms, sample.distance_mm)
         self._watch_drop(sample.ts_ms, sample.fill_pct, policy)
         self.level = level_after(self.level, sample.fill_pct, policy)
         self.good_ms = sample.ts_ms
@@ -148,7 +158,7 @@ class BinEstimate(msgspec.Struct, frozen=True):
     fill_pct : float | None
         Fill [%] that belongs to the level, None when the level is unknown.
     state : str
-        The newest reading's own state.
+        The newest reading's own state, or ``stuck`` where that is ok and the sensor stands still.
     rate : Rate | None
         Robust fill rate since the last emptying.
     full : Forecast
@@ -247,13 +257,15 @@ def estimate(memory: BinMemory, policy: Policy) -> BinEstimate | None:
             and newest.ts_ms - tip.good_ms <= policy.hold_s * 1000
         )
     )
-    is_known = held and tip.good_pct is not None
+    is_stuck = tip.still.is_stuck
+    is_known = held and tip.good_pct is not None and not is_stuck
+    says_stuck = is_stuck and newest.state == "ok"
     heaped = is_heaped(memory, policy)
     rate = fill_rate(_filling(memory))
     return BinEstimate(
         level="overflow" if heaped else tip.level if is_known else "unknown",
         fill_pct=tip.good_pct if is_known else None,
-        state=newest.state,
+        state=STUCK if says_stuck else newest.state,
         newest=newest,
         rate=rate,
         full=reaches(rate, policy.full_pct) if is_known and (tip.good_pct or 0.0) < policy.full_pct else NO_FORECAST,
@@ -261,7 +273,7 @@ def estimate(memory: BinMemory, policy: Policy) -> BinEstimate | None:
         emptied_before_pct=tip.emptied_before_pct,
         good_ms=tip.good_ms,
         is_dropping=tip.drop_ms is not None,
-        fault_since_ms=tip.fault_since_ms,
+        fault_since_ms=tip.still.since_ms if says_stuck else tip.fault_since_ms,
         fault_count=tip.fault_count,
         is_heaped=heaped,
     )
@@ -280,6 +292,8 @@ def is_heaped(memory: BinMemory, policy: Policy) -> bool:
     """
     tip = memory.tip
     if tip.last is None or tip.last.state != "obstructed" or tip.good_pct is None or tip.fault_since_ms is None:
+        return False
+    if tip.still.is_stuck:
         return False
     if memory.doubts >= HEAP_DOUBTS and memory.doubted_ms >= tip.fault_since_ms:
         until_ms = memory.doubted_ms + DOUBT_MS * 2 ** (memory.doubts - HEAP_DOUBTS)

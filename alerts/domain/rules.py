@@ -5,12 +5,12 @@ from typing import Final
 import msgspec
 
 from alerts.domain.air import AirEstimate
-from alerts.domain.estimate import BinEstimate
+from alerts.domain.estimate import STUCK, BinEstimate
 from alerts.domain.model import HOUR_MS, LEVELS, OWNERS, Rule, Severity
 from alerts.domain.policy import Policy
 
-FAULT_AT_ONCE: Final = frozenset({"tilted", "water", "sensor-fault"})
-"""States that one reading proves; the others are an everyday sight until a second reading repeats them."""
+FAULT_AT_ONCE: Final = frozenset({"tilted", "water", "sensor-fault", STUCK})
+"""States that are proved by one reading (stuck: by a run); the others are an everyday sight until a second one."""
 FAULT_READINGS: Final = 2
 _MAJOR_FAULTS: Final = frozenset({"tilted", "water"})
 _SOON_CLEAR: Final = 1.5

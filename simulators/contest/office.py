@@ -94,7 +94,7 @@ class Office:
             self._expected_from_ms = now_ms
         self._heard_ms = max(self._heard_ms, now_ms)
         rules = self.square.rules
-        sample = Sample(seen.ts_ms, seen.seq, seen.boot, seen.fill_pct, seen.state)
+        sample = Sample(seen.ts_ms, seen.seq, seen.boot, seen.fill_pct, seen.state, seen.distance_mm)
         if not estimate.take(file.memory, sample, rules):
             return
         file.found = None

@@ -2,7 +2,7 @@
 // Times are unix milliseconds of square time and end in `_ms`.
 
 export type Level = "empty" | "half" | "filling" | "full" | "overflow" | "unknown";
-export type SensorState = "ok" | "obstructed" | "lid-open" | "tilted" | "water" | "no-echo" | "sensor-fault";
+export type SensorState = "ok" | "obstructed" | "lid-open" | "tilted" | "water" | "no-echo" | "sensor-fault" | "stuck";
 
 export interface ClockState {
   now_ms: number;

@@ -61,6 +61,7 @@ export const en: Dictionary = {
     water: "Water on the sensor",
     "no-echo": "Sensor gets no echo",
     "sensor-fault": "Sensor broken",
+    stuck: "Sensor stuck",
   },
 
   bin: {

@@ -61,6 +61,7 @@ export const id = {
     water: "Ada air di sensor",
     "no-echo": "Sensor tidak menangkap pantulan",
     "sensor-fault": "Sensor rusak",
+    stuck: "Sensor macet",
   } as Record<string, string>,
 
   bin: {

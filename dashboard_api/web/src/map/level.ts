@@ -5,9 +5,9 @@
 import type { AirState, BinState } from "../api/types";
 
 export type Look = "empty" | "half" | "filling" | "full" | "overflow" | "stale" | "silent" | "unknown" | "fault";
-export type Fault = "obstructed" | "lid-open" | "tilted" | "water" | "no-echo" | "sensor-fault";
+export type Fault = "obstructed" | "lid-open" | "tilted" | "water" | "no-echo" | "sensor-fault" | "stuck";
 
-export const FAULTS: readonly Fault[] = ["obstructed", "lid-open", "tilted", "water", "no-echo", "sensor-fault"];
+export const FAULTS: readonly Fault[] = ["obstructed", "lid-open", "tilted", "water", "no-echo", "sensor-fault", "stuck"];
 
 export interface BinStyle {
   look: Look;
