@@ -3,6 +3,7 @@
 Indonesian first, then English; times are those of the square. Without a terminal the same run is plain lines.
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -18,6 +19,7 @@ from rich.text import Text
 from resik.keys import Keys
 from resik.simulate_live import MINUTE_S, MISCHIEFS, BinRow, CrewRow, LiveSquare
 from square.clock import clock_words
+from square.process import stop_on_signals
 
 FRAME_S = 0.2
 BUSY_SHARE = 0.7
@@ -310,17 +312,27 @@ def _believed(row: BinRow) -> Text:
 
 
 def watch(square: LiveSquare, console: Console, *, speed: float = SPEED) -> None:
-    """Show the square on a terminal until `q` is pressed."""
-    view = View(square, speed)
+    """Show the square on a terminal until `q` is pressed.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM, between two pictures, with the terminal as it was before.
+    """
+    view, stop = View(square, speed), threading.Event()
+    # An exception out of a signal handler can come anywhere: half way through a picture, or where Python drops it.
+    stop_on_signals(stop)
     with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
-        run(view, keys, lambda: live.update(view.picture(console.width, console.height), refresh=True))
+        run(view, keys, lambda: live.update(view.picture(console.width, console.height), refresh=True), stop)
+    if stop.is_set():
+        raise KeyboardInterrupt
     print_end(square, console)
 
 
-def run(view: View, keys: KeySource, show: Callable[[], None]) -> None:
-    """Let the square live and answer keys until somebody quits; `show` draws the picture."""
+def run(view: View, keys: KeySource, show: Callable[[], None], stop: threading.Event) -> None:
+    """Let the square live and answer keys until somebody quits or `stop` is set; `show` draws the picture."""
     seen_s = time.monotonic()
-    while not view.has_quit:
+    while not (view.has_quit or stop.is_set()):
         show()
         try:
             key = keys.wait(FRAME_S)

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -108,11 +109,12 @@ def test_keys_do_what_the_foot_of_the_screen_says(terminal):
     assert termios.tcgetattr(screen.slave) == screen.before
 
 
-def test_ctrl_c_leaves_the_terminal_as_it_was(terminal):
-    """Interrupted in the middle, it ends with code 130 and gives the terminal back."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_stops_it_gets_the_terminal_as_it_was(terminal, number):
+    """Interrupted in the middle or told to end, it ends with code 130 and gives the terminal back."""
     screen = terminal()
     screen.see("Night of Jumat Legi")
-    screen.process.send_signal(2)
+    screen.process.send_signal(number)
     assert screen.end() == 130
     assert "Traceback" not in screen.raw
     assert termios.tcgetattr(screen.slave) == screen.before

@@ -1,6 +1,7 @@
 """The live view: the square lives at the speed of the keys, and what keys break is broken."""
 
 import dataclasses
+import threading
 import time
 from datetime import datetime
 
@@ -203,10 +204,22 @@ def test_the_loop_draws_until_somebody_quits(square):
             time.sleep(0.03)
             return next(pressed)
 
-    run(view, Fingers(), lambda: drawn.append(1))
+    run(view, Fingers(), lambda: drawn.append(1), threading.Event())
     assert len(drawn) == 4
     assert view.speed == 12_000.0
     assert square.now_s > make_square().now_s
+
+
+def test_the_loop_ends_between_two_pictures_when_it_is_stopped(square):
+    """A signal never cuts a picture in two: what was begun is finished, and no further one begins."""
+    stop, drawn = threading.Event(), []
+
+    class Fingers:
+        def wait(self, _within_s):
+            stop.set()
+
+    run(View(square), Fingers(), lambda: drawn.append(1), stop)
+    assert drawn == [1]
 
 
 def test_without_a_terminal_there_are_lines():
