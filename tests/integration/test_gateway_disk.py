@@ -111,7 +111,7 @@ def test_settling_goes_on_while_a_full_disk_holds_the_brokers_window(small_disk:
         wait_until(lambda: fleet.held == 0, 10, "the first acks")
         wait_until(lambda: bool(ingest.batches), 10, "a batch")
         filler = ballast(small_disk)
-        os.truncate(filler, filler.stat().st_size - 8192)  # below the mark, and room for SQLite to note an ack
+        os.truncate(filler, filler.stat().st_size - 300_000)  # below the mark, and room for SQLite to note an ack
         wait_until(lambda: "intake stopped" in gateway.reason(), 20, "the disk to be noticed")
         for number in range(1500):  # more than the 1,000 that the broker sends without a PUBACK
             fleet.publish("rsk-b001", "will", b'{"v":1,"boot":%d}' % number)
