@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.endurance.fleet import Fleet
-from bench.endurance.parts import NotHere, Part, Trouble, start_all, wait_for
+from bench.endurance.parts import NotHere, Part, Trouble, readings_judged, start_all, wait_for
 from bench.endurance.stage import Stage
 
 RECOVER_LIMIT_S = 30.0
@@ -255,25 +255,22 @@ def alerts_full(stage: Stage) -> None:
     fleet = stage.fleet(port, devices=200, resend_s=1.0)
     fleet.flow(300, 5)
 
-    def judged() -> int:
-        counts = alerts.counts()  # a batch that is sent again, or as a copy, is known by then
-        return int(counts.get("readings", 0) - counts.get("duplicates", 0))
-
-    wait_for(lambda: judged() > 0, 60, "a decision")
+    wait_for(lambda: readings_judged(alerts) > 0, 60, "a decision")
     fleet.flow(1_000, 5)  # what its log of changes holds already is written over before it grows
     _while_full(stage, lambda: "alerts.sqlite3" in alerts.reason(), "alert engine", disk)
-    decided, stored = judged(), ingest.counts().get("stored", 0)
+    decided, stored = readings_judged(alerts), ingest.counts().get("stored", 0)
     wait_for(lambda: ingest.counts().get("stored", 0) > stored, 30, "readings to be stored meanwhile")
-    stage.expect(judged() == decided, "the engine decided something on a full disk")
+    stage.expect(readings_judged(alerts) == decided, "the engine decided something on a full disk")
     fleet.flow(0)
     disk.relieve()
     started_s = time.monotonic()
-    wait_for(lambda: alerts.is_well() and judged() > decided, 60, "the engine to go on")
+    wait_for(lambda: alerts.is_well() and readings_judged(alerts) > decided, 60, "the engine to go on")
     took_s = time.monotonic() - started_s
     stage.settle(fleet, gateway)
     made = stage.ledger.count
-    wait_for(lambda: judged() >= made, 90, "the engine to judge every reading")
-    stage.expect(judged() == made, f"the engine judged {judged():,} readings, {made:,} were made")
+    wait_for(lambda: readings_judged(alerts) >= made, 90, "the engine to judge every reading")
+    judged = readings_judged(alerts)
+    stage.expect(judged == made, f"the engine judged {judged:,} readings, {made:,} were made")
     stage.expect(pids == (gateway.pid, ingest.pid, alerts.pid), "a process was started again")
     stage.expect(alerts.is_running, "the alert engine ended on a full disk")
     stage.note(f"{made:,} readings judged, each once; readings were stored while nothing was decided")

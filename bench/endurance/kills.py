@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.endurance import checker
 from bench.endurance.ledger import Identity
-from bench.endurance.parts import Part, start_all, wait_for
+from bench.endurance.parts import Part, readings_judged, start_all, wait_for
 from bench.endurance.stage import Stage
 
 RESUME_LIMIT_S = 5.0
@@ -204,17 +204,13 @@ def engine_killed(stage: Stage) -> None:
     dashboard, map_port = chain.dashboard(store_port, watched=[alerts])
     dashboard.start()
 
-    def judged() -> int:
-        counts = alerts.counts()  # a batch that is sent again, or as a copy, is known by then
-        return int(counts.get("readings", 0) - counts.get("duplicates", 0))
-
     fleet = stage.fleet(port)
     fleet.flow(500, IN_MESSAGE)
-    wait_for(lambda: judged() > 0, 60, "a decision")
+    wait_for(lambda: readings_judged(alerts) > 0, 60, "a decision")
     wait_for(lambda: _is_well(map_port, "alerts"), 30, "the map to say that all is well")
     fleet.flow(0)  # so that what was judged before is known to the reading
-    wait_for(lambda: judged() >= stage.ledger.count, 60, "the engine to judge what was made")
-    before = judged()
+    wait_for(lambda: readings_judged(alerts) >= stage.ledger.count, 60, "the engine to judge what was made")
+    before = readings_judged(alerts)
     alerts.kill()
     stage.fault()
     killed_s = time.monotonic()
@@ -229,8 +225,8 @@ def engine_killed(stage: Stage) -> None:
     alerts.start()
     stage.settle(fleet, gateway)
     stage.reconcile(store_port)
-    wait_for(lambda: before + judged() >= stage.ledger.count, 90, "the engine to judge what it missed")
-    judged_all = before + judged()
+    wait_for(lambda: before + readings_judged(alerts) >= stage.ledger.count, 90, "the engine to judge what it missed")
+    judged_all = before + readings_judged(alerts)
     stage.expect(judged_all == stage.ledger.count, f"{judged_all:,} readings judged, {stage.ledger.count:,} made")
     wait_for(lambda: _is_well(map_port, "alerts"), 30, "the map to say that all is well again")
     began = _episodes(chain.board)

@@ -254,3 +254,9 @@ def influxd(folder: Path, data: Path, port: int, rpc_port: int) -> Part:
         folder / "influxd.log",
         lambda: answers(f"http://127.0.0.1:{port}/ping"),
     )
+
+
+def readings_judged(alerts: Part) -> int:
+    """Return how many readings an alert engine has judged since its start, each counted once."""
+    counts = alerts.counts()  # a batch that is sent again, or as a copy, is known by then
+    return int(counts.get("readings", 0) - counts.get("duplicates", 0))
