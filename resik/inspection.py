@@ -18,7 +18,7 @@ from resik.errors import StackError
 from resik.process import ask_health
 from square.clock import WIB, now_ms, open_clock
 from square.health import Health
-from square.settings import load_settings
+from square.settings import SettingsT, load_settings
 from square.site import Site, load_site
 
 DEFAULT_FOLDERS = (Path("var/simulated"), Path("var/real"))
@@ -137,6 +137,21 @@ def ask_gateway(port: int) -> tuple[Health, NodePage | None]:
         return health, None
 
 
+def configured(cls: type[SettingsT], section: str, data: Path | None, config_file: Path | None) -> SettingsT | None:
+    """Return the settings of a service that stands alone, None when a stack is meant.
+
+    Raises
+    ------
+    StackError, SettingsError
+        If both are named, or the file cannot be used.
+    """
+    if config_file is None:
+        return None
+    if data is not None:
+        raise StackError("name --data or --config, not both")
+    return load_settings(cls, section, config_file)
+
+
 def find_spool(data: Path | None, config_file: Path | None) -> tuple[Path, Path | None]:
     """Return spool and clock file of a configured gateway, or else of a stack's.
 
@@ -145,10 +160,8 @@ def find_spool(data: Path | None, config_file: Path | None) -> tuple[Path, Path 
     StackError, SettingsError
         If there is no such thing.
     """
-    if config_file is not None:
-        if data is not None:
-            raise StackError("name --data or --config, not both")
-        settings = load_settings(GatewaySettings, "gateway", config_file)
+    settings = configured(GatewaySettings, "gateway", data, config_file)
+    if settings is not None:
         return settings.spool_file, settings.clock_file
     folder = find_data(data)
     clock_file = read_card(folder).clock_file

@@ -11,10 +11,9 @@ from ingest.errands import Finish, Line, Request, decode_answer, put_request
 from ingest.replay import Outcome, try_letter
 from ingest.settings import IngestSettings
 from resik.errors import StackError
-from resik.inspection import find_data, read_card
+from resik.inspection import configured, find_data, read_card
 from square.clock import now_ms, open_clock
 from square.registry import Registry
-from square.settings import load_settings
 
 ANSWER_WITHIN_S = 10.0
 """How long ingest may take to take up a request; it looks every second."""
@@ -39,10 +38,8 @@ def find_letters(data: Path | None, config_file: Path | None) -> Letters:
     StackError, SettingsError
         If there is no such thing.
     """
-    if config_file is not None:
-        if data is not None:
-            raise StackError("name --data or --config, not both")
-        settings = load_settings(IngestSettings, "ingest", config_file)
+    settings = configured(IngestSettings, "ingest", data, config_file)
+    if settings is not None:
         return Letters(settings.dead_letter_file, str(settings.site), settings.clock_file)
     folder = find_data(data)
     card = read_card(folder)
